@@ -1,0 +1,65 @@
+# Everything these targets create stays in this checkout, package caches aside.
+# Paths are relative throughout, so that the checkout's own path may contain spaces.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: .venv/installed .meltano/installed ## Run a Meltano pipeline twice against a local stand-in for Voucherify
+	$(BIN)/python -m demo
+
+.PHONY: test
+test: format-check lint types pytest ## Check format, lint and types, then run the tests
+
+.PHONY: format
+format: .venv/installed ## Format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+.PHONY: format-check
+format-check: .venv/installed
+	$(BIN)/ruff format --check --diff
+
+.PHONY: lint
+lint: .venv/installed ## Lint the code
+	$(BIN)/ruff check
+
+.PHONY: types
+types: .venv/installed ## Check the types
+	$(BIN)/mypy
+
+.PHONY: pytest
+pytest: .venv/installed
+	$(BIN)/pytest --cov
+
+.PHONY: clean
+clean: ## Remove everything these targets created
+	rm -rf .venv .venv-meltano .meltano .demo dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+define new-venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo 'Python 3.10 or newer is needed: make PYTHON=/path/to/python3' >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python -m pip install --quiet --upgrade 'pip>=25.1' # the first to know dependency groups
+endef
+
+.venv/installed: pyproject.toml
+	$(call new-venv,.venv)
+	$(BIN)/python -m pip install --quiet --editable '.[parquet]' --group dev
+	touch $@
+
+.venv-meltano/installed: pyproject.toml
+	$(call new-venv,.venv-meltano)
+	.venv-meltano/bin/python -m pip install --quiet --group meltano
+	touch $@
+
+.meltano/installed: .venv-meltano/installed meltano.yml
+	.venv-meltano/bin/meltano install
+	touch $@

@@ -1,0 +1,1 @@
+"""Singer tap that moves Voucherify's data through its asynchronous Exports API."""

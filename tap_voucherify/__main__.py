@@ -1,0 +1,7 @@
+"""Run the tap with `python -m tap_voucherify`."""
+
+from __future__ import annotations
+
+from tap_voucherify.tap import TapVoucherify
+
+TapVoucherify.cli()

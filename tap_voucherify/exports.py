@@ -1,0 +1,335 @@
+"""The life of one export: create it, poll it, download its file, delete it."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import tempfile
+import typing as t
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote
+
+from tap_voucherify.clock import Deadline, StoppedError
+from tap_voucherify.errors import (
+    ExportFailedError,
+    ExportTimeoutError,
+    LinkExpiredError,
+    NotFoundError,
+    RequestError,
+    StorageError,
+)
+from tap_voucherify.windows import EPOCH, Window, parse_instant
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tap_voucherify.client import Answer, Client
+    from tap_voucherify.clock import Clock
+
+# Polls follow each other after this share of the time waited so far, within bounds.
+POLL_SHARE = 0.2
+LONGEST_POLL_SECONDS = 30
+
+# A link to a file is short-lived; older than this, it is asked for again.
+FRESH_LINK_SECONDS = 10
+LINK_TRIES = 3
+
+FIRST_REPORT_SECONDS = 10
+
+logger = logging.getLogger("tap-voucherify.exports")
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What an export is asked for.
+
+    Attributes:
+        stream: The stream that reads it.
+        exported_object: Voucherify's name of what is exported.
+        fields: The API's names of the columns, in order.
+        order: The field that the rows are sorted by, if any.
+        window: The range of time.
+        filter_field: The field that the window is about; empty if there is no filter.
+    """
+
+    stream: str
+    exported_object: str
+    fields: tuple[str, ...]
+    order: str = ""
+    window: Window = field(default_factory=Window)
+    filter_field: str = ""
+
+    @property
+    def body(self) -> dict[str, t.Any]:
+        """The body of the call that creates it."""
+        parameters: dict[str, t.Any] = {"fields": list(self.fields)}
+        if self.order:
+            parameters["order"] = self.order
+        conditions = self.window.conditions()
+        if conditions:
+            parameters["filters"] = {
+                "junction": "and",
+                self.filter_field: {"conditions": conditions},
+            }
+        return {"exported_object": self.exported_object, "parameters": parameters}
+
+    def over(self, window: Window) -> ExportRequest:
+        """Return the same request for another window."""
+        return replace(self, window=window)
+
+    def __str__(self) -> str:
+        """Describe it for the log."""
+        return f"{self.stream} ({self.window})" if self.filter_field else self.stream
+
+
+@dataclass(frozen=True)
+class ExportedFiles:
+    """What an export led to, ready to be read.
+
+    Attributes:
+        request: What was asked for.
+        export_id: Voucherify's id of the export.
+        created_at: The server's time at which it was created.
+        files: Its files, in order, each with a header of its own.
+    """
+
+    request: ExportRequest
+    export_id: str
+    created_at: dt.datetime
+    files: tuple[t.BinaryIO, ...]
+
+    def close(self) -> None:
+        """Free the disk."""
+        for file in self.files:
+            file.close()
+
+
+def poll_pauses(poll_interval_seconds: float) -> Iterator[float]:
+    """Yield the pauses before each poll: a share of the time waited, within bounds.
+
+    The end of an export is so noticed within a fifth of its duration, and an export of
+    one minute costs about 20 calls.
+    """
+    waited = 0.0
+    while True:
+        pause = max(poll_interval_seconds, min(POLL_SHARE * waited, LONGEST_POLL_SECONDS))
+        yield pause
+        waited += pause
+
+
+def file_urls(result: object) -> list[str]:
+    """Return the links to an export's files.
+
+    Documented is `{"url": ...}`. Of very large exports the reference says that they may
+    be split, but not how that looks; a list in place of the one url is understood.
+
+    Raises:
+        RequestError: If `result` has any other shape, for nothing is read in part.
+    """
+    if isinstance(result, dict) and len(result) == 1:
+        urls = result.get("url", result.get("urls"))
+        if isinstance(urls, str):
+            urls = [urls]
+        if isinstance(urls, list) and urls and all(isinstance(url, str) for url in urls):
+            return urls
+    keys = sorted(map(str, result)) if isinstance(result, dict) else type(result).__name__
+    raise RequestError(
+        f"Voucherify describes the exported file in a way this tap does not know: {keys}; "
+        "please report it"
+    )
+
+
+class ExportRunner:
+    """Runs one export after the other, from any number of threads."""
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        *,
+        poll_interval_seconds: float,
+        export_timeout_seconds: float,
+    ) -> None:
+        """Prepare, without a request.
+
+        Args:
+            client: Makes the calls.
+            clock: Measures the waits.
+            poll_interval_seconds: The first and shortest pause between polls.
+            export_timeout_seconds: How long an export may take, its download included.
+        """
+        self._client = client
+        self._clock = clock
+        self._poll_interval_seconds = poll_interval_seconds
+        self._export_timeout_seconds = export_timeout_seconds
+
+    def run(self, request: ExportRequest, is_wanted: Callable[[], bool]) -> ExportedFiles:
+        """Run an export to its end and download its files.
+
+        Args:
+            request: What to export.
+            is_wanted: Is asked now and then whether to go on.
+
+        Raises:
+            AccountError: If Voucherify refuses the account.
+            ExportFailedError: If the export ends without a file, or vanishes.
+            ExportTimeoutError: If it does not end in time.
+            StoppedError: If it is not wanted any more.
+            StreamError: If anything else goes wrong for good.
+        """
+        deadline = Deadline(self._clock, self._export_timeout_seconds)
+        export = self._create(request, deadline)
+        try:
+            urls = self._wait(export, deadline, is_wanted)
+            return ExportedFiles(
+                request,
+                export.export_id,
+                export.created_at,
+                self._download(export, urls, deadline, is_wanted),
+            )
+        except NotFoundError as error:
+            raise ExportFailedError(f"the export vanished: {error}", export.created_at) from error
+
+    def _create(self, request: ExportRequest, deadline: Deadline) -> _Export:
+        answer = self._client.call(
+            "create",
+            "POST",
+            "/v1/exports",
+            json=request.body,
+            deadline=deadline,
+            if_answer_lost="(an export that was started all the same will not be read)",
+        )
+        export_id = answer.content.get("id")
+        if not isinstance(export_id, str) or not export_id:
+            raise RequestError("Voucherify created an export without telling its id")
+        logger.info("%s: created export %s", request, export_id)
+        return _Export(request, export_id, _created_at(answer))
+
+    def _wait(
+        self, export: _Export, deadline: Deadline, is_wanted: Callable[[], bool]
+    ) -> list[str]:
+        """Poll until the export is done and return the links to its files."""
+        started, report_after = self._clock.monotonic(), FIRST_REPORT_SECONDS
+        for pause in poll_pauses(self._poll_interval_seconds):
+            if not is_wanted():
+                raise StoppedError
+            remaining = deadline.remaining_seconds
+            if remaining <= 0:
+                break
+            self._clock.sleep(min(pause, remaining))
+            urls = self._poll(export, deadline)
+            waited = self._clock.monotonic() - started
+            if urls:
+                logger.info("%s: export is done after %.0f s", export.request, waited)
+                return urls
+            if waited >= report_after:
+                logger.info("%s: still waiting after %.0f s", export.request, waited)
+                report_after = 2 * report_after
+        raise ExportTimeoutError(
+            f"the export did not end within {self._export_timeout_seconds} s "
+            "(export_timeout_seconds)",
+            export.created_at,
+        )
+
+    def _poll(self, export: _Export, deadline: Deadline) -> list[str]:
+        """Return the links to the files; none while the export goes on."""
+        path = f"/v1/exports/{quote(export.export_id, safe='')}"
+        content = self._client.call("poll", "GET", path, deadline=deadline).content
+        status = content.get("status")
+        if status == "DONE":
+            return file_urls(content.get("result"))
+        if status == "ERROR":
+            raise ExportFailedError("Voucherify ended the export with ERROR", export.created_at)
+        if status not in {"SCHEDULED", "IN_PROGRESS"}:
+            raise RequestError(f"an export has the status {status!r}, unknown to this tap")
+        return []
+
+    def _download(
+        self,
+        export: _Export,
+        urls: list[str],
+        deadline: Deadline,
+        is_wanted: Callable[[], bool],
+    ) -> tuple[t.BinaryIO, ...]:
+        links = _Links(urls, self._clock, lambda: self._poll(export, deadline))
+        with contextlib.ExitStack() as kept:
+            files = tuple(kept.enter_context(_temporary_file()) for _ in range(len(urls)))
+            for index, file in enumerate(files):
+                if not is_wanted():
+                    raise StoppedError
+                started = self._clock.monotonic()
+                size = self._client.retry(
+                    lambda: links.use(
+                        index,  # noqa: B023
+                        lambda url: self._client.download(url, file, deadline),  # noqa: B023
+                    ),
+                    f"{export.request}: could not download the file",
+                    deadline=deadline,
+                )
+                seconds = self._clock.monotonic() - started
+                logger.info(
+                    "%s: downloaded %.1f MB in %.1f s (%.1f MB/s)",
+                    export.request,
+                    size / 1e6,
+                    seconds,
+                    size / 1e6 / max(seconds, 1e-3),
+                )
+            kept.pop_all()
+            return files
+
+
+class _Export(t.NamedTuple):
+    request: ExportRequest
+    export_id: str
+    created_at: dt.datetime
+
+
+class _Links:
+    """The short-lived links to an export's files, renewed when they are old."""
+
+    def __init__(self, urls: list[str], clock: Clock, renew: Callable[[], list[str]]) -> None:
+        self._urls = urls
+        self._clock = clock
+        self._renew = renew
+        self._told_at = clock.monotonic()
+        self._expired = 0
+        self._is_stale = False
+
+    def use(self, index: int, download: Callable[[str], int]) -> int:
+        """Download with a fresh link, or raise an error that has this repeated."""
+        age = self._clock.monotonic() - self._told_at
+        if age > FRESH_LINK_SECONDS or self._is_stale:
+            urls = self._renew()
+            if len(urls) != len(self._urls):
+                raise RequestError("the number of an export's files changed")
+            self._urls, self._told_at = urls, self._clock.monotonic()
+            self._is_stale = False
+        try:
+            return download(self._urls[index])
+        except LinkExpiredError as error:
+            self._expired += 1
+            self._is_stale = True
+            if self._expired < LINK_TRIES:
+                raise
+            raise RequestError(
+                f"{error}, and so do fresh ones: check that the key may download exports"
+            ) from error
+
+
+def _created_at(answer: Answer) -> dt.datetime:
+    """When the server created an export, by its own clock."""
+    try:
+        return parse_instant(answer.content["created_at"])
+    except (KeyError, TypeError, ValueError):
+        return EPOCH + dt.timedelta(seconds=answer.server_time)
+
+
+def _temporary_file() -> t.BinaryIO:
+    """Open a private file that no longer has a name, so that nothing can leave it."""
+    try:
+        return t.cast("t.BinaryIO", tempfile.TemporaryFile(prefix="tap-voucherify-"))
+    except OSError as error:
+        raise StorageError(
+            f"no temporary file can be created: {error.strerror}; check TMPDIR"
+        ) from error

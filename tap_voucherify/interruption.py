@@ -1,0 +1,51 @@
+"""SIGTERM and SIGINT end a run with what it has written, neither more nor less."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import typing as t
+
+from tap_voucherify.errors import Interruption
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+# If standard output takes nothing for so long, the run ends without a last STATE.
+PATIENCE_SECONDS = 2
+
+_LOOK_SECONDS = 0.05
+
+
+class StopRequest:
+    """A flag that a signal raises and the main thread looks at."""
+
+    def __init__(self, progress: Callable[[], int] = lambda: 0) -> None:
+        """Start without a signal.
+
+        Args:
+            progress: Returns a number that grows whenever output is taken.
+        """
+        self._progress = progress
+        self._signal_number = 0
+
+    def __call__(self, signal_number: int) -> None:
+        """Note a signal; the handler must do no more, since it runs at any moment."""
+        if not self._signal_number:
+            self._signal_number = signal_number
+            threading.Thread(target=self._watch, daemon=True).start()
+
+    def check(self) -> None:
+        """Raise `Interruption` if there was a signal."""
+        if self._signal_number:
+            raise Interruption(self._signal_number)
+
+    def _watch(self) -> None:
+        """End the process if its reader takes nothing more."""
+        seen, since = self._progress(), time.monotonic()
+        while time.monotonic() - since < PATIENCE_SECONDS:
+            time.sleep(_LOOK_SECONDS)
+            if self._progress() != seen:
+                seen, since = self._progress(), time.monotonic()
+        os._exit(128 + self._signal_number)

@@ -1,0 +1,168 @@
+"""RECORD lines in bulk: the one place that knows how singer-sdk writes messages.
+
+The SDK flushes standard output once per message, conforms every record against its
+schema and walks the selection of its properties, which is most of its time. Here the
+records come as they are to be emitted, so they are encoded block by block, written in
+large pieces and flushed at the first record, at STATE and at the end.
+
+Of the SDK's private parts this module uses `Stream._sync_records`,
+`Stream._write_record_message`, `Stream._check_max_record_limit`, `Stream._tap` and
+`Stream._stream_version`.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+import sys
+import typing as t
+from datetime import datetime, timezone
+
+import msgspec
+from singer_sdk import Stream
+from singer_sdk.contrib.msgspec import MsgSpecWriter, enc_hook
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.singerlib.encoding.simple import RecordMessage, StateMessage
+
+from tap_voucherify.errors import OutputError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from singer_sdk.helpers import types
+    from singer_sdk.singerlib.encoding.simple import Message
+
+    from tap_voucherify.export_csv import Record
+
+# Output is handed on in pieces of this size.
+PIECE_BYTES = 1 << 16
+
+_ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
+
+
+class MessageWriter(MsgSpecWriter):
+    """Writes messages to standard output in large pieces.
+
+    Attributes:
+        progress: Grows whenever standard output takes something.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing written."""
+        super().__init__()
+        self.progress = 0
+        self._pending = bytearray()
+        self._has_written_record = False
+
+    def write_message(self, message: Message) -> None:
+        """Write one message; a STATE, and the first RECORD, reach the reader at once."""
+        self._pending += self.format_message(message)
+        if isinstance(message, StateMessage):
+            self.flush()
+        elif isinstance(message, RecordMessage):
+            self._note_record()
+        elif len(self._pending) >= PIECE_BYTES:
+            self._hand_on()
+
+    def write_records(self, messages: Iterable[dict[str, t.Any]]) -> None:
+        """Write RECORD messages given as they are encoded."""
+        self._pending += _ENCODER.encode_lines(messages)
+        self._note_record()
+
+    def flush(self) -> None:
+        """Bring everything written so far to the reader.
+
+        Raises:
+            OutputError: If the reader is gone.
+        """
+        self._hand_on()
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise _output_error() from error
+        self.progress += 1
+
+    def _note_record(self) -> None:
+        if not self._has_written_record:
+            # A connection test waits for this one.
+            self._has_written_record = True
+            self.flush()
+        elif len(self._pending) >= PIECE_BYTES:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        with memoryview(self._pending) as pending:
+            for start in range(0, len(pending), PIECE_BYTES):
+                try:
+                    sys.stdout.buffer.write(pending[start : start + PIECE_BYTES])
+                except BrokenPipeError as error:
+                    raise _output_error() from error
+                self.progress += 1
+        self._pending.clear()
+
+
+def _output_error() -> OutputError:
+    # The interpreter flushes once more at its end, and would complain again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OutputError("whoever reads this tap's output is gone; see the loader's log")
+
+
+class BlockStream(Stream, abc.ABC):
+    """A stream whose records come in blocks, complete and ready to be emitted."""
+
+    @abc.abstractmethod
+    def blocks(self) -> Iterator[list[Record]]:
+        """Yield the records in blocks.
+
+        Asking for the next block says that the last one is written, so the stream's
+        state may cover it. An empty block asks for a STATE.
+        """
+
+    def get_records(self, context: types.Context | None) -> Iterator[Record]:  # noqa: ARG002
+        """Yield the records one by one, as the SDK asks of every stream."""
+        for records in self.blocks():
+            yield from records
+
+    def write_records(self, records: list[Record]) -> None:
+        """Write RECORD messages, by the SDK's own path if it would transform them."""
+        if not records:
+            return
+        if self._has_transformations:
+            for record in records:
+                self._write_record_message(record)
+            return
+        message: dict[str, t.Any] = {"type": "RECORD", "stream": self.name, "record": None}
+        if self._stream_version is not None:
+            message["version"] = self._stream_version
+        message["time_extracted"] = datetime.now(timezone.utc)
+        writer = t.cast("MessageWriter", self._tap.message_writer)
+        writer.write_records({**message, "record": record} for record in records)
+
+    @property
+    def _has_transformations(self) -> bool:
+        first, *others = self.stream_maps
+        return bool(others) or type(first) is not SameRecordTransform or first.flattening_enabled
+
+    def _sync_records(
+        self,
+        context: types.Context | None = None,  # noqa: ARG002 - there are no partitions
+        *,
+        write_messages: bool = True,
+    ) -> t.Generator[Record, t.Any, t.Any]:
+        """Emit the records of all blocks, or yield them, to be put into batch files."""
+        emitted = told = 0
+        with self.get_record_counter() as counter, self.get_sync_timer():
+            for records in self.blocks():
+                limit = self.ABORT_AT_RECORD_COUNT
+                kept = records if limit is None else records[: limit - emitted]
+                if not write_messages:
+                    yield from kept
+                elif not kept or emitted - told >= self.STATE_MSG_FREQUENCY:
+                    self._tap.state_writer.write_state(self.tap_state)
+                    told = emitted
+                if write_messages:
+                    self.write_records(kept)
+                counter.increment(len(kept))
+                emitted += len(kept)
+                if len(kept) < len(records):
+                    self._check_max_record_limit(emitted)

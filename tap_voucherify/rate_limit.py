@@ -1,0 +1,126 @@
+"""The account's rate limit, shared by all calls of the process.
+
+Voucherify tells the limit in every answer: `X-Rate-Limit-Limit`, `-Remaining` and
+`-Retry`, the Unix time in seconds at which it resets. Exceeding it blocks the account,
+so the tap leaves a reserve to the customer's own traffic.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import math
+import typing as t
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tap_voucherify.clock import Clock, Deadline
+
+# A limit of this type is the plan's quota, which does not reset within a run.
+QUOTA = "api_calls_cycle"
+
+# `Date` and `X-Rate-Limit-Retry` count whole seconds.
+_ROUNDING_SECONDS = 1
+
+logger = logging.getLogger("tap-voucherify.client")
+
+
+class RateLimit:
+    """Lets calls pass as long as the reserve stays unused."""
+
+    def __init__(self, clock: Clock, reserve: float) -> None:
+        """Begin without knowing the limit.
+
+        Args:
+            clock: Measures the waits.
+            reserve: The share of the limit that is left to others, from 0 to 1.
+        """
+        self._clock = clock
+        self._reserve = reserve
+        self._changed = clock.condition()
+        self._in_flight = 0
+        self._heard = False
+        self._limit: int | None = None
+        self._left = math.inf
+        self._resets_at = -math.inf
+
+    @property
+    def summary(self) -> str:
+        """How much of the limit is left, for the log."""
+        if self._limit is None:
+            return "the account told no rate limit"
+        return f"{max(self._left, 0):.0f} of {self._limit} calls left until it resets"
+
+    def acquire(self, deadline: Deadline | None = None) -> None:
+        """Wait for leave to make one call; `release` must follow.
+
+        Args:
+            deadline: What is not to count the wait.
+        """
+        started = self._clock.monotonic()
+        with self._changed:
+            told = False
+            while wait := self._wait_seconds():
+                if self._heard and not told:
+                    told = True
+                    logger.info(
+                        "Only the reserve of the rate limit is left: waiting %.0f s for its reset",
+                        wait,
+                    )
+                self._changed.wait(None if wait == math.inf else wait)
+            self._in_flight += 1
+            self._left -= 1
+        if deadline:
+            deadline.extend(self._clock.monotonic() - started)
+
+    def release(self, headers: Mapping[str, str]) -> None:
+        """End a call.
+
+        Args:
+            headers: Of its answer; empty if there was none.
+        """
+        with self._changed:
+            self._in_flight -= 1
+            self._heard = True
+            if headers.get("X-Rate-Limit-Type") != QUOTA:
+                self._observe(headers)
+            self._changed.notify_all()
+
+    def _wait_seconds(self) -> float:
+        """How long to wait before the next look; 0 to go, infinite until an answer."""
+        now = self._clock.monotonic()
+        if self._left <= self._reserved and now >= self._resets_at:
+            # A new period: what is left of it is known after the next answer.
+            self._heard, self._left = False, math.inf
+        if not self._heard:
+            # One call goes alone, so that the limit is known before others follow.
+            return math.inf if self._in_flight else 0
+        return self._resets_at - now if self._left <= self._reserved else 0
+
+    @property
+    def _reserved(self) -> int:
+        return math.ceil((self._limit or 0) * self._reserve)
+
+    def _observe(self, headers: Mapping[str, str]) -> None:
+        try:
+            limit = int(headers["X-Rate-Limit-Limit"])
+            remaining = int(headers["X-Rate-Limit-Remaining"])
+            reset_seconds = float(headers["X-Rate-Limit-Retry"]) - server_time(headers, self._clock)
+        except (KeyError, ValueError):
+            return
+        resets_at = self._clock.monotonic() + reset_seconds + _ROUNDING_SECONDS
+        left = remaining - self._in_flight
+        # Answers can overtake each other; within one period only the least counts.
+        same_period = resets_at <= self._resets_at + 2 * _ROUNDING_SECONDS
+        self._left = min(self._left, left) if same_period else left
+        self._resets_at = max(self._resets_at, resets_at)
+        self._limit = limit
+
+
+def server_time(headers: Mapping[str, str], clock: Clock) -> float:
+    """Return the answer's `Date` in seconds since 1970, or else this machine's time."""
+    try:
+        return email.utils.parsedate_to_datetime(headers["Date"]).timestamp()
+    except (KeyError, ValueError, TypeError):
+        return clock.now()

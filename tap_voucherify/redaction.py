@@ -1,0 +1,54 @@
+"""What may never be printed: credentials, and the tokens in download links."""
+
+from __future__ import annotations
+
+import logging
+import re
+import typing as t
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MASK = "***"
+
+# A download link's token stands in its query; a bearer token in a header.
+_TOKENS = re.compile(r"(?i)([?&]token=|\bbearer\s+)[^\s&\"'<>]+")
+
+# A shorter "secret" is a mistake in the settings, and would mask ordinary words.
+_SHORTEST_SECRET = 6
+
+
+class Redaction(logging.Filter):
+    """A filter for logging handlers, and the one function that masks secrets."""
+
+    def __init__(self, secrets: Iterable[object] = ()) -> None:
+        """Start with the secrets known from the settings."""
+        super().__init__()
+        self._secrets: set[str] = set()
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: object) -> None:
+        """Mask `secret` from now on, for example a token that was just issued."""
+        if isinstance(secret, str) and len(secret) >= _SHORTEST_SECRET:
+            self._secrets.add(secret)
+
+    def redact(self, text: str) -> str:
+        """Return `text` with every secret masked."""
+        # The longest first, in case one secret contains another.
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, MASK)
+        return _TOKENS.sub(rf"\g<1>{MASK}", text)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask the secrets of a log record, its traceback's included."""
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + logging.Formatter().formatException(record.exc_info)
+        clean = self.redact(text)
+        if clean != text:
+            # The record keeps its parts as long as it holds no secret: formatters
+            # read metrics and tracebacks from them.
+            record.msg, record.args = clean, ()
+            record.exc_info = record.exc_text = None
+        return True

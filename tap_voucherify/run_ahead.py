@@ -1,0 +1,197 @@
+"""Exports run ahead of their reader, in the order in which they will be read.
+
+Time to sync is so that of the slowest exports, not the sum of all. No more than a given
+number is unfinished or unread at once, which also bounds the disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import typing as t
+from collections import deque
+from dataclasses import dataclass
+
+from tap_voucherify.errors import ExportFailedError, ExportTimeoutError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tap_voucherify.clock import Clock
+    from tap_voucherify.exports import ExportedFiles, ExportRequest
+
+# A window that can be cut is cut after so many exports ended with ERROR.
+TRIES_BEFORE_CUT = 2
+# One that cannot be cut is given up after so many failures.
+TRIES_UNCUT = 3
+# So many failed exports are enough for one stream in one run.
+FAILURES_PER_STREAM = 12
+
+# How often the reader looks up from waiting, to see whether the run is to end.
+LOOK_UP_SECONDS = 0.1
+
+logger = logging.getLogger("tap-voucherify.exports")
+
+
+@dataclass(eq=False)
+class _Job:
+    """An export that is waiting to run, running, or finished."""
+
+    request: ExportRequest
+    tries: int = 0
+    outcome: ExportedFiles | BaseException | None = None
+    is_wanted: bool = True
+
+
+class RunAhead:
+    """Runs the exports of all streams in background threads.
+
+    The threads are daemons: they never keep the process alive.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[ExportRequest, Callable[[], bool]], ExportedFiles],
+        clock: Clock,
+        *,
+        max_concurrent_exports: int,
+        check_interruption: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare, without a thread.
+
+        Args:
+            run: Runs one export to its end; is told how to ask whether to go on.
+            clock: Measures the waits.
+            max_concurrent_exports: How many may be unfinished or unread at once.
+            check_interruption: Raises if the reader is to stop waiting.
+        """
+        self._run = run
+        self._slots = max_concurrent_exports
+        self._check_interruption = check_interruption
+        self._changed = clock.condition()
+        self._waiting: deque[_Job] = deque()
+        self._jobs: dict[str, deque[_Job]] = {}
+        self._held = 0
+        self._threads = 0
+        self._is_closed = False
+
+    def plan(self, stream: str, requests: Iterable[ExportRequest]) -> None:
+        """Line up the exports of a stream, behind those of the streams before it."""
+        jobs = [_Job(request) for request in requests]
+        with self._changed:
+            self._jobs[stream] = deque(jobs)
+            self._line_up(jobs)
+
+    def read(self, stream: str) -> Iterator[ExportedFiles]:
+        """Yield the exports of a stream in order, each as soon as its files are there.
+
+        An export that failed is repeated, or replaced by exports of smaller windows.
+
+        Raises:
+            StreamError: If the stream cannot go on.
+        """
+        jobs = self._jobs.pop(stream, deque())
+        failures = 0
+        try:
+            while jobs:
+                try:
+                    exported = self._result(jobs[0])
+                except ExportFailedError as error:
+                    failures += 1
+                    if failures >= FAILURES_PER_STREAM:
+                        raise
+                    jobs.extendleft(reversed(self._replace(jobs.popleft(), error)))
+                    continue
+                yield exported
+                self._drop([jobs.popleft()])
+        finally:
+            # Whatever is left is not needed any more.
+            self._drop(jobs)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        for jobs in self._jobs.values():
+            self._drop(jobs)
+
+    def _line_up(self, jobs: Iterable[_Job], *, first: bool = False) -> None:
+        if first:
+            self._waiting.extendleft(reversed(list(jobs)))
+        else:
+            self._waiting.extend(jobs)
+        while self._threads < min(self._slots, len(self._waiting) + self._held):
+            self._threads += 1
+            threading.Thread(target=self._work, name=f"export-{self._threads}", daemon=True).start()
+        self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._has_work)
+                if self._is_closed:
+                    return
+                job = self._waiting.popleft()
+                self._held += 1
+            outcome: ExportedFiles | BaseException
+            try:
+                outcome = self._run(job.request, lambda: job.is_wanted)  # noqa: B023 - runs now
+            except BaseException as error:  # noqa: BLE001 - the reader raises it
+                outcome = error
+            with self._changed:
+                job.outcome = outcome
+                if not job.is_wanted:
+                    self._release(job)
+                self._changed.notify_all()
+
+    def _has_work(self) -> bool:
+        return self._is_closed or bool(self._waiting and self._held < self._slots)
+
+    def _result(self, job: _Job) -> ExportedFiles:
+        with self._changed:
+            while not self._changed.wait_for(lambda: job.outcome is not None, LOOK_UP_SECONDS):
+                self._check_interruption()
+        if isinstance(job.outcome, BaseException):
+            raise job.outcome
+        return t.cast("ExportedFiles", job.outcome)
+
+    def _replace(self, job: _Job, error: ExportFailedError) -> list[_Job]:
+        """Line up what is to be done instead of a failed export.
+
+        Raises:
+            ExportFailedError: If nothing is left to try.
+        """
+        job.tries += 1
+        parts = job.request.window.parts(error.created_at)
+        cut = isinstance(error, ExportTimeoutError) or job.tries >= TRIES_BEFORE_CUT
+        if parts and cut:
+            jobs = [_Job(job.request.over(part)) for part in parts]
+            logger.warning("%s: %s; trying %s", job.request, error, " and ".join(map(str, parts)))
+        elif job.tries < TRIES_UNCUT:
+            jobs = [_Job(job.request, job.tries)]
+            logger.warning("%s: %s; trying again", job.request, error)
+        else:
+            raise error
+        with self._changed:
+            # In one step: were the place free for a moment, an export that is read
+            # later could take it, and wait for this reader as this reader for a place.
+            self._release(job)
+            self._line_up(jobs, first=True)
+        return jobs
+
+    def _drop(self, jobs: Iterable[_Job]) -> None:
+        with self._changed:
+            for job in jobs:
+                job.is_wanted = False
+                if job in self._waiting:
+                    self._waiting.remove(job)
+                elif job.outcome is not None:
+                    self._release(job)
+            self._changed.notify_all()
+
+    def _release(self, job: _Job) -> None:
+        """Free the place, and the disk, of a finished export."""
+        if not isinstance(job.outcome, BaseException):
+            t.cast("ExportedFiles", job.outcome).close()
+        self._held -= 1

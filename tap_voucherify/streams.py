@@ -1,0 +1,356 @@
+"""One declaration for each object that Voucherify exports.
+
+Names, types and descriptions come from the reference of `POST /v1/exports`. A field
+that neither a description nor an example there shows the type of is text. A `title` is
+given where the CSV's header is documented or was seen.
+"""
+
+from __future__ import annotations
+
+from tap_voucherify.columns import (
+    BOOLEAN,
+    DATE,
+    INTEGER,
+    JSON_OBJECT,
+    NUMBER,
+    TEXT,
+    TIMESTAMP,
+    Column,
+)
+from tap_voucherify.stream import ExportStream
+
+
+class Vouchers(ExportStream):
+    """Discount vouchers, gift cards and loyalty cards."""
+
+    name = "vouchers"
+    exported_object = "voucher"
+    primary_keys = ("id",)
+    replication_key = "created_at"
+    columns = (
+        Column("id", TEXT, "Unique voucher ID.", title="ID"),
+        Column("code", TEXT, "Unique voucher code.", title="Code"),
+        Column(
+            "voucher_type",
+            TEXT,
+            "DISCOUNT_VOUCHER, GIFT_VOUCHER or LOYALTY_CARD.",
+            title="Voucher Type",
+        ),
+        Column(
+            "value",
+            NUMBER,
+            "The discount, the amount left to spend, or the points left to use.",
+            title="Value",
+        ),
+        Column("formula", TEXT, "Formula by which the discount is calculated."),
+        Column("discount_type", TEXT, "AMOUNT, PERCENT, UNIT or FIXED."),
+        Column("campaign", TEXT, "Unique campaign name."),
+        Column("category", TEXT, "Tag of the category that the voucher belongs to."),
+        Column("start_date", TIMESTAMP, "When the code starts to be active."),
+        Column("expiration_date", TIMESTAMP, "When the code expires."),
+        Column("gift_balance", NUMBER, "Amount left to spend."),
+        Column(
+            "loyalty_balance",
+            NUMBER,
+            "Points left to use.",
+            title="Loyalty Card Balance",
+        ),
+        Column(
+            "redemption_quantity",
+            INTEGER,
+            "How many times the voucher can be redeemed at most.",
+            title="Redemption Limit",
+        ),
+        Column("redemption_count", INTEGER, "How many times it was redeemed."),
+        Column("active", BOOLEAN, "Whether the voucher is available for use."),
+        Column("qr_code", TEXT, "URL of the encrypted code's QR code."),
+        Column("bar_code", TEXT, "URL of the encrypted code's barcode.", title="Barcode"),
+        Column(
+            "is_referral_code",
+            BOOLEAN,
+            "Whether the voucher is a referral code.",
+            title="Is referral code?",
+        ),
+        Column(
+            "created_at",
+            TIMESTAMP,
+            "When the voucher was created.",
+            title="Creation Date",
+        ),
+        Column(
+            "updated_at",
+            TIMESTAMP,
+            "When the voucher was last updated.",
+            title="Last Update Date",
+        ),
+        Column(
+            "validity_timeframe_interval",
+            TEXT,
+            "ISO 8601 duration between the starts of two active periods.",
+        ),
+        Column(
+            "validity_timeframe_duration",
+            TEXT,
+            "ISO 8601 duration of an active period.",
+        ),
+        Column(
+            "validity_day_of_week",
+            TEXT,
+            "Days of the week on which the voucher is valid, such as 1,2,3,4,5.",
+        ),
+        Column(
+            "discount_amount_limit",
+            NUMBER,
+            "The most that a PERCENT discount takes off.",
+        ),
+        Column("campaign_id", TEXT, "ID of the parent campaign."),
+        Column("additional_info", TEXT, "Any extra information about the code."),
+        Column("customer_id", TEXT, "ID of the customer it was published to."),
+        Column("discount_effect", TEXT, "What the discount applies to."),
+        Column(
+            "discount_unit_type",
+            TEXT,
+            "ID of the shipping or product of a UNIT discount.",
+        ),
+        Column(
+            "discount_unit_effect",
+            TEXT,
+            "ADD_MANY_ITEMS, ADD_MISSING_ITEMS or ADD_NEW_ITEMS.",
+        ),
+        Column("validation_rules_id", TEXT, "ID of the validation rules."),
+        Column(
+            "customer_source_id",
+            TEXT,
+            "Your own ID of the customer it was published to.",
+            title="Customer Source ID",
+        ),
+    )
+
+
+class Redemptions(ExportStream):
+    """Every redemption attempt, failures and rollbacks included."""
+
+    name = "redemptions"
+    exported_object = "redemption"
+    primary_keys = ("id",)
+    replication_key = "created_at"
+    columns = (
+        Column("id", TEXT, "Unique redemption ID.", title="ID"),
+        Column("object", TEXT, "Kind of the object: a redemption."),
+        Column("created_at", TIMESTAMP, "When the voucher was redeemed.", field="date"),
+        Column("voucher_code", TEXT, "Code redeemed.", title="Voucher Code"),
+        Column("campaign", TEXT, "Name of the voucher's campaign."),
+        Column("promotion_tier_id", TEXT, "ID of the promotion tier redeemed."),
+        Column("customer_id", TEXT, "ID of the redeeming customer."),
+        Column(
+            "customer_source_id",
+            TEXT,
+            "Your own ID of the redeeming customer.",
+            title="Customer Source ID",
+        ),
+        Column("customer_name", TEXT, "Name of the redeeming customer."),
+        Column("tracking_id", TEXT, "Tracking ID of the redeeming customer."),
+        Column("order_id", TEXT, "ID of the order redeemed for."),
+        Column(
+            "order_amount",
+            NUMBER,
+            "Order total before all discounts.",
+            title="Order Amount",
+        ),
+        Column("gift_amount", NUMBER, "Gift credits used."),
+        Column("loyalty_points", NUMBER, "Loyalty points used."),
+        Column("result", TEXT, "SUCCESS or FAILURE."),
+        Column("failure_code", TEXT, "Voucherify's code of why it failed."),
+        Column("failure_message", TEXT, "Why it failed, for a person."),
+    )
+
+
+class Publications(ExportStream):
+    """Vouchers handed to customers.
+
+    A publication has no ID. Failed ones may lack a voucher code.
+    """
+
+    name = "publications"
+    exported_object = "publication"
+    primary_keys = ("voucher_code", "customer_id", "created_at")
+    replication_key = "created_at"
+    columns = (
+        Column("voucher_code", TEXT, "Unique voucher code.", title="Voucher Code"),
+        Column("customer_id", TEXT, "ID of the customer it was published to."),
+        Column(
+            "customer_source_id",
+            TEXT,
+            "Your own ID of the customer it was published to.",
+            title="Customer Source ID",
+        ),
+        Column("created_at", TIMESTAMP, "When the voucher was published.", field="date"),
+        Column("channel", TEXT, "Publication channel."),
+        Column("campaign", TEXT, "Unique campaign name."),
+        Column("is_winner", TEXT, "Whether the publication won, as exported."),
+    )
+
+
+class Customers(ExportStream):
+    """Customers with their addresses and totals."""
+
+    name = "customers"
+    exported_object = "customer"
+    primary_keys = ("id",)
+    replication_key = "created_at"
+    columns = (
+        Column("name", TEXT, "Customer name."),
+        Column("id", TEXT, "Unique customer ID.", title="ID"),
+        Column("description", TEXT, "Any text attached to the customer."),
+        Column("email", TEXT, "E-mail address."),
+        Column("source_id", TEXT, "Your own ID of the customer."),
+        Column("created_at", TIMESTAMP, "When the customer was created."),
+        Column("address_city", TEXT, "City."),
+        Column("address_state", TEXT, "State."),
+        Column("address_line_1", TEXT, "First line of the address."),
+        Column("address_line_2", TEXT, "Second line of the address."),
+        Column("address_country", TEXT, "Country."),
+        Column("address_postal_code", TEXT, "Postal code."),
+        Column("redemptions_total_redeemed", INTEGER, "Redemptions."),
+        Column("redemptions_total_failed", INTEGER, "Failed redemptions."),
+        Column("redemptions_total_succeeded", INTEGER, "Successful redemptions."),
+        Column("redemptions_total_rolled_back", INTEGER, "Rollbacks."),
+        Column("redemptions_total_rollback_failed", INTEGER, "Failed rollbacks."),
+        Column("redemptions_total_rollback_succeeded", INTEGER, "Successful rollbacks."),
+        Column("orders_total_amount", NUMBER, "Sum of all orders, in hundredths (cents)."),
+        Column("orders_total_count", INTEGER, "Number of orders."),
+        Column("orders_average_amount", NUMBER, "Average order, in hundredths (cents)."),
+        Column("orders_last_order_amount", NUMBER, "Last order, in hundredths (cents)."),
+        Column("orders_last_order_date", TIMESTAMP, "When the last order was made."),
+        Column("loyalty_points", NUMBER, "Points on all loyalty cards."),
+        Column("loyalty_referred_customers", INTEGER, "Customers referred."),
+        Column("updated_at", TIMESTAMP, "When the customer was last updated."),
+        Column("phone", TEXT, "Phone number."),
+        Column("birthday", DATE, "Birth date; deprecated in favour of birthdate."),
+        Column("birthdate", DATE, "Birth date."),
+    )
+
+
+class Orders(ExportStream):
+    """Orders with their amounts."""
+
+    name = "orders"
+    exported_object = "order"
+    primary_keys = ("id",)
+    replication_key = "created_at"
+    columns = (
+        Column("id", TEXT, "Unique order ID.", title="ID"),
+        Column("source_id", TEXT, "Your own ID of the order."),
+        Column("created_at", TIMESTAMP, "When the order was created."),
+        Column("updated_at", TIMESTAMP, "When the order was last updated."),
+        Column("status", TEXT, "CREATED, PAID, FULFILLED or CANCELED."),
+        Column("amount", NUMBER, "Total amount of the items."),
+        Column("discount_amount", NUMBER, "Discount on the whole cart."),
+        Column("items_discount_amount", NUMBER, "Discount on the items."),
+        Column("total_discount_amount", NUMBER, "Sum of all discounts."),
+        Column("total_amount", NUMBER, "Total after all discounts."),
+        Column("customer_id", TEXT, "ID of the customer."),
+        Column("referrer_id", TEXT, "ID of the referrer."),
+    )
+
+
+class VoucherTransactions(ExportStream):
+    """Movements on gift cards and loyalty cards."""
+
+    name = "voucher_transactions"
+    exported_object = "voucher_transactions"
+    primary_keys = ("id",)
+    replication_key = "created_at"
+    has_metadata = False
+    # The prose also lists `status`, which the API's own list of fields does not have.
+    columns = (
+        Column("id", TEXT, "Unique transaction ID.", title="ID"),
+        Column("campaign_id", TEXT, "ID of the parent campaign."),
+        Column("voucher_id", TEXT, "ID of the card."),
+        Column("type", TEXT, "CREDITS_ADDITION, POINTS_REDEMPTION and the like."),
+        Column("source_id", TEXT, "Your own ID of the transaction."),
+        Column("reason", TEXT, "Reason that was given for the transaction."),
+        Column("source", TEXT, "Channel through which it was initiated."),
+        Column("balance", NUMBER, "Balance of the card after the transaction."),
+        Column("amount", NUMBER, "Credits or points moved; may be negative."),
+        Column(
+            "related_transaction_id",
+            TEXT,
+            "ID of the transaction on the other card of a transfer of points.",
+        ),
+        Column("created_at", TIMESTAMP, "When the transaction was created."),
+        Column("details", JSON_OBJECT, "More about the transaction."),
+    )
+
+
+class PointsExpirations(ExportStream):
+    """Buckets of loyalty points with the date on which they expire."""
+
+    name = "points_expirations"
+    exported_object = "points_expiration"
+    primary_keys = ("id",)
+    has_metadata = False
+    order = "expires_at"
+    columns = (
+        Column("id", TEXT, "Loyalty points bucket ID.", title="ID"),
+        Column("campaign_id", TEXT, "ID of the loyalty campaign."),
+        Column("voucher_id", TEXT, "ID of the loyalty card."),
+        Column("points", NUMBER, "Number of points."),
+        Column("status", TEXT, "ACTIVE or EXPIRED."),
+        Column("expires_at", DATE, "When the points expire."),
+    )
+
+
+class Products(ExportStream):
+    """Products. Only the prose of the reference says that they can be exported."""
+
+    name = "products"
+    exported_object = "product"
+    primary_keys = ("id",)
+    selected_by_default = False
+    has_metadata = False
+    order = ""
+    columns = (
+        Column("id", TEXT, "Unique product ID.", title="ID"),
+        Column("name", TEXT, "Product name."),
+        Column("price", TEXT, "Price."),
+        Column("image_url", TEXT, "URL of an image."),
+        Column("source_id", TEXT, "Your own ID of the product."),
+        Column("attributes", TEXT, "Names of the product's attributes."),
+        Column("created_at", TIMESTAMP, "When the product was created."),
+    )
+
+
+class Skus(ExportStream):
+    """Stock keeping units. Only the prose says that they can be exported."""
+
+    name = "skus"
+    exported_object = "sku"
+    primary_keys = ("id",)
+    selected_by_default = False
+    has_metadata = False
+    order = ""
+    columns = (
+        Column("id", TEXT, "Unique SKU ID.", title="ID"),
+        Column("sku", TEXT, "Name of the SKU."),
+        Column("product_id", TEXT, "ID of the product."),
+        Column("currency", TEXT, "Currency of the price."),
+        Column("price", TEXT, "Price."),
+        Column("image_url", TEXT, "URL of an image."),
+        Column("source_id", TEXT, "Your own ID of the SKU."),
+        Column("attributes", TEXT, "Values of the product's attributes."),
+        Column("created_at", TIMESTAMP, "When the SKU was created."),
+    )
+
+
+STREAMS: tuple[type[ExportStream], ...] = (
+    Vouchers,
+    Redemptions,
+    Publications,
+    Customers,
+    Orders,
+    VoucherTransactions,
+    PointsExpirations,
+    Products,
+    Skus,
+)

@@ -1,0 +1,39 @@
+"""A Voucherify of one's own, for tests and for trying things out.
+
+It is a stand-in for the real service and knows nothing about its clients::
+
+    with Sandbox(Dataset(seed=7), latency_seconds=2) as sandbox:
+        requests.post(f"{sandbox.api_url}/v1/exports", ...)
+"""
+
+from .api import Request
+from .behaviour import Behaviour
+from .content import METADATA_KEYS, MetadataKey
+from .dataset import Dataset, Row
+from .exports import Export
+from .faults import Action, Amend, Cut, Drip, Fault, Raw, Reply, Rewrite, Stall, Turn
+from .objects import OBJECTS, ExportedObject
+from .server import Sandbox
+
+__all__ = [
+    "METADATA_KEYS",
+    "OBJECTS",
+    "Action",
+    "Amend",
+    "Behaviour",
+    "Cut",
+    "Dataset",
+    "Drip",
+    "Export",
+    "ExportedObject",
+    "Fault",
+    "MetadataKey",
+    "Raw",
+    "Reply",
+    "Request",
+    "Rewrite",
+    "Row",
+    "Sandbox",
+    "Stall",
+    "Turn",
+]

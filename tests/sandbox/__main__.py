@@ -1,0 +1,53 @@
+"""A Voucherify to try things out with: `python -m tests.sandbox --seed 7 --vouchers 1000`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from datetime import datetime, timedelta, timezone
+
+from .dataset import DEFAULT_SIZES, Dataset
+from .server import Sandbox
+
+_PLURALS = {
+    f"{name}s".replace("ss", "s").replace("_", "-"): name for name in DEFAULT_SIZES
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until interrupted."""
+    options = _parser().parse_args(arguments)
+    now = datetime.now(tz=timezone.utc)
+    sizes = {name: getattr(options, plural.replace("-", "_")) for plural, name in _PLURALS.items()}
+    start = now - timedelta(days=options.days)
+    dataset = Dataset(options.seed, sizes, start=start, days=options.days, now=now)
+    sandbox = Sandbox(dataset, latency_seconds=options.export_seconds, ports=tuple(options.ports))
+    growth = {name: max(1, size // 100) for name, size in sizes.items() if size}
+    with sandbox:
+        for setting, value in sandbox.config.items():
+            print(f"TAP_VOUCHERIFY_{setting.upper()}={value}", flush=True)  # noqa: T201 - for a shell
+        print("Ctrl-C ends it.", file=sys.stderr)  # noqa: T201 - for a person
+        try:
+            while not threading.Event().wait(options.grow_every):
+                dataset.grow(growth, now=datetime.now(tz=timezone.utc))
+        except KeyboardInterrupt:
+            return
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sandbox", description=__doc__)
+    add = parser.add_argument
+    add("--seed", type=int, default=7, help="the seed of the data")
+    add("--days", type=float, default=30, help="how many days, up to now, the data spreads over")
+    add("--export-seconds", type=float, default=2.0, help="how long an export takes")
+    add("--grow-every", type=float, metavar="SECONDS", help="add one percent of rows that often")
+    add("--ports", type=int, nargs=2, default=(0, 0), metavar=("API", "DOWNLOAD"))
+    for plural, name in _PLURALS.items():
+        add(f"--{plural}", type=int, default=DEFAULT_SIZES[name], metavar="ROWS")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

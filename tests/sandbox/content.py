@@ -1,0 +1,477 @@
+"""Believable records of a project: each is a function of the seed and of its number alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+
+from .instants import to_text
+from .objects import OBJECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+Cells: TypeAlias = dict[str, str]
+_Choice = TypeVar("_Choice")
+Type = Literal["string", "number", "object", "date", "datetime", "geopoint", "boolean", "image_url"]
+
+DAY_MS = 86_400_000
+_CAMPAIGNS = (
+    "",
+    "Summer Discounts 20% off",
+    'Loyalty "Gold", 2026',
+    "Grüße & Rabatte",
+    "新春キャンペーン 🧧",
+)
+_CODE_PREFIXES = ("SUMMER", "VIP", "WELCOME", "ÉTÉ", "春")
+_FIRST_NAMES = ("John", "Zoë", "Łukasz", "José", "张伟", "Aoife", "Søren", "Анна", "😀 Sam")
+_LAST_NAMES = ("Smith", "O'Brien", "Müller, Jr.", "Nguyễn", 'Anna "Ann" Ito', "García", "00123")
+_CITIES = (
+    ("Houston", "TX", "United States of America", "77042-4143"),
+    ("Boston", "MA", "United States of America", "02108"),
+    ("Kraków", "", "Poland", "30-001"),
+    ("Saint-Étienne", "", "France", "42000"),
+    ("東京", "", "日本", "001-0010"),
+)
+_TEXTS = (
+    "",
+    "",
+    "",
+    'He said "hello", then left',
+    "two\nlines",
+    "00123",
+    "emoji 🎁, comma",
+    "  spaces around  ",
+    "=1+1",
+    "null",
+)
+_ORDER_STATUSES = ("CREATED", "PAID", "FULFILLED", "CANCELED")
+_FAILURES = (
+    ("invalid_customer", "Customer must be a holder of a loyalty card."),
+    ("voucher_expired", 'Voucher expired, "SUMMER" is over'),
+    ("quantity_exceeded", "Quantity exceeded"),
+)
+_TRANSACTION_TYPES = (
+    *("CREDITS_REMOVAL", "CREDITS_ADDITION", "CREDITS_REFUND", "CREDITS_REDEMPTION"),
+    *("POINTS_EXPIRATION", "POINTS_ADDITION", "POINTS_REMOVAL", "POINTS_TRANSFER_OUT"),
+    *("POINTS_ACCRUAL", "POINTS_REFUND", "POINTS_REDEMPTION"),
+)
+_PREFIXES = {
+    "voucher": "v_",
+    "redemption": "r_",
+    "failed redemption": "rf_",
+    "customer": "cust_",
+    "order": "ord_",
+    "points_expiration": "lopb_",
+    "voucher_transactions": "vtx_",
+    "campaign": "camp_",
+    "product": "prod_",
+    "sku": "sku_",
+    "tier": "promo_",
+    "tracking": "track_",
+    "rules": "val_",
+}
+
+
+@dataclass(frozen=True)
+class MetadataKey:
+    """One metadata key of an object.
+
+    Attributes:
+        name: The key.
+        type: Its type in the metadata schema.
+        array: Whether its values are arrays.
+        defined: Whether the schema knows it. Voucherify docs: the schemas leave out keys that were
+            defined elsewhere, such as in the campaign manager.
+        deleted: Whether its definition was deleted from the schema.
+    """
+
+    name: str
+    type: Type = "string"
+    array: bool = False
+    defined: bool = True
+    deleted: bool = False
+
+    def value(self, number: int, instant: int) -> str:
+        """Return one of a thousand values of the key as its cell reads."""
+        if self.array:
+            return json.dumps([f"L{number % 3}", f"L{number % 7}"])
+        return _VALUES[self.type](number, instant)
+
+
+_VALUES: Mapping[Type, Callable[[int, int], str]] = {
+    "string": lambda number, _: _TEXTS[number % len(_TEXTS)] or f"text {number}",
+    "number": lambda number, _: str(number if number % 2 else number / 8),
+    "object": lambda number, _: json.dumps({"city": _CITIES[number % len(_CITIES)][0]}),
+    "date": lambda number, instant: to_text(instant - number * DAY_MS)[:10],
+    "datetime": lambda number, instant: to_text(instant - number * DAY_MS),
+    "geopoint": lambda number, _: f"{number / 20:.4f},{number / 10:.4f}",
+    "boolean": lambda number, _: "true" if number % 2 else "false",
+    "image_url": lambda number, _: f"https://img.example.com/{number}.png",
+}
+
+
+#: Seen in production: a metadata key may equal a standard title (`order`, `campaign`, `id`).
+METADATA_KEYS: Mapping[str, tuple[MetadataKey, ...]] = {
+    "voucher": (
+        MetadataKey("Season"),
+        MetadataKey("campaign"),
+        MetadataKey("Code", defined=False),
+        MetadataKey("Größe", "number"),
+        MetadataKey("店舗 🏬", defined=False),
+        MetadataKey("old key", deleted=True),
+    ),
+    "redemption": (
+        MetadataKey("order"),
+        MetadataKey("id", defined=False),
+        MetadataKey("location_id", array=True),
+        MetadataKey("terminal, number", "number"),
+    ),
+    "publication": (
+        MetadataKey("campaign"),
+        MetadataKey("year", "number"),
+        MetadataKey("file_uploaded", "image_url"),
+    ),
+    "customer": (
+        MetadataKey("id"),
+        MetadataKey("birth_date", "datetime"),
+        MetadataKey("customer_location", "geopoint"),
+        MetadataKey("ulubiony_kolor_żółć", defined=False),
+        MetadataKey("opted_in", "boolean"),
+    ),
+    "order": (
+        MetadataKey("order"),
+        MetadataKey("status"),
+        MetadataKey("booking_start_date", "date"),
+        MetadataKey("payment", "object"),
+    ),
+}
+
+
+class _Chances:
+    """A few random numbers, the same for the same name.
+
+    `random.Random` takes longer to seed than a whole record takes to write.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Throw 512 coins at once, of which each draw uses up some."""
+        self._coins = int.from_bytes(blake2b(name.encode()).digest(), "big")
+
+    def below(self, limit: int) -> int:
+        """Return a number from zero up to but not including a limit."""
+        self._coins, drawn = divmod(self._coins, limit)
+        return drawn
+
+    def one_of(self, choices: Sequence[_Choice]) -> _Choice:
+        """Return one of the choices."""
+        return choices[self.below(len(choices))]
+
+    def happens(self, percent: int) -> bool:
+        """Return True this often."""
+        return self.below(100) < percent
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the records of a project refer to.
+
+    Attributes:
+        seed: The seed of everything.
+        sizes: How many records of each object others refer to.
+        metadata_keys: The metadata keys of each object, project-wide.
+    """
+
+    seed: int
+    sizes: Mapping[str, int]
+    metadata_keys: Mapping[str, tuple[MetadataKey, ...]]
+
+    def write(
+        self,
+        name: str,
+        number: int,
+        created: int,
+        updated: int | None,
+    ) -> tuple[Cells, Cells]:
+        """Return the cells and the metadata of one record.
+
+        Args:
+            name: The exported object.
+            number: The record's number.
+            created: The creation time as exported.
+            updated: The time of the last update as exported.
+        """
+        declared = OBJECTS[name]
+        chances = _Chances(f"{self.seed}:{name}:{number}")
+        cells = declared.empty_cells | _AUTHORS[name](_Author(self, chances, number, created))
+        if declared.created_field:
+            cells[declared.created_field] = to_text(created)
+        if declared.updated_field and updated is not None:
+            cells[declared.updated_field] = to_text(updated)
+        metadata = {
+            key.name: key.value(chances.below(1000), created)
+            for key in self.metadata_keys.get(name, ())
+            if chances.happens(70)
+        }
+        return cells, metadata
+
+    def identifier(self, kind: str, number: int) -> str:
+        """Return the id of a record, the same wherever it is referred to."""
+        digest = blake2b(f"{self.seed}:{kind}:{number}".encode(), digest_size=9).hexdigest()
+        return _PREFIXES[kind] + digest
+
+    def voucher_code(self, number: int) -> str:
+        """Return the code of a voucher; some are digits with leading zeros."""
+        if number % 10 == 3:
+            return f"00{number}"
+        digest = blake2b(f"{self.seed}:code:{number}".encode(), digest_size=6).hexdigest()
+        return f"{_CODE_PREFIXES[number % len(_CODE_PREFIXES)]}-{digest.upper()}"
+
+    def customer_name(self, number: int) -> str:
+        """Return the name of a customer."""
+        first = _FIRST_NAMES[number % len(_FIRST_NAMES)]
+        return f"{first} {_LAST_NAMES[number % len(_LAST_NAMES)]}"
+
+    def customer_source_id(self, number: int) -> str:
+        """Return the source id of a customer: digits with leading zeros, or an e-mail address."""
+        return f"{number:05d}" if number % 4 == 0 else self.email(number)
+
+    def email(self, number: int) -> str:
+        """Return the e-mail address of a customer."""
+        return f"jörg.{number}@exämple.com" if number % 9 == 0 else f"name.{number}@example.com"
+
+
+@dataclass(frozen=True)
+class _Author:
+    """Writes the cells of one record."""
+
+    project: Project
+    chances: _Chances
+    number: int
+    created: int
+
+    def some(self, name: str) -> int:
+        """Return the number of some record of an object."""
+        return self.chances.below(max(1, self.project.sizes[name]))
+
+    def own_id(self, kind: str) -> str:
+        return self.project.identifier(kind, self.number)
+
+    def campaign(self) -> tuple[str, str]:
+        """Return the id and the name of some campaign, both empty for none."""
+        number = self.chances.below(len(_CAMPAIGNS))
+        return self.project.identifier("campaign", number) if number else "", _CAMPAIGNS[number]
+
+    def text(self) -> str:
+        """Return some free text, often none."""
+        return self.chances.one_of(_TEXTS)
+
+    def voucher(self) -> Cells:
+        project, chances = self.project, self.chances
+        kind = chances.below(3)
+        percent, gift, loyalty = kind == 0, kind == 1, kind == 2
+        amount = 50 + 50 * chances.below(100)
+        campaign_id, campaign = self.campaign()
+        holder = self.some("customer") if self.chances.happens(50) else None
+        code = project.voucher_code(self.number)
+        limited = self.chances.happens(30)
+        return {
+            "id": self.own_id("voucher"),
+            "code": code,
+            "voucher_type": ("DISCOUNT_VOUCHER", "GIFT_VOUCHER", "LOYALTY_CARD")[kind],
+            "value": str(amount % 100) if percent else f"{amount}.00" if gift else str(amount),
+            "discount_type": "PERCENT" if percent else "",
+            "discount_effect": "APPLY_TO_ORDER" if percent else "",
+            "discount_amount_limit": "50.00" if percent and limited else "",
+            "gift_balance": f"{amount}.00" if gift else "",
+            "loyalty_balance": str(amount) if loyalty else "",
+            "campaign": campaign,
+            "campaign_id": campaign_id,
+            "category": ("", "New, Customers", "VIP")[amount % 3],
+            "start_date": to_text(self.created - DAY_MS) if limited else "",
+            "expiration_date": to_text(self.created + 90 * DAY_MS) if limited else "",
+            "validity_timeframe_interval": "P2D" if limited else "",
+            "validity_timeframe_duration": "PT1H" if limited else "",
+            "validity_day_of_week": "1,2,3,4,5" if limited else "",
+            "redemption_quantity": str(amount % 7 or ""),
+            "redemption_count": str(amount % 5),
+            "active": "false" if amount % 11 == 0 else "true",
+            "qr_code": f"https://dl.voucherify.io/api/v1/assets/qr/{self.number}",
+            "bar_code": f"https://dl.voucherify.io/api/v1/assets/barcode/{self.number}",
+            "is_referral_code": "true" if amount % 13 == 0 else "false",
+            "additional_info": self.text(),
+            "customer_id": "" if holder is None else project.identifier("customer", holder),
+            "customer_source_id": "" if holder is None else project.customer_source_id(holder),
+            "validation_rules_id": project.identifier("rules", amount) if limited else "",
+        }
+
+    def redemption(self) -> Cells:
+        project, chances = self.project, self.chances
+        failed = self.chances.happens(15)
+        code, message = chances.one_of(_FAILURES) if failed else ("", "")
+        customer = self.some("customer")
+        amount = 100 + chances.below(99_900)
+        return {
+            "id": self.own_id("failed redemption" if failed else "redemption"),
+            "object": "redemption",
+            "voucher_code": project.voucher_code(self.some("voucher")),
+            "campaign": self.campaign()[1],
+            "promotion_tier_id": project.identifier("tier", amount) if amount % 9 == 0 else "",
+            "customer_id": project.identifier("customer", customer),
+            "customer_source_id": project.customer_source_id(customer),
+            "customer_name": project.customer_name(customer),
+            "tracking_id": project.identifier("tracking", customer),
+            "order_id": project.identifier("order", self.some("order")) if amount % 2 else "",
+            "order_amount": str(amount) if amount % 2 else "",
+            "gift_amount": f"{amount % 100}.00" if amount % 3 == 0 else "",
+            "loyalty_points": str(amount % 50) if amount % 3 == 1 else "",
+            "result": "FAILURE" if failed else "SUCCESS",
+            "failure_code": code,
+            "failure_message": message,
+        }
+
+    def publication(self) -> Cells:
+        # Voucherify docs: publications have no id, and failed ones may have no voucher code.
+        project = self.project
+        customer = self.some("customer")
+        failed = self.chances.happens(6)
+        return {
+            "voucher_code": "" if failed else project.voucher_code(self.some("voucher")),
+            "customer_id": project.identifier("customer", customer),
+            "customer_source_id": project.customer_source_id(customer),
+            "channel": self.chances.one_of(("voucherify-website", "API", "Automation")),
+            "campaign": self.campaign()[1],
+            "is_winner": self.chances.one_of(("", "true", "false")),
+        }
+
+    def customer(self) -> Cells:
+        project, number = self.project, self.number
+        city, state, country, postal_code = self.chances.one_of(_CITIES)
+        born = to_text(self.created - (20 + number % 40) * 365 * DAY_MS)[:10]
+        orders, redeemed = number % 6, number % 5
+        spent = self.chances.below(100_000) if orders else 0
+        return {
+            "id": self.own_id("customer"),
+            "name": project.customer_name(number),
+            "description": self.text(),
+            "email": project.email(number),
+            "source_id": project.customer_source_id(number),
+            "address_city": city,
+            "address_state": state,
+            "address_line_1": f"{number} Main St, Apt. 4",
+            "address_line_2": self.text(),
+            "address_country": country,
+            "address_postal_code": postal_code,
+            "redemptions_total_redeemed": str(redeemed),
+            "redemptions_total_failed": str(redeemed // 2),
+            "redemptions_total_succeeded": str(redeemed - redeemed // 2),
+            "redemptions_total_rolled_back": "0",
+            "redemptions_total_rollback_failed": "0",
+            "redemptions_total_rollback_succeeded": "0",
+            "orders_total_amount": str(spent),
+            "orders_total_count": str(orders),
+            "orders_average_amount": str(spent // orders) if orders else "",
+            "orders_last_order_amount": str(spent // 2) if orders else "",
+            "orders_last_order_date": to_text(self.created + 61_001) if orders else "",
+            "loyalty_points": str(number % 2000),
+            "loyalty_referred_customers": str(number % 3),
+            "phone": f"+1 (294) 752-{number % 10_000:04d}" if number % 2 else "",
+            "birthday": born if number % 3 else "",
+            "birthdate": born if number % 3 else "",
+        }
+
+    def order(self) -> Cells:
+        chances = self.chances
+        amount = 1_000 + chances.below(999_000)
+        discount, item_discount = amount // 10, amount // 20
+        referrer = chances.happens(10)
+        customer = self.some("customer")
+        return {
+            "id": self.own_id("order"),
+            "source_id": f"{self.number:05d}",
+            "status": chances.one_of(_ORDER_STATUSES),
+            "amount": str(amount),
+            "discount_amount": str(discount),
+            "items_discount_amount": str(item_discount),
+            "total_discount_amount": str(discount + item_discount),
+            "total_amount": str(amount - discount - item_discount),
+            "customer_id": self.project.identifier("customer", customer),
+            "referrer_id": self.project.identifier("customer", customer + 1) if referrer else "",
+        }
+
+    def points_expiration(self) -> Cells:
+        expired = self.chances.happens(20)
+        return {
+            "id": self.own_id("points_expiration"),
+            "campaign_id": self.project.identifier("campaign", 1 + self.number % 4),
+            "voucher_id": self.project.identifier("voucher", self.some("voucher")),
+            "points": str(10 + 10 * self.chances.below(200)),
+            "status": "EXPIRED" if expired else "ACTIVE",
+            "expires_at": to_text(self.created + self.chances.below(400) * DAY_MS)[:10],
+        }
+
+    def voucher_transactions(self) -> Cells:
+        project, chances = self.project, self.chances
+        kind = chances.one_of(_TRANSACTION_TYPES)
+        amount = chances.below(10_000) - 5_000
+        voucher = self.some("voucher")
+        details = {
+            "balance": {"type": kind.split("_")[0].lower(), "total": 5_000, "amount": amount},
+            "order": {"id": project.identifier("order", self.some("order")), "source_id": None},
+            "reason": 'a "quoted" reason,\nin two lines',
+        }
+        transferred = kind == "POINTS_TRANSFER_OUT"
+        return {
+            "id": self.own_id("voucher_transactions"),
+            "campaign_id": self.campaign()[0],
+            "voucher_id": project.identifier("voucher", voucher),
+            "type": kind,
+            "source_id": f"{self.number:06d}" if self.number % 2 else "",
+            "reason": self.text(),
+            "source": chances.one_of(("API", "voucherify-web-ui", "Automation")),
+            "balance": f"{5_000 + amount}.00"
+            if kind.startswith("CREDITS")
+            else str(5_000 + amount),
+            "amount": f"{amount}.00" if kind.startswith("CREDITS") else str(amount),
+            "related_transaction_id": (
+                project.identifier("voucher_transactions", self.number + 1) if transferred else ""
+            ),
+            "details": json.dumps(details, ensure_ascii=False),
+        }
+
+    def product(self) -> Cells:
+        return {
+            "id": self.own_id("product"),
+            "name": f"Product {self.number}, {self.chances.one_of(('red', 'größer', '🎁'))}",
+            "price": f"{(100 + self.chances.below(99_900)) / 100:.2f}",
+            "image_url": f"https://img.example.com/{self.number}.png",
+            "source_id": f"{self.number:05d}",
+            "attributes": "color,size" if self.number % 2 else "",
+        }
+
+    def sku(self) -> Cells:
+        return {
+            "id": self.own_id("sku"),
+            "sku": f"size {self.number}",
+            "product_id": self.project.identifier("product", self.some("product")),
+            "currency": self.chances.one_of(("USD", "EUR", "")),
+            "price": f"{(100 + self.chances.below(99_900)) / 100:.2f}",
+            "image_url": "",
+            "source_id": f"00{self.number}",
+            "attributes": '{"color": "red", "size": "L"}',
+        }
+
+
+_AUTHORS: Mapping[str, Callable[[_Author], Cells]] = {
+    "voucher": _Author.voucher,
+    "redemption": _Author.redemption,
+    "publication": _Author.publication,
+    "customer": _Author.customer,
+    "order": _Author.order,
+    "points_expiration": _Author.points_expiration,
+    "voucher_transactions": _Author.voucher_transactions,
+    "product": _Author.product,
+    "sku": _Author.sku,
+}

@@ -1,0 +1,217 @@
+"""Who may call: key pairs, OAuth tokens, download tokens, and how often."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from .refusals import invalid_grant_type, invalid_scope, missing_scope, unauthorized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .behaviour import Behaviour
+
+#: Voucherify docs: OAuth API, "Allowed values" of `scope`.
+SCOPES = frozenset(
+    (
+        "api",
+        "assets",
+        "async-actions",
+        "campaigns",
+        "categories",
+        "client_api",
+        "client_consents",
+        "client_customers",
+        "client_events",
+        "client_promotions",
+        "client_publish",
+        "client_qualifications",
+        "client_redeem",
+        "client_redemptions",
+        "client_validate",
+        "client_validations",
+        "client_vouchers",
+        "consents",
+        "customers",
+        "events",
+        "exports",
+        "locations",
+        "loyalties",
+        "metadata-schemas",
+        "orders",
+        "product-collections",
+        "products",
+        "promotions",
+        "publications",
+        "qualifications",
+        "redemptions",
+        "referrals",
+        "rewards",
+        "segments",
+        "skus",
+        "task-results",
+        "templates",
+        "trash-bin",
+        "validation-rules-assignments",
+        "validation-rules",
+        "validations",
+        "vouchers",
+    ),
+)
+#: Voucherify docs: OAuth API, "The token expires in 900 seconds (15 minutes)."
+OAUTH_SECONDS = 900
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class OAuthToken(NamedTuple):
+    """What an OAuth token allows."""
+
+    scopes: frozenset[str]
+    expires: float
+
+
+class DownloadToken(NamedTuple):
+    """The file a download token leads to."""
+
+    export_id: str
+    part: int
+    expires: float
+
+
+class Credentials:
+    """Everything that is secret, and what it opens."""
+
+    def __init__(self, seed: int, clock: Callable[[], float]) -> None:
+        """Invent a key pair."""
+        self._random = Random(f"{seed}:credentials")
+        self._clock = clock
+        self.app_id = str(UUID(int=self._random.getrandbits(128), version=4))
+        self.app_token = str(UUID(int=self._random.getrandbits(128), version=4))
+        self._oauth_tokens: dict[str, OAuthToken] = {}
+        self._download_tokens: dict[str, DownloadToken] = {}
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret so far; the application id is not one."""
+        return [self.app_token, *list(self._oauth_tokens), *list(self._download_tokens)]
+
+    def identifier(self, prefix: str, length: int = 24) -> str:
+        """Return a new identifier such as `exp_2bYLdY2lQ2886wmYIHyeBWUZ`."""
+        return prefix + "".join(self._random.choices(_ALPHABET, k=length))
+
+    def check_key_pair(self, headers: Mapping[str, str]) -> None:
+        """Refuse a request without the right key pair.
+
+        Raises:
+            Refusal: If there is none.
+        """
+        pair = (headers.get("x-app-id"), headers.get("x-app-token"))
+        if pair != (self.app_id, self.app_token):
+            unauthorized()
+
+    def check(self, headers: Mapping[str, str], scope: str, behaviour: Behaviour) -> None:
+        """Refuse a request with neither the key pair nor an OAuth token of the right scope.
+
+        Voucherify docs: each operation allows the two headers, or an OAuth token with the scope
+        `api` or its own.
+
+        Raises:
+            Refusal: If it may not call.
+        """
+        kind, _, bearer = headers.get("authorization", "").partition(" ")
+        if kind != "Bearer":
+            self.check_key_pair(headers)
+            return
+        token = self._oauth_tokens.get(bearer)
+        if token is None or token.expires <= self._clock():
+            unauthorized()
+        if not token.scopes & {"api", scope}:
+            missing_scope(behaviour.missing_scope_status)
+
+    def grant(self, form: Mapping[str, str]) -> dict[str, str | int]:
+        """Return the answer to a request for an OAuth token.
+
+        Voucherify docs: OAuth API, Generate OAuth 2.0 Token; scopes are separated by spaces.
+
+        Raises:
+            Refusal: `invalid_grant_type` or `invalid_scope`.
+        """
+        if form.get("grant_type") != "client_credentials":
+            invalid_grant_type()
+        scope = form.get("scope", "")
+        if not scope.split() or set(scope.split()) - SCOPES:
+            invalid_scope(scope)
+        access_token = self.identifier("", 50)
+        expires = self._clock() + OAUTH_SECONDS
+        self._oauth_tokens[access_token] = OAuthToken(frozenset(scope.split()), expires)
+        return {
+            "access_token": access_token,
+            "client_id": self.app_id,
+            "expires_at": int(expires),
+            "expires_in": OAUTH_SECONDS,
+            "scope": scope,
+            "token_type": "Bearer",
+        }
+
+    def issue_download_token(self, export_id: str, part: int, seconds: float) -> str:
+        """Return a fresh short-lived token for a file of an export."""
+        token = self.identifier("dl_", 48)
+        self._download_tokens[token] = DownloadToken(export_id, part, self._clock() + seconds)
+        return token
+
+    def check_download_token(self, export_id: str, token: str) -> int:
+        """Return which file of the export a token leads to.
+
+        Voucherify docs: the token is short-lived; 401 with right credentials means it has expired.
+
+        Raises:
+            Refusal: If the token is not one of this export, or has expired.
+        """
+        known = self._download_tokens.get(token)
+        if known is None or known.export_id != export_id or known.expires <= self._clock():
+            unauthorized()
+        return known.part
+
+
+@dataclass
+class RateLimit:
+    """Counts calls; a period begins with its first call.
+
+    Attributes:
+        clock: Unix time in seconds.
+    """
+
+    clock: Callable[[], float]
+    _resets_at: float = 0.0
+    _calls: int = 0
+
+    def count(self, behaviour: Behaviour) -> tuple[dict[str, str], bool]:
+        """Count one call.
+
+        Voucherify docs: `X-Rate-Limit-Retry` is a Unix time in seconds; `Retry-After`, which is
+        optional, a number of seconds.
+
+        Returns:
+            The headers that tell about the limit, and whether the call is within it.
+        """
+        limit = behaviour.rate_limit
+        if limit is None:
+            return {}, True
+        now = self.clock()
+        if now >= self._resets_at:
+            self._resets_at, self._calls = now + behaviour.rate_limit_period_seconds, 0
+        self._calls += 1
+        headers = {
+            "X-Rate-Limit-Limit": str(limit),
+            "X-Rate-Limit-Remaining": str(max(0, limit - self._calls)),
+            "X-Rate-Limit-Retry": str(math.ceil(self._resets_at)),
+            "X-Rate-Limit-Type": behaviour.rate_limit_type,
+        }
+        allowed = self._calls <= limit
+        if not allowed and behaviour.retry_after_header:
+            headers["Retry-After"] = str(math.ceil(self._resets_at - now))
+        return headers, allowed

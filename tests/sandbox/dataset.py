@@ -1,0 +1,321 @@
+"""The data of a project: any size from a seed, and growing when told to."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cached_property
+from random import Random
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from .content import DAY_MS, METADATA_KEYS, MetadataKey, Project
+from .instants import to_datetime, to_ms
+from .objects import OBJECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from .content import Cells
+
+DEFAULT_SIZES: Mapping[str, int] = dict.fromkeys(OBJECTS, 100)
+_START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+_NEVER = -1
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What differs in a row from what was generated."""
+
+    cells: Cells = field(default_factory=dict)
+    metadata: Cells | None = None
+
+
+class Row:
+    """One record of an exported object.
+
+    Attributes:
+        created: The creation time that the server filters on and orders by.
+        updated: The time of the last update, likewise; None for a record that was never updated.
+        cells: The text of every standard field as a CSV file carries it.
+        metadata: The metadata keys that have a value, with the text of their cells.
+    """
+
+    def __init__(self, table: Table, number: int, skew_ms: int) -> None:
+        """Stand for one row of a table; its cells are written when first looked at."""
+        self._table = table
+        self._number = number
+        self._skew_ms = skew_ms
+        self.created_ms = table.created[number]
+        self.updated_ms = None if table.updated[number] == _NEVER else table.updated[number]
+
+    @property
+    def created(self) -> datetime:
+        """The creation time that the server filters on and orders by."""
+        return to_datetime(self.created_ms)
+
+    @property
+    def updated(self) -> datetime | None:
+        """The time of the last update that the server filters on and orders by."""
+        return None if self.updated_ms is None else to_datetime(self.updated_ms)
+
+    @property
+    def cells(self) -> Cells:
+        """The text of every standard field as a CSV file carries it."""
+        return self._content[0]
+
+    @property
+    def metadata(self) -> Cells:
+        """The metadata keys that have a value."""
+        return self._content[1]
+
+    @cached_property
+    def _content(self) -> tuple[Cells, Cells]:
+        created, updated = self.created_ms, self.updated_ms
+        if self._skew_ms:
+            hashed = crc32(f"{self._table.name}:{self._number}".encode())
+            offset = hashed % (2 * self._skew_ms + 1) - self._skew_ms
+            created += offset
+            updated = None if updated is None else updated + offset
+        cells, metadata = self._table.project.write(
+            self._table.name,
+            self._number,
+            created,
+            updated,
+        )
+        change = self._table.changes.get(self._number)
+        if change:
+            cells |= change.cells
+            metadata = metadata if change.metadata is None else change.metadata
+        return cells, metadata
+
+    def __repr__(self) -> str:
+        """Show what a failed assertion needs."""
+        return f"Row({self.created.isoformat()}, {self.cells})"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one exported object at one moment.
+
+    It holds two instants per row; everything else is written when it is read, so that millions of
+    rows cost little memory and a snapshot is a short copy.
+
+    Attributes:
+        name: The exported object.
+        project: Who writes the rows.
+        created: The creation time of each row, in milliseconds.
+        updated: The time of each row's last update, in milliseconds.
+        changes: What differs from what was generated.
+        version: How many times the dataset had changed.
+    """
+
+    name: str
+    project: Project
+    created: array[int]
+    updated: array[int]
+    changes: dict[int, _Change]
+    version: int = 0
+
+    def copy(self, version: int = 0) -> Table:
+        """Return a snapshot."""
+        return Table(
+            self.name,
+            self.project,
+            self.created[:],
+            self.updated[:],
+            dict(self.changes),
+            version,
+        )
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all rows in server order: by creation, then by insertion."""
+        return sorted(range(len(self.created)), key=self.created.__getitem__)
+
+    def row(self, number: int, skew_ms: int = 0) -> Row:
+        """Return a row whose exported dates are off by up to `skew_ms`."""
+        return Row(self, number, skew_ms)
+
+    def rows(self, skew_ms: int = 0) -> Iterator[Row]:
+        """Yield all rows in server order."""
+        return (self.row(number, skew_ms) for number in self.numbers())
+
+
+class Dataset:
+    """The data of a Voucherify project. The same seed and the same calls give the same data.
+
+    Time is data here, nothing reads a clock: rows are created in the `days` after `start` but never
+    later than `now`, and later changes follow the newest instant there is.
+    """
+
+    def __init__(  # noqa: PLR0913 - every one has a default
+        self,
+        seed: int = 7,
+        sizes: Mapping[str, int] | None = None,
+        *,
+        start: datetime = _START,
+        days: float = 30,
+        now: datetime | None = None,
+        metadata_keys: Mapping[str, tuple[MetadataKey, ...]] = METADATA_KEYS,
+    ) -> None:
+        """Generate the data.
+
+        Args:
+            seed: The seed.
+            sizes: Rows per exported object; 100 where nothing is said.
+            start: No row is created earlier.
+            days: How many days the rows are spread over.
+            now: No row is created or updated later.
+            metadata_keys: The metadata keys of each object, project-wide.
+        """
+        self.start = start
+        self.now = now
+        self._sizes = {**DEFAULT_SIZES, **(sizes or {})}
+        self._project = Project(seed, self._sizes, metadata_keys)
+        self._lock = threading.RLock()
+        self._random = Random(seed)
+        self._version = 0
+        start_ms = to_ms(start)
+        end_ms = min(start_ms + round(days * DAY_MS), self._now_ms())
+        self._tables = {
+            name: self._table(name, self._sizes[name], start_ms, end_ms) for name in OBJECTS
+        }
+
+    @property
+    def seed(self) -> int:
+        """The seed of the data."""
+        return self._project.seed
+
+    @property
+    def metadata_keys(self) -> Mapping[str, tuple[MetadataKey, ...]]:
+        """The metadata keys of each object, project-wide."""
+        return self._project.metadata_keys
+
+    def snapshot(self, name: str) -> Table:
+        """Return what an exported object holds now, safe from later changes."""
+        with self._lock:
+            return self._tables[name].copy(self._version)
+
+    def rows(self, name: str, *, skew_ms: int = 0) -> list[Row]:
+        """Return the rows of an exported object in server order: by creation, then insertion."""
+        return list(self.snapshot(name).rows(skew_ms))
+
+    def grow(self, counts: Mapping[str, int], *, now: datetime | None = None) -> None:
+        """Add rows after the newest ones; the first few share the newest row's millisecond.
+
+        Args:
+            counts: How many rows to add per exported object.
+            now: No row is created later; becomes the dataset's own `now`.
+        """
+        with self._lock:
+            self.now = now or self.now
+            self._version += 1
+            for name, count in counts.items():
+                table = self._tables[name]
+                instant = max(table.created, default=to_ms(self.start))
+                for position in range(count):
+                    if position > count // 4:
+                        later = instant + self._random.randrange(120_000)
+                        instant = max(instant, min(later, self._now_ms()))
+                    table.created.append(instant)
+                    table.updated.append(_NEVER)
+
+    def touch(self, name: str, count: int, *, now: datetime | None = None) -> list[Row]:
+        """Update rows that exist: they get a newer `updated_at` and a changed amount or count.
+
+        Args:
+            name: `voucher`, `customer` or `order`, the objects that have `updated_at`.
+            count: How many rows to update.
+            now: No row is updated later; becomes the dataset's own `now`.
+
+        Returns:
+            The rows as they are now.
+        """
+        revise = _REVISIONS[name]
+        with self._lock:
+            self.now = now or self.now
+            self._version += 1
+            table = self._tables[name]
+            newest = max(*table.created, *table.updated)
+            instant = max(newest, min(newest + 1_000, self._now_ms()))
+            numbers = sorted(self._random.sample(range(len(table.created)), count))
+            for number in numbers:
+                cells = table.row(number).cells
+                change = table.changes.get(number, _Change())
+                table.changes[number] = _Change(change.cells | revise(cells), change.metadata)
+                table.updated[number] = instant
+            snapshot = table.copy()
+        return [snapshot.row(number) for number in numbers]
+
+    def add(
+        self,
+        name: str,
+        created: datetime,
+        *,
+        updated: datetime | None = None,
+        cells: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Row:
+        """Add one row at any time, also before rows that exist.
+
+        Args:
+            name: The exported object.
+            created: When it was created.
+            updated: When it was last updated.
+            cells: Text of cells that is to differ from what is generated, dates included.
+            metadata: All its metadata, if it is not to be generated.
+
+        Returns:
+            The row.
+        """
+        with self._lock:
+            self._version += 1
+            table = self._tables[name]
+            number = len(table.created)
+            table.created.append(to_ms(created))
+            table.updated.append(_NEVER if updated is None else to_ms(updated))
+            table.changes[number] = _Change(
+                dict(cells or {}),
+                None if metadata is None else dict(metadata),
+            )
+            return table.copy().row(number)
+
+    def _now_ms(self) -> int:
+        return to_ms(self.now or datetime.max.replace(tzinfo=timezone.utc))
+
+    def _table(self, name: str, size: int, start: int, end: int) -> Table:
+        """Generate the instants of a table."""
+        random = Random(f"{self.seed}:{name}")
+        created = array("q", sorted(random.randint(start, end) for _ in range(size)))
+        for number in range(1, size):
+            # Voucherify docs: bulk generation makes many records share one millisecond.
+            in_bulk = 4 * size < 10 * number < 5 * size
+            if in_bulk or random.random() < 0.2:
+                created[number] = created[number - 1]
+        updated = array("q", [_NEVER]) * size
+        if OBJECTS[name].updated_field:
+            for number in range(size):
+                # Voucherify docs: a record that was never updated has an empty `updated_at`.
+                if random.random() < 0.6:
+                    updated[number] = random.randrange(created[number], end + 1)
+        return Table(name, self._project, created, updated, {})
+
+
+def _increment(name: str) -> Callable[[Cells], Cells]:
+    return lambda cells: {name: str(int(cells[name]) + 1)}
+
+
+def _revise_voucher(cells: Cells) -> Cells:
+    spent = {"redemption_count": str(int(cells["redemption_count"]) + 1)}
+    if cells["gift_balance"]:
+        spent["gift_balance"] = f"{float(cells['gift_balance']) / 2:.2f}"
+    return spent
+
+
+_REVISIONS: Mapping[str, Callable[[Cells], Cells]] = {
+    "voucher": _revise_voucher,
+    "customer": _increment("orders_total_count"),
+    "order": _increment("amount"),
+}

@@ -1,0 +1,236 @@
+"""Filters of an export: what is allowed, and which rows they let through."""
+
+from __future__ import annotations
+
+import operator
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from .content import DAY_MS
+from .instants import parse
+from .refusals import invalid_payload, not_one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .behaviour import Behaviour
+    from .dataset import Row
+    from .objects import ExportedObject
+
+    Predicate: TypeAlias = Callable[[Row], bool]
+
+_PLACE = ".parameters.filters"
+
+
+class _Value(NamedTuple):
+    """A value that compares with values of its own kind only."""
+
+    text: str
+    kind: str
+    key: Any
+
+
+def _value(raw: object) -> _Value:
+    """Read a cell or an argument of a filter: an instant, a number, or else text."""
+    text = str(raw)
+    instant = parse(text)
+    if instant is not None:
+        return _Value(text, "instant", instant)
+    try:
+        return _Value(text, "number", Decimal(text))
+    except InvalidOperation:
+        return _Value(text, "text", text)
+
+
+def check(filters: object, declared: ExportedObject) -> None:
+    """Refuse filters that the documented schema does not allow.
+
+    Voucherify docs: Exports API, the `Export...Filters` schemas; values are arrays.
+
+    Raises:
+        Refusal: If they are not allowed.
+    """
+    if not isinstance(filters, dict):
+        invalid_payload(f"Property {_PLACE} should be object")
+    for name, condition in filters.items():
+        if name == "junction":
+            if condition not in {"and", "or"}:
+                not_one_of(f"{_PLACE}.junction", ("and", "or"))
+            continue
+        place = f"{_PLACE}.{name}"
+        allowed = declared.operators_of(name)
+        if allowed is None:
+            invalid_payload(f"Property {place} is not supported")
+        conditions = condition.get("conditions") if isinstance(condition, dict) else None
+        if not isinstance(conditions, dict):
+            invalid_payload(f"Property {place}.conditions should be object")
+        for operator_name, arguments in conditions.items():
+            if operator_name not in allowed:
+                invalid_payload(
+                    f"Property {place}.conditions.{operator_name} is not supported"
+                )
+            if not isinstance(arguments, list):
+                invalid_payload(
+                    f"Property {place}.conditions.{operator_name} should be array"
+                )
+
+
+def compile_filters(
+    filters: Mapping[str, Any],
+    declared: ExportedObject,
+    behaviour: Behaviour,
+    today_ms: int,
+) -> Predicate:
+    """Return the test that a row must pass.
+
+    Voucherify docs: Exports API, schema `Junction`. All conditions are joined by the one junction,
+    so that `or` would also OR the two ends of a date window.
+
+    Args:
+        filters: Filters that were checked.
+        declared: The exported object.
+        behaviour: Whether date filters work and include their own instants.
+        today_ms: The beginning of the present day, from which days are counted.
+    """
+    tests = [
+        _test(_reader(name, declared), operator_name, arguments, behaviour, today_ms)
+        for name, condition in filters.items()
+        if name != "junction" and (behaviour.honours_filters or name not in _DATES)
+        for operator_name, arguments in condition["conditions"].items()
+    ]
+    if not tests:
+        return lambda _row: True
+    junction = any if filters.get("junction") == "or" else all
+    return lambda row: junction(test(row) for test in tests)
+
+
+_DATES = {
+    "created_at": operator.attrgetter("created_ms"),
+    "updated_at": operator.attrgetter("updated_ms"),
+}
+
+
+def sort_key(name: str, declared: ExportedObject) -> Callable[[Row], Any]:
+    """Return what rows are ordered by; rows without a value come first."""
+    if name in _DATES:
+        instant = _DATES[name]
+        return lambda row: -1 if instant(row) is None else instant(row)
+    return lambda row: row.cells.get(declared.cells_of.get(name, name), "")
+
+
+def _reader(name: str, declared: ExportedObject) -> Callable[[Row], _Value | None]:
+    """Return how to read what a filter looks at; None stands for no value.
+
+    A filter on something that no exported field shows finds no value.
+    """
+    field_name = declared.cells_of.get(name, name)
+    if field_name in _DATES:
+        instant = _DATES[field_name]
+
+        def read_instant(row: Row) -> _Value | None:
+            key = instant(row)
+            return None if key is None else _Value("", "instant", key)
+
+        return read_instant
+
+    def read_cell(row: Row) -> _Value | None:
+        if name.startswith("metadata."):
+            text = row.metadata.get(name.removeprefix("metadata."), "")
+        else:
+            text = row.cells.get(field_name, "")
+        return _value(text) if text else None
+
+    return read_cell
+
+
+def _test(
+    read: Callable[[Row], _Value | None],
+    operator_name: str,
+    arguments: list[object],
+    behaviour: Behaviour,
+    today_ms: int,
+) -> Predicate:
+    """Return the test of one condition: any of its arguments may hold, or all negated ones must."""
+    if operator_name == "$has_value":
+        return lambda row: read(row) is not None
+    if operator_name == "$is_unknown":
+        return lambda row: read(row) is None
+    values = [_value(argument) for argument in arguments]
+    if operator_name in _NEGATED:
+        positive = _COMPARISONS[_NEGATED[operator_name]]
+
+        def passes_none(row: Row) -> bool:
+            value = read(row)
+            return value is None or not any(positive(value, other) for other in values)
+
+        return passes_none
+    if operator_name in _RELATIVE:
+        compare = _RELATIVE[operator_name]
+        values = [_Value("", "instant", today_ms + compare.sign * DAY_MS * v.key) for v in values]
+        holds = compare.holds
+    elif operator_name == "$after":
+        holds = _ordered(operator.ge if behaviour.after_inclusive else operator.gt)
+    elif operator_name == "$before":
+        holds = _ordered(operator.le if behaviour.before_inclusive else operator.lt)
+    else:
+        holds = _COMPARISONS[operator_name]
+
+    def passes_any(row: Row) -> bool:
+        value = read(row)
+        return value is not None and any(holds(value, other) for other in values)
+
+    return passes_any
+
+
+_Holds: TypeAlias = "Callable[[_Value, _Value], bool]"
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> _Holds:
+    return lambda value, other: value.kind == other.kind and compare(value.key, other.key)
+
+
+def _counted(compare: Callable[[Any, Any], bool]) -> _Holds:
+    """Compare the number of elements of an array, which a cell shows as `1,2,3`."""
+    return lambda value, other: compare(len(value.text.split(",")), other.key)
+
+
+def _equal(value: _Value, other: _Value) -> bool:
+    return value.text == other.text or (value.kind == other.kind and value.key == other.key)
+
+
+_COMPARISONS: Mapping[str, _Holds] = {
+    "$is": _equal,
+    "$in": _equal,
+    "$contains": lambda value, other: other.text in value.text,
+    "$starts_with": lambda value, other: value.text.startswith(other.text),
+    "$ends_with": lambda value, other: value.text.endswith(other.text),
+    "$more_than": _ordered(operator.gt),
+    "$less_than": _ordered(operator.lt),
+    "$more_than_equal": _ordered(operator.ge),
+    "$less_than_equal": _ordered(operator.le),
+    "$count": _counted(operator.eq),
+    "$count_less": _counted(operator.lt),
+    "$count_more": _counted(operator.gt),
+}
+_NEGATED = {"$is_not": "$is", "$not_in": "$in", "$not_contain": "$contains"}
+
+
+class _Relative(NamedTuple):
+    """A comparison with a day that is so many days before (-1) or after (1) today."""
+
+    sign: int
+    holds: _Holds
+
+
+def _same_day(value: _Value, other: _Value) -> bool:
+    return value.kind == "instant" and value.key // DAY_MS == other.key // DAY_MS
+
+
+_RELATIVE: Mapping[str, _Relative] = {
+    "$is_days_ago": _Relative(-1, _same_day),
+    "$is_days_in_future": _Relative(1, _same_day),
+    "$more_than_ago": _Relative(-1, _ordered(operator.lt)),
+    "$less_than_ago": _Relative(-1, _ordered(operator.gt)),
+    "$more_than_future": _Relative(1, _ordered(operator.gt)),
+    "$less_than_future": _Relative(1, _ordered(operator.lt)),
+}

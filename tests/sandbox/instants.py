@@ -1,0 +1,43 @@
+"""Instants are milliseconds since 1970; this is how they turn into text and back."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
+_ISO_8601 = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d)?)?",
+)
+
+
+def to_ms(moment: datetime) -> int:
+    """Return the instant of a datetime with a time zone."""
+    return (moment - EPOCH) // _MILLISECOND
+
+
+def to_datetime(instant: int) -> datetime:
+    """Return the UTC datetime of an instant."""
+    return EPOCH + timedelta(milliseconds=instant)
+
+
+def to_text(instant: int) -> str:
+    """Return an instant as Voucherify writes it: UTC, ISO 8601, milliseconds."""
+    return f"{to_datetime(instant).isoformat(timespec='milliseconds')[:-6]}Z"
+
+
+def parse(text: str) -> int | None:
+    """Return the instant that a date or a date and time tells, or None for any other text."""
+    match = _ISO_8601.fullmatch(text)
+    if not match:
+        return None
+    # Python 3.10 reads neither `Z` nor a fraction of any other length than three or six.
+    date, time, fraction, zone = match.groups(default="")
+    clock = time if time.count(":") == 2 else f"{time or '00:00'}:00"
+    offset = zone if zone.strip("Z") else "+00:00"
+    try:
+        moment = datetime.fromisoformat(f"{date}T{clock}.{fraction:0<6}{offset}")
+    except ValueError:
+        return None
+    return to_ms(moment)

@@ -1,0 +1,224 @@
+"""The two sites of this Voucherify, the API and the downloads, in a thread of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from email.utils import formatdate
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from .api import Api, Request, Site, route
+from .behaviour import Behaviour, Latency
+from .credentials import Credentials, RateLimit
+from .exports import Export, Exports
+from .faults import Action, Faults
+from .wire import Answer, RawAnswer, Sent, deliver
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from typing_extensions import Self
+
+    from .dataset import Dataset, Row
+
+_SITES: tuple[Site, ...] = ("api", "download")
+
+
+class Sandbox:
+    """A Voucherify with real sites on ports of this machine, for as long as the `with` block.
+
+    Attributes:
+        behaviour: What the documentation leaves open; may be changed or replaced at any time.
+        dataset: The data of the project.
+        faults: What goes wrong.
+        api_url: The API site.
+        download_url: The download site.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        behaviour: Behaviour | None = None,
+        *,
+        latency_seconds: Latency | None = None,
+        clock: Callable[[], float] = time.time,
+        ports: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Prepare the sites.
+
+        Args:
+            dataset: The data of the project.
+            behaviour: What the documentation leaves open.
+            latency_seconds: Replaces that of `behaviour`.
+            clock: Unix time in seconds: for latencies, expiries, limits and `created_at`.
+            ports: The ports of the API and the download site; 0 for any free one.
+        """
+        self.dataset = dataset
+        self.behaviour = behaviour or Behaviour()
+        if latency_seconds is not None:
+            self.behaviour = replace(self.behaviour, latency_seconds=latency_seconds)
+        self.faults = Faults()
+        self.api_url = self.download_url = ""
+        self._clock = clock
+        self._ports = ports
+        self._requests: list[Request] = []
+        self._credentials = Credentials(dataset.seed, clock)
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open the sites."""
+        directory = tempfile.TemporaryDirectory(prefix="voucherify-sandbox-")
+        self._exports = Exports(
+            self.dataset,
+            self._credentials,
+            self._clock,
+            Path(self._resources.enter_context(directory)),
+        )
+        self._api = Api(
+            self.dataset,
+            self._credentials,
+            self._exports,
+            self._clock,
+            RateLimit(self._clock),
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="voucherify-sandbox", daemon=True)
+        self._thread.start()
+        self._resources.callback(self._stop)
+        ports = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+        self.api_url, self.download_url = (f"http://127.0.0.1:{port}" for port in ports)
+        self._exports.download_url = self.download_url
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Close the sites; their ports are free afterwards."""
+        self._resources.close()
+
+    @property
+    def app_id(self) -> str:
+        """The application id."""
+        return self._credentials.app_id
+
+    @property
+    def app_token(self) -> str:
+        """The secret that goes with it."""
+        return self._credentials.app_token
+
+    @property
+    def config(self) -> dict[str, str]:
+        """What a client needs to know."""
+        return {"api_url": self.api_url, "app_id": self.app_id, "app_token": self.app_token}
+
+    @property
+    def requests(self) -> list[Request]:
+        """All requests so far, as they came in."""
+        return [replace(request) for request in list(self._requests)]
+
+    @property
+    def exports(self) -> list[Export]:
+        """All exports created so far, deleted ones too."""
+        return list(self._exports.created)
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret so far: the application's, download tokens, OAuth tokens."""
+        return self._credentials.secrets
+
+    def rows(self, exported_object: str) -> list[Row]:
+        """Return the rows as an export of everything would tell them now, in server order."""
+        return self.dataset.rows(exported_object, skew_ms=self.behaviour.date_skew_ms)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    def _stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    async def _open(self) -> list[int]:
+        """Open the sites and return their ports."""
+        self._runners: list[web.ServerRunner] = []
+        for site, port in zip(_SITES, self._ports, strict=True):
+            runner = web.ServerRunner(web.Server(partial(self._handle, site), access_log=None))
+            self._runners.append(runner)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        return [runner.addresses[0][1] for runner in self._runners]
+
+    async def _close(self) -> None:
+        """Close the sites, without waiting for answers that stall."""
+        for runner in self._runners:
+            await runner.cleanup()
+
+    async def _handle(self, site: Site, received: web.BaseRequest) -> Sent:
+        """Answer one request, rightly or as the faults have it."""
+        request = await self._record(site, received)
+        actions = self.faults.actions(request.kind, self._api.exported_object(request))
+        answer = await self._answer(request, actions)
+        if isinstance(answer, Answer):
+            request.status = answer.status
+            date = formatdate(self._clock(), usegmt=True)
+            answer = replace(answer, headers={"Date": date, **answer.headers})
+        return await deliver(received, answer, partial(_shape, actions))
+
+    async def _record(self, site: Site, received: web.BaseRequest) -> Request:
+        """Note a request before anything can go wrong with it."""
+        kind, export_id = route(site, received.method, received.path)
+        request = Request(
+            kind=kind,
+            method=received.method,
+            path=received.path,
+            query=dict(received.query),
+            headers={name.lower(): value for name, value in received.headers.items()},
+            body=await received.read(),
+            site=site,
+            at=self._clock(),
+            export_id=export_id,
+        )
+        self._requests.append(request)
+        return request
+
+    async def _answer(self, request: Request, actions: Sequence[Action]) -> Answer | RawAnswer:
+        """Return the answer that the actions make of the true one."""
+        for action in actions:
+            instead = action.instead()
+            if instead is not None:
+                return instead
+        self._turn(request, actions)
+        answer: Answer | RawAnswer = await self._api.answer(request, self.behaviour)
+        if request.kind == "create":
+            self._turn(request, actions)
+        for action in actions:
+            if isinstance(answer, Answer):
+                answer = action.rewrite(answer)
+        return answer
+
+    def _turn(self, request: Request, actions: Sequence[Action]) -> None:
+        """Let the actions change the export that a request is about, if it exists."""
+        export = self._exports.find(request.export_id)
+        for action in actions:
+            if export is not None:
+                action.turn(export)
+
+
+def _shape(
+    actions: Sequence[Action],
+    pieces: AsyncIterator[bytes],
+    length: int,
+) -> AsyncIterator[bytes]:
+    """Return what the actions leave of a body."""
+    for action in actions:
+        pieces = action.shape(pieces, length)
+    return pieces
