@@ -55,7 +55,10 @@ endef
 	$(BIN)/python -m pip install --quiet --editable '.[parquet]' --group dev
 	touch $@
 
+# Python 3.14 came after the last DuckDB that the loader in meltano.yml works with.
 .venv-meltano/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
+		{ echo 'Python 3.13 or older is needed: make demo PYTHON=/path/to/python3' >&2; exit 1; }
 	$(call new-venv,.venv-meltano)
 	.venv-meltano/bin/python -m pip install --quiet --group meltano
 	touch $@

@@ -20,7 +20,7 @@ from tap_voucherify.columns import METADATA, Column, ColumnType, simplify
 from tap_voucherify.errors import ExportFileError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Record = dict[str, t.Any]
 
@@ -79,7 +79,9 @@ def bind(header: Sequence[str], columns: Sequence[Column]) -> Binding:
         raise ExportFileError(
             f"the header holds the custom attribute {repeated[0]!r} twice: {header}"
         )
-    return Binding(tuple(positions), tuple(zip(names, rest)), len(header), tuple(trusted))
+    return Binding(
+        tuple(positions), tuple(zip(names, rest, strict=True)), len(header), tuple(trusted)
+    )
 
 
 def _by_position(titles: list[str], columns: Sequence[Column]) -> list[int | None] | None:
@@ -93,7 +95,7 @@ def _by_position(titles: list[str], columns: Sequence[Column]) -> list[int | Non
         return None
     known = set().union(*(column.titles for column in columns))
     anchored = False
-    for column, title in zip(reversed(columns), reversed(standard)):
+    for column, title in zip(reversed(columns), reversed(standard), strict=True):
         if title in column.titles:
             if column.title:
                 anchored = standard.count(title) == 1
@@ -114,7 +116,7 @@ def _by_title(
         for column in columns
     ]
     bound = [index for found in places for index in found]
-    missing = [column for column, found in zip(columns, places) if not found]
+    missing = [column for column, found in zip(columns, places, strict=True) if not found]
     unclear = len(bound) != len(set(bound)) or any(len(found) > 1 for found in places)
     hidden = len(bound) < len(header) and any(not column.title for column in missing)
     if unclear or hidden or not bound:
@@ -126,15 +128,23 @@ def _by_title(
     return [found[0] if found else None for found in places]
 
 
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_DIGITS = r"-?(?:0|[1-9][0-9]*)"
+_INTEGER = re.compile(_DIGITS)
+_NUMBER = re.compile(rf"{_DIGITS}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00:00(?:\.0+)?Z)?")
 _TIMESTAMP = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,3})0*)?(?:Z|\+00:00)?)?"
 )
+# Only times in the form of bookmarks match, except for the 29th of February.
+_PLAIN_TIMESTAMP = (
+    r"(?!0000)[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
+)
 _BOOLEANS = {"true": True, "false": False}
-_JSON = msgspec.json.Decoder(dict[str, t.Any], float_hook=Decimal)
+_JSON_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=Decimal)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def _matched(pattern: re.Pattern[str], cell: str) -> re.Match[str]:
@@ -176,18 +186,188 @@ def to_timestamp(cell: str) -> str:
 
 def to_json_object(cell: str) -> dict[str, t.Any]:
     """Read a JSON object."""
-    return _JSON.decode(cell)
+    try:
+        return _JSON_OBJECT.decode(cell)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(cell) from error
 
 
-CONVERTERS: dict[ColumnType, tuple[Callable[[str], t.Any], str]] = {
-    ColumnType.TEXT: (str, "text"),
-    ColumnType.NUMBER: (to_number, "a number"),
-    ColumnType.INTEGER: (to_integer, "an integer"),
-    ColumnType.BOOLEAN: (to_boolean, "true or false"),
-    ColumnType.DATE: (to_date, "a date"),
-    ColumnType.TIMESTAMP: (to_timestamp, "a time in UTC"),
-    ColumnType.JSON_OBJECT: (to_json_object, "a JSON object"),
+class Conversion(t.NamedTuple):
+    """How the cells of a column type are read.
+
+    Attributes:
+        convert: Reads a cell that is not empty, or raises `ValueError`.
+        meaning: What such a cell is, in the words of an error.
+        plain: Matches cells that `convert` would leave as they are; None if all are.
+        is_quoted: Whether JSON quotes what was read.
+    """
+
+    convert: Callable[[str], t.Any]
+    meaning: str
+    plain: str | None
+    is_quoted: bool = True
+
+
+_NOTHING = "(?!)"
+
+CONVERSIONS = {
+    ColumnType.TEXT: Conversion(str, "text", None),
+    ColumnType.NUMBER: Conversion(to_number, "a number", _NUMBER.pattern, is_quoted=False),
+    ColumnType.INTEGER: Conversion(to_integer, "an integer", _INTEGER.pattern, is_quoted=False),
+    ColumnType.BOOLEAN: Conversion(to_boolean, "true or false", "true|false", is_quoted=False),
+    ColumnType.DATE: Conversion(to_date, "a date", _NOTHING),
+    ColumnType.TIMESTAMP: Conversion(to_timestamp, "a time in UTC", _PLAIN_TIMESTAMP),
+    ColumnType.JSON_OBJECT: Conversion(to_json_object, "a JSON object", _NOTHING),
 }
+
+
+class _Cells(t.NamedTuple):
+    """The cells of one field in a block, checked.
+
+    Attributes:
+        content: The cells as they are, or else the values read from them.
+        is_plain: Whether it is the cells as they are.
+    """
+
+    content: Sequence[t.Any]
+    is_plain: bool
+
+
+class _ColumnField:
+    """A column as a property of the records."""
+
+    def __init__(self, column: Column, position: int | None, *, is_key: bool) -> None:
+        self.name = column.name
+        self._position = position
+        self._convert, self._meaning, plain, self._is_quoted = CONVERSIONS[column.type]
+        self._is_key = is_key
+        # Whole columns are matched at once; a key is never empty, unless it is text.
+        optional = "" if is_key else "?"
+        self._plain = re.compile(f"(?:(?:{plain}){optional}\n)*") if plain else None
+        self._empty: str | None = "" if is_key and plain is None else None
+
+    def read(self, columns: Sequence[Sequence[str]]) -> _Cells:
+        """Check the cells of a block; a faulty one raises `ValueError`."""
+        if self._position is None:
+            return _Cells([None] * len(columns[0]), is_plain=False)
+        cells = columns[self._position]
+        if self._is_plain(cells):
+            return _Cells(cells, is_plain=True)
+        return _Cells(self._values(cells), is_plain=False)
+
+    def values(self, cells: _Cells) -> Sequence[t.Any]:
+        """Return the values that the cells stand for."""
+        return self._values(cells.content) if cells.is_plain else cells.content
+
+    def json(self, cells: _Cells) -> list[bytes]:
+        """Return the values as JSON."""
+        if not cells.is_plain or self._empty == "":
+            return _json_values(cells.content)
+        if self._is_quoted:
+            return _json_values([cell or None for cell in cells.content])
+        return [cell or b"null" for cell in "\n".join(cells.content).encode().split(b"\n")]
+
+    def fault(self, row: Sequence[str]) -> str | None:
+        """Describe what is wrong with this column's cell of a row, if anything is."""
+        if self._position is None:
+            return None
+        cell = row[self._position]
+        try:
+            self._values([cell])
+        except ValueError:
+            return f"column {self.name!r}: {_shown(cell)} is not {self._meaning}"
+        return None
+
+    def _is_plain(self, cells: Sequence[str]) -> bool:
+        if self._plain is None:
+            return True
+        joined = "\n".join((*cells, ""))
+        # A line break inside a cell would pass for one between two cells.
+        return joined.count("\n") == len(cells) and bool(self._plain.fullmatch(joined))
+
+    def _values(self, cells: Sequence[str]) -> list[t.Any]:
+        convert, empty = self._convert, self._empty
+        if self._is_key and empty is None:
+            return [convert(cell) for cell in cells]
+        return [convert(cell) if cell else empty for cell in cells]
+
+
+class _MetadataField:
+    """The custom attributes, as one property of the records."""
+
+    name = METADATA
+
+    def __init__(self, attributes: Sequence[tuple[str, int]]) -> None:
+        self._names = [name for name, _ in attributes]
+        self._positions = [position for _, position in attributes]
+
+    def read(self, columns: Sequence[Sequence[str]]) -> _Cells:
+        if not self._names:
+            return _Cells([{}] * len(columns[0]), is_plain=True)
+        names = self._names
+        rows = zip(*(columns[position] for position in self._positions), strict=True)
+        return _Cells(
+            [{name: cell for name, cell in zip(names, row, strict=True) if cell} for row in rows],
+            is_plain=True,
+        )
+
+    def values(self, cells: _Cells) -> Sequence[t.Any]:
+        return cells.content
+
+    def json(self, cells: _Cells) -> list[bytes]:
+        return _json_values(cells.content)
+
+    def fault(self, row: Sequence[str]) -> None:  # noqa: ARG002 - any text is right
+        return None
+
+
+_Field: t.TypeAlias = _ColumnField | _MetadataField
+
+
+class Block:
+    """Consecutive rows of a file, found to be what was asked for."""
+
+    def __init__(self, fields: Sequence[_Field], rows: Sequence[Sequence[str]]) -> None:
+        """Check rows of the right width; a faulty cell raises `ValueError`."""
+        self._fields = fields
+        self._rows = rows
+        columns = tuple(zip(*rows, strict=True))
+        self._cells = [field.read(columns) for field in fields] if rows else []
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self._rows)
+
+    def values(self, name: str) -> Sequence[t.Any]:
+        """Return the values of one property."""
+        index = [field.name for field in self._fields].index(name)
+        return self._fields[index].values(self._cells[index])
+
+    def records(self) -> list[Record]:
+        """Return the records."""
+        names = [field.name for field in self._fields]
+        columns = [
+            field.values(cells) for field, cells in zip(self._fields, self._cells, strict=True)
+        ]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def json_lines(self, before: bytes, after: bytes) -> bytes:
+        """Return the records as JSON, each between the same bytes.
+
+        This goes column by column; only compiled code sees single rows and cells.
+        """
+        parts: list[Iterable[bytes]] = []
+        for field, cells in zip(self._fields, self._cells, strict=True):
+            opening = b"," if parts else before + b"{"
+            parts.append(itertools.repeat(opening + _ENCODER.encode(field.name) + b":"))
+            parts.append(field.json(cells))
+        parts.append(itertools.repeat(b"}" + after))
+        # The repetitions have no end, so zip must not be strict.
+        return b"".join(itertools.chain.from_iterable(zip(*parts, strict=False)))
+
+    def select(self, kept: Iterable[bool]) -> Block:
+        """Return the block of the rows to keep."""
+        return Block(self._fields, list(itertools.compress(self._rows, kept)))
 
 
 class ExportReader:
@@ -198,7 +378,7 @@ class ExportReader:
         file: t.BinaryIO,
         columns: Sequence[Column],
         *,
-        required: Sequence[str] = (),
+        keys: Sequence[str] = (),
         with_metadata: bool = False,
     ) -> None:
         """Read the header.
@@ -206,8 +386,8 @@ class ExportReader:
         Args:
             file: The file, from its beginning.
             columns: The columns asked for, in order.
-            required: The names of the key columns: their empty cells become empty
-                text, and are an error where the column is no text.
+            keys: The names of the key columns: their empty cells become empty text, and
+                are an error where the column is no text.
             with_metadata: Whether the custom attributes were asked for.
 
         Raises:
@@ -216,102 +396,76 @@ class ExportReader:
         # Cells have no size limit of their own; the default one is 128 KiB.
         csv.field_size_limit(sys.maxsize)
         self._file = file
-        self._columns = columns
-        self._required = frozenset(required)
-        self._with_metadata = with_metadata
+        self._row_number = 0
         text = io.TextIOWrapper(t.cast("t.IO[bytes]", file), encoding="utf-8-sig", newline="")
         self._rows = csv.reader(text, strict=True)
-        self._row_number = 0
-        header = next(iter(self._read_rows(1)), None)
+        header = next(self._read_rows(1), None)
         if header is None:
             raise ExportFileError("the file is empty: not even a header")
         self.binding = bind(header[0], columns)
-        self._check_header()
-        self._converters = [
-            (column, position, self._converter(column))
-            for column, position in zip(columns, self.binding.positions)
+        if self.binding.metadata and not with_metadata:
+            extra = [name for name, _ in self.binding.metadata]
+            raise ExportFileError(f"the header holds columns that were not asked for: {extra}")
+        bound = list(zip(columns, self.binding.positions, strict=True))
+        self.missing = [column for column, position in bound if position is None]
+        self._fields: list[_Field] = [
+            _ColumnField(column, position, is_key=column.name in keys) for column, position in bound
         ]
+        if with_metadata:
+            self._fields.append(_MetadataField(self.binding.metadata))
 
-    @property
-    def missing(self) -> list[Column]:
-        """The columns that were asked for and are not in the file."""
-        return [
-            column
-            for column, position in zip(self._columns, self.binding.positions)
-            if position is None
-        ]
-
-    def __iter__(self) -> Iterator[list[Record]]:
-        """Yield the records in blocks; those before a faulty row come before its error.
+    def __iter__(self) -> Iterator[Block]:
+        """Yield the rows in blocks; those before a faulty one come before its error.
 
         Raises:
             ExportFileError: If a row or a cell is not what was asked for.
         """
         for rows in self._read_rows(ROWS_PER_BLOCK):
-            records: list[Record] = []
             try:
-                for row in rows:
-                    self._row_number += 1
-                    records.append(self._to_record(row))
-            except ExportFileError:
-                yield records
-                raise
-            yield records
+                yield Block(self._fields, rows)
+            except ValueError:
+                index, fault = next(self._faults(rows))
+                if index:
+                    yield Block(self._fields, rows[:index])
+                raise ExportFileError(f"row {self._row_number + index + 1}, {fault}") from None
+            self._row_number += len(rows)
 
-    def _check_header(self) -> None:
-        lost = [column.name for column in self.missing if column.name in self._required]
-        if lost:
-            raise ExportFileError(f"the header lacks the key column {lost[0]!r}")
-        if self.binding.metadata and not self._with_metadata:
-            extra = [name for name, _ in self.binding.metadata]
-            raise ExportFileError(f"the header holds columns not asked for: {extra}")
+    def _faults(self, rows: Sequence[Sequence[str]]) -> Iterator[tuple[int, str]]:
+        """Yield what is wrong with rows, by their index."""
+        for index, row in enumerate(rows):
+            if len(row) != self.binding.width:
+                yield (
+                    index,
+                    f"which has {len(row)} cells in place of {self.binding.width}: "
+                    f"{_shown(str(row))}",
+                )
+            else:
+                for field in self._fields:
+                    if fault := field.fault(row):
+                        yield index, fault
 
     def _read_rows(self, count: int) -> Iterator[list[list[str]]]:
+        """Yield rows as they are, so many at a time."""
         while True:
             rows: list[list[str]] = []
+            fault = None
             try:
                 rows.extend(itertools.islice(self._rows, count))
             except csv.Error as error:
-                fault = ExportFileError(f"line {self._rows.line_num} is no CSV: {error}")
+                fault = f"line {self._rows.line_num} is no CSV: {error}"
             except UnicodeDecodeError:
-                offset = _invalid_utf8(self._file)
-                fault = ExportFileError(f"byte {offset} of the file is not valid UTF-8")
-            else:
-                if not rows:
-                    return
-                yield rows
-                continue
+                fault = f"byte {_invalid_utf8(self._file)} of the file is not valid UTF-8"
             if rows:
                 yield rows
-            raise fault
+            if fault:
+                raise ExportFileError(fault)
+            if not rows:
+                return
 
-    def _converter(self, column: Column) -> Callable[[str], t.Any]:
-        convert, _ = CONVERTERS[column.type]
-        if column.name in self._required:
-            return convert
-        return lambda cell: convert(cell) if cell else None
 
-    def _to_record(self, row: list[str]) -> Record:
-        if len(row) != self.binding.width:
-            raise ExportFileError(
-                f"row {self._row_number} has {len(row)} cells, "
-                f"and the header {self.binding.width}: {_shown(str(row))}"
-            )
-        record: Record = {}
-        for column, position, convert in self._converters:
-            try:
-                record[column.name] = None if position is None else convert(row[position])
-            except (ValueError, msgspec.DecodeError):
-                raise ExportFileError(
-                    f"row {self._row_number}, column {column.api_field!r}: "
-                    f"{_shown(row[t.cast('int', position)])} "
-                    f"is not {CONVERTERS[column.type][1]}"
-                ) from None
-        if self._with_metadata:
-            record[METADATA] = {
-                name: row[position] for name, position in self.binding.metadata if row[position]
-            }
-        return record
+def _json_values(values: Iterable[t.Any]) -> list[bytes]:
+    # In JSON, no line break is left within a value.
+    return _ENCODER.encode_lines(values).split(b"\n")[:-1]
 
 
 def _shown(text: str) -> str:

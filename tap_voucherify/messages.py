@@ -27,12 +27,12 @@ from singer_sdk.singerlib.encoding.simple import RecordMessage, StateMessage
 from tap_voucherify.errors import OutputError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from singer_sdk.helpers import types
     from singer_sdk.singerlib.encoding.simple import Message
 
-    from tap_voucherify.export_csv import Record
+    from tap_voucherify.export_csv import Block, Record
 
 # Output is handed on in pieces of this size.
 PIECE_BYTES = 1 << 16
@@ -64,9 +64,9 @@ class MessageWriter(MsgSpecWriter):
         elif len(self._pending) >= PIECE_BYTES:
             self._hand_on()
 
-    def write_records(self, messages: Iterable[dict[str, t.Any]]) -> None:
-        """Write RECORD messages given as they are encoded."""
-        self._pending += _ENCODER.encode_lines(messages)
+    def write_records(self, lines: bytes) -> None:
+        """Write RECORD messages, given as lines of JSON."""
+        self._pending += lines
         self._note_record()
 
     def flush(self) -> None:
@@ -111,32 +111,33 @@ class BlockStream(Stream, abc.ABC):
     """A stream whose records come in blocks, complete and ready to be emitted."""
 
     @abc.abstractmethod
-    def blocks(self) -> Iterator[list[Record]]:
+    def blocks(self) -> Iterator[Block | None]:
         """Yield the records in blocks.
 
         Asking for the next block says that the last one is written, so the stream's
-        state may cover it. An empty block asks for a STATE.
+        state may cover it. None asks for a STATE.
         """
 
     def get_records(self, context: types.Context | None) -> Iterator[Record]:  # noqa: ARG002
         """Yield the records one by one, as the SDK asks of every stream."""
-        for records in self.blocks():
-            yield from records
+        for block in self.blocks():
+            if block:
+                yield from block.records()
 
-    def write_records(self, records: list[Record]) -> None:
+    def write_block(self, block: Block) -> None:
         """Write RECORD messages, by the SDK's own path if it would transform them."""
-        if not records:
-            return
         if self._has_transformations:
-            for record in records:
+            for record in block.records():
                 self._write_record_message(record)
             return
-        message: dict[str, t.Any] = {"type": "RECORD", "stream": self.name, "record": None}
-        if self._stream_version is not None:
-            message["version"] = self._stream_version
-        message["time_extracted"] = datetime.now(timezone.utc)
-        writer = t.cast("MessageWriter", self._tap.message_writer)
-        writer.write_records({**message, "record": record} for record in records)
+        now = datetime.now(timezone.utc)
+        version = b"" if self._stream_version is None else b',"version":%d' % self._stream_version
+        t.cast("MessageWriter", self._tap.message_writer).write_records(
+            block.json_lines(
+                b'{"type":"RECORD","stream":%b,"record":' % _ENCODER.encode(self.name),
+                b'%b,"time_extracted":%b}\n' % (version, _ENCODER.encode(now)),
+            )
+        )
 
     @property
     def _has_transformations(self) -> bool:
@@ -152,17 +153,19 @@ class BlockStream(Stream, abc.ABC):
         """Emit the records of all blocks, or yield them, to be put into batch files."""
         emitted = told = 0
         with self.get_record_counter() as counter, self.get_sync_timer():
-            for records in self.blocks():
-                limit = self.ABORT_AT_RECORD_COUNT
-                kept = records if limit is None else records[: limit - emitted]
-                if not write_messages:
-                    yield from kept
-                elif not kept or emitted - told >= self.STATE_MSG_FREQUENCY:
+            for block in self.blocks():
+                if write_messages and (not block or emitted - told >= self.STATE_MSG_FREQUENCY):
                     self._tap.state_writer.write_state(self.tap_state)
                     told = emitted
-                if write_messages:
-                    self.write_records(kept)
-                counter.increment(len(kept))
-                emitted += len(kept)
-                if len(kept) < len(records):
+                if not block:
+                    continue
+                if self.ABORT_AT_RECORD_COUNT is not None:
                     self._check_max_record_limit(emitted)
+                    left = self.ABORT_AT_RECORD_COUNT - emitted
+                    block = block.select(index < left for index in range(len(block)))  # noqa: PLW2901
+                if write_messages:
+                    self.write_block(block)
+                else:
+                    yield from block.records()
+                counter.increment(len(block))
+                emitted += len(block)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import time
 import typing as t
@@ -17,6 +18,7 @@ from tap_voucherify.errors import (
     ExportFileError,
     Interruption,
     OutputError,
+    SettingsError,
 )
 from tap_voucherify.export_csv import ExportReader
 from tap_voucherify.exports import ExportRequest
@@ -30,7 +32,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers import types
 
     from tap_voucherify.columns import Column
-    from tap_voucherify.export_csv import Record
+    from tap_voucherify.export_csv import Block
     from tap_voucherify.exports import ExportedFiles
     from tap_voucherify.tap import TapVoucherify
     from tap_voucherify.windows import Window
@@ -74,14 +76,14 @@ class Bookmark:
         self._latest = min(self._latest, format_instant(created_at))
         self._before_export, self._greatest, self._is_ordered = self._value, "", True
 
-    def cover(self, values: Sequence[str]) -> bool:
+    def cover(self, values: Sequence[str | None]) -> bool:
         """Take note of the replication values of rows that have been emitted.
 
         Returns:
             False from the first row on that is out of order: what comes may then be
             older than what was, and only the whole export can move the bookmark.
         """
-        for value in values:
+        for value in filter(None, values):
             if value >= self._greatest:
                 self._greatest = value
             elif self._is_ordered:
@@ -166,17 +168,17 @@ class ExportStream(BlockStream):
             for window in self._tap.bounds.windows(bookmark, self._tap.now)
         ]
 
-    def blocks(self) -> Iterator[list[Record]]:
+    def blocks(self) -> Iterator[Block | None]:
         """Yield the records of all exports; a failure ends this stream only."""
         try:
             for exported in self._tap.exports.read(self.name):
                 yield from self._read(exported)
-        except (AccountError, OutputError, Interruption, SyncLifecycleSignal):
+        except (AccountError, OutputError, SettingsError, Interruption, SyncLifecycleSignal):
             raise
         except SingerSDKError as error:
             self._tap.note_failure(self.name, error)
 
-    def _read(self, exported: ExportedFiles) -> Iterator[list[Record]]:
+    def _read(self, exported: ExportedFiles) -> Iterator[Block | None]:
         """Yield the records of one export and move the bookmark."""
         started, emitted, dropped = time.monotonic(), 0, 0
         lower, upper = exported.request.window.bounds
@@ -185,35 +187,29 @@ class ExportStream(BlockStream):
             bookmark.start_export(exported.created_at)
         is_ordered = True
         for file in exported.files:
-            for records in self._reader(file):
-                kept = (
-                    [
-                        record
-                        for record in records
-                        if not record[key] or lower <= record[key] < upper
-                    ]
-                    if key
-                    else records
-                )
-                dropped += len(records) - len(kept)
-                emitted += len(kept)
-                if kept:
-                    yield kept
+            for read in self._reader(file):
+                block, values = read, list(read.values(key)) if key else []
+                kept = [not value or lower <= value < upper for value in values]
+                if not all(kept):
+                    block = read.select(kept)
+                    values = list(itertools.compress(values, kept))
+                dropped += len(read) - len(block)
+                emitted += len(block)
+                if block:
+                    yield block
                 self._tap.stop_request.check()
-                if bookmark and key:
-                    values = [record[key] for record in kept if record[key]]
-                    if not bookmark.cover(values) and is_ordered:
-                        is_ordered = False
-                        self.logger.warning(
-                            "%s: the rows are not in order of %s; this export is read "
-                            "anew if it is interrupted",
-                            exported.request,
-                            key,
-                        )
-                        yield []
+                if bookmark and not bookmark.cover(values) and is_ordered:
+                    is_ordered = False
+                    self.logger.warning(
+                        "%s: the rows are not in order of %s; this export is read anew if "
+                        "it is interrupted",
+                        exported.request,
+                        key,
+                    )
+                    yield None
         if bookmark:
             bookmark.finish_export(exported.request.window)
-            yield []
+            yield None
         seconds = time.monotonic() - started
         self.logger.info(
             "%s: emitted %d rows in %.1f s (%.0f rows/s); %d rows outside of the window "
@@ -230,7 +226,7 @@ class ExportStream(BlockStream):
         reader = ExportReader(
             file,
             self._selected_columns,
-            required=type(self).primary_keys,
+            keys=type(self).primary_keys,
             with_metadata=METADATA in self._fields,
         )
         for column, title in reader.binding.trusted:
@@ -240,7 +236,7 @@ class ExportStream(BlockStream):
                 "trusted by its position. Please report these two names",
             )
         for column in reader.missing:
-            if column.name == type(self).replication_key:
+            if column.name in {*type(self).primary_keys, type(self).replication_key}:
                 raise ExportFileError(f"the header lacks {column.api_field!r}")
             self._tap.warn_once(
                 self.name, f"the exported file lacks {column.api_field!r}: it stays empty"

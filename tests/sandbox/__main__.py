@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import threading
 from datetime import datetime, timedelta, timezone
@@ -10,9 +11,7 @@ from datetime import datetime, timedelta, timezone
 from .dataset import DEFAULT_SIZES, Dataset
 from .server import Sandbox
 
-_PLURALS = {
-    f"{name}s".replace("ss", "s").replace("_", "-"): name for name in DEFAULT_SIZES
-}
+_PLURALS = {f"{name}s".replace("ss", "s").replace("_", "-"): name for name in DEFAULT_SIZES}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,6 +27,9 @@ def main(arguments: list[str] | None = None) -> None:
         for setting, value in sandbox.config.items():
             print(f"TAP_VOUCHERIFY_{setting.upper()}={value}", flush=True)  # noqa: T201 - for a shell
         print("Ctrl-C ends it.", file=sys.stderr)  # noqa: T201 - for a person
+        # A shell lets its background jobs ignore SIGINT, and SIGTERM would leave files behind.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         try:
             while not threading.Event().wait(options.grow_every):
                 dataset.grow(growth, now=datetime.now(tz=timezone.utc))

@@ -66,13 +66,9 @@ def check(filters: object, declared: ExportedObject) -> None:
             invalid_payload(f"Property {place}.conditions should be object")
         for operator_name, arguments in conditions.items():
             if operator_name not in allowed:
-                invalid_payload(
-                    f"Property {place}.conditions.{operator_name} is not supported"
-                )
+                invalid_payload(f"Property {place}.conditions.{operator_name} is not supported")
             if not isinstance(arguments, list):
-                invalid_payload(
-                    f"Property {place}.conditions.{operator_name} should be array"
-                )
+                invalid_payload(f"Property {place}.conditions.{operator_name} should be array")
 
 
 def compile_filters(
