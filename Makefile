@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Where Meltano keeps its logs, which are otherwise below the home directory.
+export XDG_STATE_HOME := $(CURDIR)/.meltano
 
 .DEFAULT_GOAL := help
 

@@ -107,7 +107,6 @@ def meltano(sandbox: Sandbox, *arguments: str, capture: bool = False) -> str:
             **settings,
             "TARGET_DUCKDB_PATH": str(DATABASE),
             "MELTANO_DATABASE_URI": f"sqlite:///{OUTPUT / 'meltano.db'}",
-            "XDG_STATE_HOME": str(OUTPUT),  # where Meltano keeps its logs
         },
         stdout=subprocess.PIPE if capture else None,
         check=False,

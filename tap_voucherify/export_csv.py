@@ -1,26 +1,26 @@
-"""A CSV file becomes records of typed values, exactly or not at all."""
+"""A CSV file becomes records, exactly or not at all."""
 
 from __future__ import annotations
 
 import codecs
 import csv
-import datetime as dt
 import io
 import itertools
 import re
 import sys
 import typing as t
-from collections import Counter
-from dataclasses import dataclass
-from decimal import Decimal
 
 import msgspec
 
-from tap_voucherify.columns import METADATA, Column, ColumnType, simplify
+from tap_voucherify.columns import METADATA
+from tap_voucherify.conversions import CONVERSIONS
 from tap_voucherify.errors import ExportFileError
+from tap_voucherify.header import bind
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tap_voucherify.columns import Column
 
 Record = dict[str, t.Any]
 
@@ -29,196 +29,7 @@ ROWS_PER_BLOCK = 1000
 # As much of a cell as an error shows.
 _SHOWN_CHARACTERS = 80
 
-
-@dataclass(frozen=True)
-class Binding:
-    """Where the columns of a file stand.
-
-    Attributes:
-        positions: The position of each requested column; None if the file lacks it.
-        metadata: The custom attributes' names with their positions.
-        width: How many cells every row has.
-        trusted: The columns bound by position alone, with the titles found there.
-    """
-
-    positions: tuple[int | None, ...]
-    metadata: tuple[tuple[str, int], ...]
-    width: int
-    trusted: tuple[tuple[Column, str], ...] = ()
-
-
-def bind(header: Sequence[str], columns: Sequence[Column]) -> Binding:
-    """Find the requested columns in a header; the others are custom attributes.
-
-    Voucherify writes the columns in the order in which they were asked for, so each is
-    expected at its own position, and its title checked where that is known.
-
-    Args:
-        header: The titles of the file.
-        columns: The columns asked for, in order; the last has a known title.
-
-    Raises:
-        ExportFileError: If the header leaves room for doubt.
-    """
-    titles = [simplify(title) for title in header]
-    positions, trusted = _by_position(titles, columns), []
-    if positions is None:
-        positions = _by_title(header, titles, columns)
-    else:
-        trusted = [
-            (column, header[index])
-            for index, column in enumerate(columns)
-            if titles[index] not in column.titles
-        ]
-    rest = [index for index in range(len(header)) if index not in set(positions)]
-    names = [header[index] for index in rest]
-    if names and all(name.startswith("metadata.") for name in names):
-        names = [name.removeprefix("metadata.") for name in names]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise ExportFileError(
-            f"the header holds the custom attribute {repeated[0]!r} twice: {header}"
-        )
-    return Binding(
-        tuple(positions), tuple(zip(names, rest, strict=True)), len(header), tuple(trusted)
-    )
-
-
-def _by_position(titles: list[str], columns: Sequence[Column]) -> list[int | None] | None:
-    """Bind each column to its own position, or return None if a title speaks against it.
-
-    A title that nobody knows is trusted only where the next known title to its right
-    stands at its own position, once: a shifted column would have shifted that as well.
-    """
-    standard = titles[: len(columns)]
-    if len(standard) < len(columns):
-        return None
-    known = set().union(*(column.titles for column in columns))
-    anchored = False
-    for column, title in zip(reversed(columns), reversed(standard), strict=True):
-        if title in column.titles:
-            if column.title:
-                anchored = standard.count(title) == 1
-        elif column.title or title in known or not anchored:
-            return None
-    return list(range(len(columns)))
-
-
-def _by_title(
-    header: Sequence[str], titles: list[str], columns: Sequence[Column]
-) -> list[int | None]:
-    """Bind each column to the one place where its title stands.
-
-    A column may be missing if nothing else in the header could be it.
-    """
-    places = [
-        [index for index, title in enumerate(titles) if title in column.titles]
-        for column in columns
-    ]
-    bound = [index for found in places for index in found]
-    missing = [column for column, found in zip(columns, places, strict=True) if not found]
-    unclear = len(bound) != len(set(bound)) or any(len(found) > 1 for found in places)
-    hidden = len(bound) < len(header) and any(not column.title for column in missing)
-    if unclear or hidden or not bound:
-        raise ExportFileError(
-            "the header does not show which column is which: it holds "
-            f"{list(header)}, and these were asked for, in this order: "
-            f"{[column.api_field for column in columns]}"
-        )
-    return [found[0] if found else None for found in places]
-
-
-_DIGITS = r"-?(?:0|[1-9][0-9]*)"
-_INTEGER = re.compile(_DIGITS)
-_NUMBER = re.compile(rf"{_DIGITS}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00:00(?:\.0+)?Z)?")
-_TIMESTAMP = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,3})0*)?(?:Z|\+00:00)?)?"
-)
-# Only times in the form of bookmarks match, except for the 29th of February.
-_PLAIN_TIMESTAMP = (
-    r"(?!0000)[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
-    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
-)
-_BOOLEANS = {"true": True, "false": False}
-_JSON_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
-
-
-def _matched(pattern: re.Pattern[str], cell: str) -> re.Match[str]:
-    match = pattern.fullmatch(cell)
-    if match is None:
-        raise ValueError(cell)
-    return match
-
-
-def to_number(cell: str) -> Decimal:
-    """Read a JSON number, with all its digits."""
-    return Decimal(_matched(_NUMBER, cell)[0])
-
-
-def to_integer(cell: str) -> int:
-    """Read a whole number."""
-    return int(_matched(_INTEGER, cell)[0])
-
-
-def to_boolean(cell: str) -> bool:
-    """Read `true` or `false`, in any case."""
-    try:
-        return _BOOLEANS[cell.lower()]
-    except KeyError as error:
-        raise ValueError(cell) from error
-
-
-def to_date(cell: str) -> str:
-    """Read a date; midnight may follow it."""
-    return dt.date.fromisoformat(_matched(_DATE, cell)[1]).isoformat()
-
-
-def to_timestamp(cell: str) -> str:
-    """Read a time in UTC, with or without milliseconds, into the form of bookmarks."""
-    date, time, fraction = _matched(_TIMESTAMP, cell).groups("")
-    instant = dt.datetime.fromisoformat(f"{date}T{time or '00:00:00'}")
-    return f"{instant.isoformat()}.{fraction.ljust(3, '0')}Z"
-
-
-def to_json_object(cell: str) -> dict[str, t.Any]:
-    """Read a JSON object."""
-    try:
-        return _JSON_OBJECT.decode(cell)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(cell) from error
-
-
-class Conversion(t.NamedTuple):
-    """How the cells of a column type are read.
-
-    Attributes:
-        convert: Reads a cell that is not empty, or raises `ValueError`.
-        meaning: What such a cell is, in the words of an error.
-        plain: Matches cells that `convert` would leave as they are; None if all are.
-        is_quoted: Whether JSON quotes what was read.
-    """
-
-    convert: Callable[[str], t.Any]
-    meaning: str
-    plain: str | None
-    is_quoted: bool = True
-
-
-_NOTHING = "(?!)"
-
-CONVERSIONS = {
-    ColumnType.TEXT: Conversion(str, "text", None),
-    ColumnType.NUMBER: Conversion(to_number, "a number", _NUMBER.pattern, is_quoted=False),
-    ColumnType.INTEGER: Conversion(to_integer, "an integer", _INTEGER.pattern, is_quoted=False),
-    ColumnType.BOOLEAN: Conversion(to_boolean, "true or false", "true|false", is_quoted=False),
-    ColumnType.DATE: Conversion(to_date, "a date", _NOTHING),
-    ColumnType.TIMESTAMP: Conversion(to_timestamp, "a time in UTC", _PLAIN_TIMESTAMP),
-    ColumnType.JSON_OBJECT: Conversion(to_json_object, "a JSON object", _NOTHING),
-}
 
 
 class _Cells(t.NamedTuple):
@@ -432,17 +243,14 @@ class ExportReader:
 
     def _faults(self, rows: Sequence[Sequence[str]]) -> Iterator[tuple[int, str]]:
         """Yield what is wrong with rows, by their index."""
+        width = self.binding.width
         for index, row in enumerate(rows):
-            if len(row) != self.binding.width:
-                yield (
-                    index,
-                    f"which has {len(row)} cells in place of {self.binding.width}: "
-                    f"{_shown(str(row))}",
-                )
-            else:
-                for field in self._fields:
-                    if fault := field.fault(row):
-                        yield index, fault
+            if len(row) != width:
+                yield index, f"with {len(row)} cells in place of {width}: {_shown(str(row))}"
+                continue
+            for field in self._fields:
+                if fault := field.fault(row):
+                    yield index, fault
 
     def _read_rows(self, count: int) -> Iterator[list[list[str]]]:
         """Yield rows as they are, so many at a time."""

@@ -1,4 +1,4 @@
-"""The tap: settings, their cross-checks, the list of streams, the command line."""
+"""The tap: the list of streams, and what they share in a run."""
 
 from __future__ import annotations
 
@@ -7,23 +7,19 @@ import functools
 import logging
 import sys
 import typing as t
-from urllib.parse import urlsplit
 
-import singer_sdk.typing as th
 from singer_sdk import Tap
-from singer_sdk.exceptions import SingerSDKError
-from singer_sdk.helpers._util import load_json
-from singer_sdk.plugin_base import JSONSchemaValidator, SingerCommand, _ConfigInput
+from singer_sdk.plugin_base import _ConfigInput
 
 from tap_voucherify.client import Client
 from tap_voucherify.clock import Clock
+from tap_voucherify.command import TapCommand, read_json
 from tap_voucherify.credentials import (
     API_URLS,
     AccessToken,
     Credentials,
     KeyPair,
     TrustedHosts,
-    is_loopback,
 )
 from tap_voucherify.errors import Interruption, SettingsError
 from tap_voucherify.exports import ExportRunner
@@ -32,19 +28,17 @@ from tap_voucherify.messages import MessageWriter
 from tap_voucherify.rate_limit import RateLimit
 from tap_voucherify.redaction import Redaction
 from tap_voucherify.run_ahead import RunAhead
+from tap_voucherify.settings import SECRETS, SETTINGS, broken_rules
 from tap_voucherify.streams import STREAMS
-from tap_voucherify.windows import EPOCH, Bounds, parse_instant
+from tap_voucherify.windows import EPOCH, Bounds, is_instant, parse_instant
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType, TracebackType
+    from types import FrameType
 
     import click
-    from jsonschema import ValidationError
+    from singer_sdk.exceptions import SingerSDKError
 
     from tap_voucherify.stream import ExportStream
-
-SECRETS = ("app_id", "app_token", "access_token")
 
 
 class TapVoucherify(Tap):
@@ -58,111 +52,7 @@ class TapVoucherify(Tap):
     clock_class: t.ClassVar[type[Clock]] = Clock
     redaction: t.ClassVar[Redaction] = Redaction()
 
-    config_jsonschema: t.ClassVar[dict[str, t.Any]] = th.PropertiesList(
-        th.Property(
-            "app_id",
-            th.StringType,
-            secret=True,
-            title="Application ID",
-            description="ID of the application (Project Settings > Application Keys).",
-        ),
-        th.Property(
-            "app_token",
-            th.StringType,
-            secret=True,
-            title="Secret key",
-            description="Server-side secret key of the application.",
-        ),
-        th.Property(
-            "access_token",
-            th.StringType,
-            secret=True,
-            title="OAuth 2.0 token",
-            description="OAuth 2.0 token, in place of the application ID and secret key.",
-        ),
-        th.Property(
-            "region",
-            th.StringType,
-            default="eu",
-            allowed_values=list(API_URLS),
-            title="Region",
-            description="Region of the account: eu, us or as.",
-        ),
-        th.Property(
-            "api_url",
-            th.StringType,
-            title="API URL",
-            description="Address of a dedicated cluster's API, in place of the region.",
-        ),
-        th.Property(
-            "download_host",
-            th.StringType,
-            title="Download host",
-            description="Host of a dedicated cluster's files, if it is neither the API's "
-            "own nor under voucherify.io.",
-        ),
-        th.Property(
-            "start_date",
-            th.DateTimeType,
-            title="Start date",
-            description="Earliest creation time to extract (inclusive, UTC).",
-        ),
-        th.Property(
-            "end_date",
-            th.DateTimeType,
-            title="End date",
-            description="Creation time at which to stop (exclusive, UTC).",
-        ),
-        th.Property(
-            "lookback_seconds",
-            th.NumberType(minimum=0),
-            default=60,
-            title="Lookback",
-            description="Seconds before the bookmark from which each run reads again, "
-            "for what reaches Voucherify's data late.",
-        ),
-        th.Property(
-            "window_days",
-            th.IntegerType(minimum=1),
-            title="Window size",
-            description="Splits what a run extracts into exports of so many days.",
-        ),
-        th.Property(
-            "max_concurrent_exports",
-            th.IntegerType(minimum=1, maximum=100),
-            default=4,
-            title="Concurrent exports",
-            description="How many exports may be unfinished or unread at once.",
-        ),
-        th.Property(
-            "poll_interval_seconds",
-            th.NumberType(exclusive_minimum=0),
-            default=1,
-            title="Poll interval",
-            description="Seconds before an export is first asked for its status.",
-        ),
-        th.Property(
-            "export_timeout_seconds",
-            th.NumberType(exclusive_minimum=0),
-            default=3600,
-            title="Export timeout",
-            description="Seconds that one export may take, its download included.",
-        ),
-        th.Property(
-            "request_timeout_seconds",
-            th.NumberType(exclusive_minimum=0),
-            default=60,
-            title="Request timeout",
-            description="Seconds that a server may stay silent.",
-        ),
-        th.Property(
-            "rate_limit_reserve",
-            th.NumberType(minimum=0, maximum=1),
-            default=0.1,
-            title="Rate limit reserve",
-            description="Share of the account's rate limit to leave to others, 0 to 1.",
-        ),
-    ).to_dict()
+    config_jsonschema: t.ClassVar[dict[str, t.Any]] = SETTINGS
 
     def __init__(self, **arguments: t.Any) -> None:
         """Take the SDK's arguments; see `singer_sdk.Tap`."""
@@ -192,6 +82,12 @@ class TapVoucherify(Tap):
         """The present, by this tap's clock."""
         return EPOCH + dt.timedelta(seconds=self.clock.now())
 
+    @property
+    def _credentials(self) -> Credentials:
+        if self.config.get("access_token"):
+            return AccessToken(self.config["access_token"])
+        return KeyPair(self.config["app_id"], self.config["app_token"])
+
     @functools.cached_property
     def client(self) -> Client:
         """What makes the calls."""
@@ -199,7 +95,7 @@ class TapVoucherify(Tap):
         api_url = config.get("api_url") or API_URLS[config["region"]]
         return Client(
             api_url=api_url,
-            credentials=_credentials(config),
+            credentials=self._credentials,
             hosts=TrustedHosts(api_url, config.get("download_host") or ""),
             rate_limit=RateLimit(self.clock, float(config["rate_limit_reserve"])),
             clock=self.clock,
@@ -240,7 +136,7 @@ class TapVoucherify(Tap):
         super().load_state(state)
         for name, bookmark in self.state.get("bookmarks", {}).items():
             value = bookmark.get("replication_key_value")
-            if value is not None and not _is_instant(value):
+            if value is not None and not is_instant(value):
                 raise SettingsError(
                     f"state: the bookmark of stream '{name}' must be an ISO 8601 time"
                 )
@@ -292,8 +188,8 @@ class TapVoucherify(Tap):
         config = config or _ConfigInput()
         tap = cls(
             config=config.config,
-            state=_read_json(state, "--state"),
-            catalog=_read_json(catalog, "--catalog"),
+            state=read_json(state, "--state"),
+            catalog=read_json(catalog, "--catalog"),
             parse_env_config=config.parse_env,
         )
         sys.exit(tap.run())
@@ -324,9 +220,7 @@ class TapVoucherify(Tap):
             del self._config[name]
         for secret in SECRETS:
             self.redaction.add(self._config.get(secret))
-        validator = JSONSchemaValidator(schema)
-        problems = [*map(_explain, validator.iter_errors(self._config))]
-        problems = problems or [*_broken_rules(self._config)]
+        problems = broken_rules(self._config, schema)
         if problems and raise_errors:
             raise SettingsError("; ".join(problems))
         return problems
@@ -334,122 +228,3 @@ class TapVoucherify(Tap):
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Only note the signal: the SDK would write STATE ahead of the records."""
         self.stop_request(signum)
-
-
-class TapCommand(SingerCommand):
-    """The command line: whatever goes wrong is told in one line, without secrets."""
-
-    def __init__(self, *arguments: t.Any, redaction: Redaction, **options: t.Any) -> None:
-        """Take click's arguments.
-
-        Args:
-            *arguments: See `SingerCommand`.
-            redaction: Masks secrets in all that is logged.
-            **options: See `SingerCommand`.
-        """
-        super().__init__(*arguments, **options)
-        self._redaction = redaction
-
-    def main(self, *arguments: t.Any, **options: t.Any) -> t.Any:  # noqa: ANN401 - click's
-        """Run the command, from its arguments on under our own error report."""
-        redact_logs(self._redaction)
-        sys.excepthook = self.excepthook
-        return super().main(*arguments, **options)
-
-    def excepthook(
-        self,
-        exc_type: type[BaseException],
-        exc_value: BaseException,
-        exc_traceback: TracebackType | None,
-    ) -> None:
-        """Tell an error that ends the run; a traceback goes with bugs and debugging."""
-        expected = issubclass(exc_type, (SingerSDKError, OSError))
-        wanted = not expected or self.logger.isEnabledFor(logging.DEBUG)
-        self.logger.error(
-            "%s",
-            exc_value if expected else f"{exc_type.__name__}: {exc_value}",
-            exc_info=(exc_type, exc_value, exc_traceback) if wanted else None,
-        )
-
-
-def redact_logs(redaction: Redaction) -> None:
-    """Mask secrets in everything that any handler writes."""
-    loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
-    for handler in {handler for logger in loggers for handler in logger.handlers}:
-        handler.addFilter(redaction)
-
-
-def _read_json(file: t.IO[str] | None, option: str) -> dict[str, t.Any] | None:
-    if file is None:
-        return None
-    try:
-        content = load_json(file.read())
-    except ValueError as error:
-        raise SettingsError(f"{option}: the file must hold JSON") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{option}: the file must hold a JSON object")
-    return content
-
-
-def _credentials(config: t.Mapping[str, t.Any]) -> Credentials:
-    if config.get("access_token"):
-        return AccessToken(config["access_token"])
-    return KeyPair(config["app_id"], config["app_token"])
-
-
-def _explain(error: ValidationError) -> str:
-    """Name the setting and the rule that it breaks, without its value."""
-    setting = ".".join(map(str, error.absolute_path)) or "settings"
-    rules = {
-        "type": "must be of type {}",
-        "enum": "must be one of {}",
-        "minimum": "must be at least {}",
-        "maximum": "must be at most {}",
-        "exclusiveMinimum": "must be greater than {}",
-    }
-    rule = rules.get(str(error.validator), f"must satisfy {error.validator} {{}}")
-    limit = error.validator_value
-    if isinstance(limit, list):
-        limit = ", ".join(str(choice) for choice in limit if choice not in {"null", None})
-    return f"{setting}: {rule.format(limit)}"
-
-
-def _broken_rules(config: t.Mapping[str, t.Any]) -> Iterator[str]:
-    """Yield the rules between settings that are broken, naming the settings."""
-    pair = [name for name in ("app_id", "app_token") if config.get(name)]
-    if config.get("access_token"):
-        if pair:
-            yield f"access_token: must not be set together with {pair[0]}"
-    elif not pair:
-        yield "app_id, app_token: both must be set, or access_token instead"
-    elif len(pair) == 1:
-        missing = "app_token" if pair == ["app_id"] else "app_id"
-        yield f"{missing}: must be set together with {pair[0]}"
-    for name in SECRETS:
-        secret = config.get(name, "")
-        if not (secret.isascii() and secret.isprintable()) or " " in secret:
-            yield f"{name}: must consist of printable ASCII characters without spaces"
-    if config.get("api_url"):
-        parts = urlsplit(config["api_url"])
-        local = parts.scheme == "http" and is_loopback(parts.hostname or "")
-        if not parts.hostname or (parts.scheme != "https" and not local):
-            yield "api_url: must be an https address (http only on this machine)"
-        elif parts.username or parts.password or parts.query or parts.fragment:
-            yield "api_url: must be an address without user, query and fragment"
-    dates = {}
-    for name in ("start_date", "end_date"):
-        if config.get(name):
-            if _is_instant(config[name]):
-                dates[name] = parse_instant(config[name])
-            else:
-                yield f"{name}: must be an ISO 8601 date or date-time"
-    if len(dates) == 2 and dates["start_date"] >= dates["end_date"]:  # noqa: PLR2004
-        yield "start_date: must be before end_date"
-
-
-def _is_instant(value: object) -> bool:
-    try:
-        parse_instant(t.cast("str", value))
-    except (TypeError, ValueError):
-        return False
-    return True

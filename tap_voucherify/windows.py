@@ -45,6 +45,15 @@ def parse_instant(text: str) -> dt.datetime:
     return EPOCH + -(-elapsed // MILLISECOND) * MILLISECOND
 
 
+def is_instant(value: object) -> bool:
+    """Whether `value` is what `parse_instant` can read."""
+    try:
+        parse_instant(t.cast("str", value))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def format_instant(instant: dt.datetime) -> str:
     """Write an instant in the one form of bookmarks, `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 

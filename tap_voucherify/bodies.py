@@ -1,0 +1,115 @@
+"""The body of an answer, complete or an error."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import typing as t
+import zlib
+
+import urllib3
+
+from tap_voucherify.errors import RequestError, StorageError, TransientError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _typeshed import WriteableBuffer
+
+    from tap_voucherify.clock import Deadline
+
+MAX_JSON_BYTES = 16 << 20
+CHUNK_BYTES = 1 << 16
+
+logger = logging.getLogger("tap-voucherify.client")
+
+
+def innermost_reason(error: BaseException) -> str:
+    """Return what finally went wrong, without the chain of wrappers around it."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error) or type(error).__name__
+
+
+class _Body(io.RawIOBase):
+    """The bytes of an answer as they were sent; an early end raises."""
+
+    def __init__(self, answer: urllib3.BaseHTTPResponse, time_limit: Deadline) -> None:
+        self._raw = answer
+        self._time_limit = time_limit
+        self._missing: int | None = None
+        self.is_bounded = "chunked" in answer.headers.get("Transfer-Encoding", "")
+        length = answer.headers.get("Content-Length", "")
+        if not self.is_bounded and length.isdecimal():
+            self.is_bounded, self._missing = True, int(length)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        if self._time_limit.remaining_seconds <= 0:
+            raise TransientError("the answer did not end in time")
+        try:
+            # read1 returns what has arrived, so a slow drip cannot outlast the limit.
+            chunk = self._raw.read1(len(view), decode_content=False)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise TransientError(f"the answer broke off: {innermost_reason(error)}") from error
+        if self._missing is not None:
+            self._missing -= len(chunk)
+            if self._missing and not chunk:
+                raise TransientError(f"the answer lacks its last {self._missing} bytes")
+        view[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _decode(answer: urllib3.BaseHTTPResponse, body: _Body) -> Iterator[bytes]:
+    """Yield the decoded bytes; gzip has to reach its end marker."""
+    encoding = answer.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in {"gzip", "identity"}:
+        raise RequestError(f"the answer is encoded as {encoding!r}, not as asked for")
+    source = gzip.GzipFile(fileobj=body) if encoding == "gzip" else body
+    try:
+        while chunk := source.read(CHUNK_BYTES):
+            yield chunk
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise TransientError(f"the gzip of the answer is broken: {error}") from error
+
+
+def read_body(answer: urllib3.BaseHTTPResponse, time_limit: Deadline) -> bytes:
+    """Return a JSON body, within the bounds of size and time."""
+    content = bytearray()
+    for chunk in _decode(answer, _Body(answer, time_limit)):
+        content += chunk
+        if len(content) > MAX_JSON_BYTES:
+            raise RequestError(f"the answer is longer than {MAX_JSON_BYTES} bytes")
+    return bytes(content)
+
+
+def save_body(answer: urllib3.BaseHTTPResponse, file: t.BinaryIO, deadline: Deadline) -> int:
+    """Write a complete body to `file` and return its size in bytes."""
+    body = _Body(answer, deadline)
+    last = b""
+    try:
+        file.seek(0)
+        file.truncate()
+        for last in _decode(answer, body):
+            file.write(last)
+        size = file.tell()
+        file.seek(0)
+    except OSError as error:
+        raise StorageError(
+            f"the exported file cannot be stored: {error.strerror}; make room, or set "
+            "TMPDIR to a folder with room"
+        ) from error
+    if not size:
+        raise TransientError("the exported file is empty: it lacks even a header")
+    if not body.is_bounded and "Content-Encoding" not in answer.headers:
+        if not last.endswith((b"\n", b"\r")):
+            raise TransientError("the exported file breaks off in mid-line")
+        logger.warning(
+            "Nothing in the answer says whether the exported file is complete; "
+            "it is taken as complete, since it ends in a line break"
+        )
+    return size

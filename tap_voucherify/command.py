@@ -1,0 +1,78 @@
+"""The command line: whatever goes wrong is told in one line, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import typing as t
+
+from singer_sdk.exceptions import SingerSDKError
+from singer_sdk.helpers._util import load_json
+from singer_sdk.plugin_base import SingerCommand
+
+from tap_voucherify.errors import SettingsError
+
+if t.TYPE_CHECKING:
+    from types import TracebackType
+
+    from tap_voucherify.redaction import Redaction
+
+
+class TapCommand(SingerCommand):
+    """The command line: whatever goes wrong is told in one line, without secrets."""
+
+    def __init__(self, *arguments: t.Any, redaction: Redaction, **options: t.Any) -> None:
+        """Take click's arguments.
+
+        Args:
+            *arguments: See `SingerCommand`.
+            redaction: Masks secrets in all that is logged.
+            **options: See `SingerCommand`.
+        """
+        super().__init__(*arguments, **options)
+        self._redaction = redaction
+
+    def main(self, *arguments: t.Any, **options: t.Any) -> t.Any:
+        """Run the command, from its arguments on under our own error report."""
+        redact_logs(self._redaction)
+        sys.excepthook = self.excepthook
+        return super().main(*arguments, **options)
+
+    def excepthook(
+        self,
+        exc_type: type[BaseException],
+        exc_value: BaseException,
+        exc_traceback: TracebackType | None,
+    ) -> None:
+        """Tell an error that ends the run; a traceback goes with bugs and debugging."""
+        expected = issubclass(exc_type, (SingerSDKError, OSError))
+        wanted = not expected or self.logger.isEnabledFor(logging.DEBUG)
+        self.logger.error(
+            "%s",
+            exc_value if expected else f"{exc_type.__name__}: {exc_value}",
+            exc_info=(exc_type, exc_value, exc_traceback) if wanted else None,
+        )
+
+
+def redact_logs(redaction: Redaction) -> None:
+    """Mask secrets in everything that any handler writes."""
+    loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        handler.addFilter(redaction)
+
+
+def read_json(file: t.IO[str] | None, option: str) -> dict[str, t.Any] | None:
+    """Return what the file of a command line option holds, if it was given.
+
+    Raises:
+        SettingsError: If it holds no JSON object.
+    """
+    if file is None:
+        return None
+    try:
+        content = load_json(file.read())
+    except ValueError as error:
+        raise SettingsError(f"{option}: the file must hold JSON") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{option}: the file must hold a JSON object")
+    return content

@@ -1,0 +1,106 @@
+"""Cells become typed values: each type accepts its own forms, and nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import typing as t
+from decimal import Decimal
+
+import msgspec
+
+from tap_voucherify.columns import ColumnType
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DIGITS = r"-?(?:0|[1-9][0-9]*)"
+_INTEGER = re.compile(_DIGITS)
+_NUMBER = re.compile(rf"{_DIGITS}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00:00(?:\.0+)?Z)?")
+_TIMESTAMP = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,3})0*)?(?:Z|\+00:00)?)?"
+)
+# Only times in the form of bookmarks match, except for the 29th of February.
+_PLAIN_TIMESTAMP = (
+    r"(?!0000)[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
+)
+_BOOLEANS = {"true": True, "false": False}
+_JSON_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=Decimal)
+
+
+def _matched(pattern: re.Pattern[str], cell: str) -> re.Match[str]:
+    match = pattern.fullmatch(cell)
+    if match is None:
+        raise ValueError(cell)
+    return match
+
+
+def to_number(cell: str) -> Decimal:
+    """Read a JSON number, with all its digits."""
+    return Decimal(_matched(_NUMBER, cell)[0])
+
+
+def to_integer(cell: str) -> int:
+    """Read a whole number."""
+    return int(_matched(_INTEGER, cell)[0])
+
+
+def to_boolean(cell: str) -> bool:
+    """Read `true` or `false`, in any case."""
+    try:
+        return _BOOLEANS[cell.lower()]
+    except KeyError as error:
+        raise ValueError(cell) from error
+
+
+def to_date(cell: str) -> str:
+    """Read a date; midnight may follow it."""
+    return dt.date.fromisoformat(_matched(_DATE, cell)[1]).isoformat()
+
+
+def to_timestamp(cell: str) -> str:
+    """Read a time in UTC, with or without milliseconds, into the form of bookmarks."""
+    date, time, fraction = _matched(_TIMESTAMP, cell).groups("")
+    instant = dt.datetime.fromisoformat(f"{date}T{time or '00:00:00'}")
+    return f"{instant.isoformat()}.{fraction.ljust(3, '0')}Z"
+
+
+def to_json_object(cell: str) -> dict[str, t.Any]:
+    """Read a JSON object."""
+    try:
+        return _JSON_OBJECT.decode(cell)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(cell) from error
+
+
+class Conversion(t.NamedTuple):
+    """How the cells of a column type are read.
+
+    Attributes:
+        convert: Reads a cell that is not empty, or raises `ValueError`.
+        meaning: What such a cell is, in the words of an error.
+        plain: Matches cells that `convert` would leave as they are; None if all are.
+        is_quoted: Whether JSON quotes what was read.
+    """
+
+    convert: Callable[[str], t.Any]
+    meaning: str
+    plain: str | None
+    is_quoted: bool = True
+
+
+_NOTHING = "(?!)"
+
+CONVERSIONS = {
+    ColumnType.TEXT: Conversion(str, "text", None),
+    ColumnType.NUMBER: Conversion(to_number, "a number", _NUMBER.pattern, is_quoted=False),
+    ColumnType.INTEGER: Conversion(to_integer, "an integer", _INTEGER.pattern, is_quoted=False),
+    ColumnType.BOOLEAN: Conversion(to_boolean, "true or false", "true|false", is_quoted=False),
+    ColumnType.DATE: Conversion(to_date, "a date", _NOTHING),
+    ColumnType.TIMESTAMP: Conversion(to_timestamp, "a time in UTC", _PLAIN_TIMESTAMP),
+    ColumnType.JSON_OBJECT: Conversion(to_json_object, "a JSON object", _NOTHING),
+}

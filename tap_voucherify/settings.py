@@ -1,0 +1,196 @@
+"""The settings, and the rules that they keep."""
+
+from __future__ import annotations
+
+import typing as t
+from urllib.parse import urlsplit
+
+import singer_sdk.typing as th
+from singer_sdk.plugin_base import JSONSchemaValidator
+
+from tap_voucherify.credentials import API_URLS, is_loopback
+from tap_voucherify.windows import is_instant, parse_instant
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jsonschema import ValidationError
+
+SECRETS = ("app_id", "app_token", "access_token")
+
+SETTINGS: dict[str, t.Any] = th.PropertiesList(
+    th.Property(
+        "app_id",
+        th.StringType,
+        secret=True,
+        title="Application ID",
+        description="ID of the application (Project Settings > Application Keys).",
+    ),
+    th.Property(
+        "app_token",
+        th.StringType,
+        secret=True,
+        title="Secret key",
+        description="Server-side secret key of the application.",
+    ),
+    th.Property(
+        "access_token",
+        th.StringType,
+        secret=True,
+        title="OAuth 2.0 token",
+        description="OAuth 2.0 token, in place of the application ID and secret key.",
+    ),
+    th.Property(
+        "region",
+        th.StringType,
+        default="eu",
+        allowed_values=list(API_URLS),
+        title="Region",
+        description="Region of the account: eu, us or as.",
+    ),
+    th.Property(
+        "api_url",
+        th.StringType,
+        title="API URL",
+        description="Address of a dedicated cluster's API, in place of the region.",
+    ),
+    th.Property(
+        "download_host",
+        th.StringType,
+        title="Download host",
+        description="Host of a dedicated cluster's files, if it is neither the API's "
+        "own nor under voucherify.io.",
+    ),
+    th.Property(
+        "start_date",
+        th.DateTimeType,
+        title="Start date",
+        description="Earliest creation time to extract (inclusive, UTC).",
+    ),
+    th.Property(
+        "end_date",
+        th.DateTimeType,
+        title="End date",
+        description="Creation time at which to stop (exclusive, UTC).",
+    ),
+    th.Property(
+        "lookback_seconds",
+        th.NumberType(minimum=0),
+        default=60,
+        title="Lookback",
+        description="Seconds before the bookmark from which each run reads again, "
+        "for what reaches Voucherify's data late.",
+    ),
+    th.Property(
+        "window_days",
+        th.IntegerType(minimum=1),
+        title="Window size",
+        description="Splits what a run extracts into exports of so many days.",
+    ),
+    th.Property(
+        "max_concurrent_exports",
+        th.IntegerType(minimum=1, maximum=100),
+        default=4,
+        title="Concurrent exports",
+        description="How many exports may be unfinished or unread at once.",
+    ),
+    th.Property(
+        "poll_interval_seconds",
+        th.NumberType(exclusive_minimum=0),
+        default=1,
+        title="Poll interval",
+        description="Seconds before an export is first asked for its status.",
+    ),
+    th.Property(
+        "export_timeout_seconds",
+        th.NumberType(exclusive_minimum=0),
+        default=3600,
+        title="Export timeout",
+        description="Seconds that one export may take, its download included.",
+    ),
+    th.Property(
+        "request_timeout_seconds",
+        th.NumberType(exclusive_minimum=0),
+        default=60,
+        title="Request timeout",
+        description="Seconds that a server may stay silent.",
+    ),
+    th.Property(
+        "rate_limit_reserve",
+        th.NumberType(minimum=0, maximum=1),
+        default=0.1,
+        title="Rate limit reserve",
+        description="Share of the account's rate limit to leave to others, 0 to 1.",
+    ),
+).to_dict()
+
+
+def broken_rules(config: dict[str, t.Any], schema: dict[str, t.Any]) -> list[str]:
+    """Complete the settings with their defaults and return which rules they break.
+
+    Each rule names its setting and never the value: that may be a secret, also where it
+    is of the wrong type.
+    """
+    problems = [_explain(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
+    # The rules below take the types for granted.
+    return problems or [*_credential_rules(config), *_address_rules(config), *_date_rules(config)]
+
+
+def _explain(error: ValidationError) -> str:
+    """Name the setting and the rule that it breaks, without its value."""
+    setting = ".".join(map(str, error.absolute_path)) or "settings"
+    rules = {
+        "type": "must be of type {}",
+        "enum": "must be one of {}",
+        "minimum": "must be at least {}",
+        "maximum": "must be at most {}",
+        "exclusiveMinimum": "must be greater than {}",
+    }
+    rule = rules.get(str(error.validator), f"must satisfy {error.validator} {{}}")
+    limit = error.validator_value
+    if isinstance(limit, list):
+        limit = ", ".join(str(choice) for choice in limit if choice not in {"null", None})
+    return f"{setting}: {rule.format(limit)}"
+
+
+def _credential_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
+    pair = [name for name in ("app_id", "app_token") if config.get(name)]
+    if config.get("access_token"):
+        if pair:
+            yield f"access_token: must not be set together with {pair[0]}"
+    elif not pair:
+        yield "app_id, app_token: both must be set, or access_token instead"
+    elif len(pair) == 1:
+        missing = "app_token" if pair == ["app_id"] else "app_id"
+        yield f"{missing}: must be set together with {pair[0]}"
+    for name in SECRETS:
+        secret = config.get(name, "")
+        if not (secret.isascii() and secret.isprintable()) or " " in secret:
+            yield f"{name}: must consist of printable ASCII characters without spaces"
+
+
+def _address_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
+    try:
+        parts = urlsplit(config.get("api_url", API_URLS["eu"]))
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        host = None
+    if host is None:
+        yield "api_url: must be an address such as https://api.example.com"
+    elif parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        yield "api_url: must be an https address (http only on this machine)"
+    elif parts.username or parts.password or parts.query or parts.fragment:
+        yield "api_url: must be an address without user, query and fragment"
+    if set(config.get("download_host", "")) & set("/:@?# "):
+        yield "download_host: must be a bare host name, such as files.example.com"
+
+
+def _date_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
+    dates = {name: config[name] for name in ("start_date", "end_date") if config.get(name)}
+    wrong = [name for name, date in dates.items() if not is_instant(date)]
+    for name in wrong:
+        yield f"{name}: must be an ISO 8601 date or date-time"
+    if not wrong and list(dates) == ["start_date", "end_date"]:
+        start, end = map(parse_instant, dates.values())
+        if start >= end:
+            yield "start_date: must be before end_date"

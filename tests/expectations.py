@@ -1,0 +1,155 @@
+"""What the tap has to emit for each row of the sandbox, written out without the tap's help."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .sandbox import Row, Sandbox
+
+OBJECTS = {
+    "vouchers": "voucher",
+    "redemptions": "redemption",
+    "publications": "publication",
+    "customers": "customer",
+    "orders": "order",
+    "voucher_transactions": "voucher_transactions",
+    "points_expirations": "points_expiration",
+    "products": "product",
+    "skus": "sku",
+}
+KEYS = {
+    "vouchers": ["id"],
+    "redemptions": ["id"],
+    "publications": ["voucher_code", "customer_id", "created_at"],
+    "customers": ["id"],
+    "orders": ["id"],
+    "voucher_transactions": ["id"],
+    "points_expirations": ["id"],
+    "products": ["id"],
+    "skus": ["id"],
+}
+INCREMENTAL = (
+    "vouchers",
+    "redemptions",
+    "publications",
+    "customers",
+    "orders",
+    "voucher_transactions",
+)
+WITH_METADATA = ("vouchers", "redemptions", "publications", "customers", "orders")
+
+# Cells that are neither numbers, truth values nor JSON are emitted as they are; that is also true
+# of dates and times, which the sandbox writes in the one form that bookmarks have.
+_NUMBERS = {
+    "vouchers": {
+        "value",
+        "gift_balance",
+        "loyalty_balance",
+        "redemption_quantity",
+        "redemption_count",
+        "discount_amount_limit",
+    },
+    "redemptions": {"order_amount", "gift_amount", "loyalty_points"},
+    "customers": {
+        "redemptions_total_redeemed",
+        "redemptions_total_failed",
+        "redemptions_total_succeeded",
+        "redemptions_total_rolled_back",
+        "redemptions_total_rollback_failed",
+        "redemptions_total_rollback_succeeded",
+        "orders_total_amount",
+        "orders_total_count",
+        "orders_average_amount",
+        "orders_last_order_amount",
+        "loyalty_points",
+        "loyalty_referred_customers",
+    },
+    "orders": {
+        "amount",
+        "discount_amount",
+        "items_discount_amount",
+        "total_discount_amount",
+        "total_amount",
+    },
+    "voucher_transactions": {"balance", "amount"},
+    "points_expirations": {"points"},
+}
+_BOOLEANS = {"vouchers": {"active", "is_referral_code"}}
+_JSON = {"voucher_transactions": {"details"}}
+_RENAMED = {
+    "redemptions": {"date": "created_at"},
+    "publications": {"date": "created_at"},
+}
+
+
+class Exact(Decimal):
+    """A number that equals another only if all its digits do: `1.0` is not `1.00`."""
+
+    def __eq__(self, other: object) -> bool:
+        """Compare digit by digit."""
+        return isinstance(other, Decimal) and self.as_tuple() == other.as_tuple()
+
+    __hash__ = Decimal.__hash__
+
+
+def read_json(text: str) -> Any:  # noqa: ANN401 - JSON may be anything
+    """Read JSON without losing a digit."""
+    return json.loads(text, parse_float=Exact, parse_int=Exact)
+
+
+def expected_record(stream: str, row: Row) -> dict[str, Any]:
+    """Return the record that the tap has to emit for a row."""
+    renamed = _RENAMED.get(stream, {})
+    record: dict[str, Any] = {}
+    for field, cell in row.cells.items():
+        name = renamed.get(field, field)
+        value: Any = cell
+        if cell == "" and name not in KEYS[stream]:
+            value = None
+        elif field in _NUMBERS.get(stream, ()):
+            value = Exact(cell)
+        elif field in _BOOLEANS.get(stream, ()):
+            value = {"true": True, "false": False}[cell]
+        elif field in _JSON.get(stream, ()):
+            value = read_json(cell)
+        record[name] = value
+    if stream in WITH_METADATA:
+        record["metadata"] = {key: text for key, text in row.metadata.items() if text != ""}
+    return record
+
+
+def expected_records(
+    sandbox: Sandbox,
+    stream: str,
+    start: str = "",
+    end: str = "~",
+) -> list[dict[str, Any]]:
+    """Return the records of all rows whose emitted time lies in `[start, end)`, in any order."""
+    records = [expected_record(stream, row) for row in sandbox.rows(OBJECTS[stream])]
+    if stream in INCREMENTAL:
+        records = [record for record in records if start <= record["created_at"] < end]
+    return in_any_order(records)
+
+
+def in_any_order(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return records so that two lists of the same ones are equal."""
+    return sorted(records, key=identity)
+
+
+def identity(record: dict[str, Any]) -> str:
+    """Return a text that two records share if, and only if, they are equal in all values."""
+    return repr(sorted(record.items()))
+
+
+def missing(
+    records: Iterable[dict[str, Any]],
+    expected: Iterable[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return the expected records that were never emitted."""
+    emitted = set(map(identity, records))
+    return [record for record in expected if identity(record) not in emitted]
