@@ -12,19 +12,22 @@ from urllib.parse import quote
 
 from tap_voucherify.clock import Deadline, StoppedError
 from tap_voucherify.errors import (
+    AccountError,
     ExportFailedError,
     ExportTimeoutError,
     LinkExpiredError,
     NotFoundError,
     RequestError,
     StorageError,
+    StreamError,
+    TransientError,
 )
-from tap_voucherify.windows import EPOCH, Window, parse_instant
+from tap_voucherify.windows import EPOCH, Window, is_instant, parse_instant
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from tap_voucherify.client import Answer, Client
+    from tap_voucherify.client import Client
     from tap_voucherify.clock import Clock
 
 # Polls follow each other after this share of the time waited so far, within bounds.
@@ -150,6 +153,7 @@ class ExportRunner:
         *,
         poll_interval_seconds: float,
         export_timeout_seconds: float,
+        adopt_exports: bool = False,
     ) -> None:
         """Prepare, without a request.
 
@@ -158,11 +162,14 @@ class ExportRunner:
             clock: Measures the waits.
             poll_interval_seconds: The first and shortest pause between polls.
             export_timeout_seconds: How long an export may take, its download included.
+            adopt_exports: Whether to go on with exports that a killed run has left.
         """
         self._client = client
         self._clock = clock
         self._poll_interval_seconds = poll_interval_seconds
         self._export_timeout_seconds = export_timeout_seconds
+        self._left_behind: list[dict[str, t.Any]] | None = None if adopt_exports else []
+        self._adopting = clock.condition()
 
     def run(self, request: ExportRequest, is_wanted: Callable[[], bool]) -> ExportedFiles:
         """Run an export to its end and download its files.
@@ -179,7 +186,7 @@ class ExportRunner:
             StreamError: If anything else goes wrong for good.
         """
         deadline = Deadline(self._clock, self._export_timeout_seconds)
-        export = self._create(request, deadline)
+        export = self._adopt(request) or self._create(request, deadline)
         try:
             urls = self._wait(export, deadline, is_wanted)
             return ExportedFiles(
@@ -204,7 +211,54 @@ class ExportRunner:
         if not isinstance(export_id, str) or not export_id:
             raise RequestError("Voucherify created an export without telling its id")
         logger.info("%s: created export %s", request, export_id)
-        return _Export(request, export_id, _created_at(answer))
+        return _Export(request, export_id, _created_at(answer.content, answer.server_time))
+
+    def _adopt(self, request: ExportRequest) -> _Export | None:
+        """Find an unfinished export of a run that was killed, with the same parameters.
+
+        A finished one may have been read already, and reading it again would hide what
+        is newer; so may any export of a whole table.
+        """
+        if not request.filter_field:
+            return None
+        wanted = _normalise(request.body)
+        with self._adopting:
+            if self._left_behind is None:
+                self._left_behind = self._list_unfinished()
+            for content in self._left_behind:
+                if _normalise(content) == wanted:
+                    self._left_behind.remove(content)
+                    logger.info("%s: going on with export %s", request, content["id"])
+                    return _Export(request, content["id"], _created_at(content, 0))
+        return None
+
+    def _list_unfinished(self) -> list[dict[str, t.Any]]:
+        """List the latest exports once, and keep the unfinished ones that are young."""
+        newest = {"limit": "100", "order": "-created_at"}
+        try:
+            answer = self._client.call("list", "GET", "/v1/exports", params=newest)
+        except (RequestError, TransientError) as error:
+            logger.warning("Exports of an earlier run cannot be looked for: %s", error)
+            return []
+        oldest = answer.server_time - self._export_timeout_seconds
+        exports = answer.content.get("exports")
+        return [
+            export
+            for export in (exports if isinstance(exports, list) else [])
+            if isinstance(export, dict)
+            and isinstance(export.get("id"), str)
+            and export.get("status") in {"SCHEDULED", "IN_PROGRESS"}
+            and (_created_at(export, 0) - EPOCH).total_seconds() > oldest
+        ]
+
+    def delete(self, exported: ExportedFiles) -> None:
+        """Delete an export that has been read; a failure is but a warning."""
+        try:
+            self._client.call("delete", "DELETE", _path(exported.export_id))
+        except NotFoundError:
+            return
+        except (StreamError, AccountError) as error:
+            logger.warning("%s: the export is not deleted: %s", exported.request, error)
 
     def _wait(
         self, export: _Export, deadline: Deadline, is_wanted: Callable[[], bool]
@@ -234,7 +288,7 @@ class ExportRunner:
 
     def _poll(self, export: _Export, deadline: Deadline) -> list[str]:
         """Return the links to the files; none while the export goes on."""
-        path = f"/v1/exports/{quote(export.export_id, safe='')}"
+        path = _path(export.export_id)
         content = self._client.call("poll", "GET", path, deadline=deadline).content
         status = content.get("status")
         if status == "DONE":
@@ -317,12 +371,33 @@ class _Links:
             ) from error
 
 
-def _created_at(answer: Answer) -> dt.datetime:
-    """When the server created an export, by its own clock."""
-    try:
-        return parse_instant(answer.content["created_at"])
-    except (KeyError, TypeError, ValueError):
-        return EPOCH + dt.timedelta(seconds=answer.server_time)
+def _path(export_id: str) -> str:
+    return f"/v1/exports/{quote(export_id, safe='')}"
+
+
+def _created_at(export: Mapping[str, t.Any], otherwise: float) -> dt.datetime:
+    """When the server created an export, or else so many seconds after 1970."""
+    created_at = export.get("created_at")
+    if is_instant(created_at):
+        return parse_instant(t.cast("str", created_at))
+    return EPOCH + dt.timedelta(seconds=otherwise)
+
+
+def _normalise(export: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Reduce an export to what was asked for, in the one form of a request.
+
+    The reference's echo says `filters`, the guide's says `filter`; both tell a junction
+    even where there is nothing to join.
+    """
+    told = export.get("parameters")
+    parameters = {
+        {"filter": "filters"}.get(name, name): value
+        for name, value in (told.items() if isinstance(told, dict) else ())
+        if value and name != "response_format"
+    }
+    if parameters.get("filters") == {"junction": "and"}:
+        del parameters["filters"]
+    return {"exported_object": export.get("exported_object"), "parameters": parameters}
 
 
 def _temporary_file() -> t.BinaryIO:

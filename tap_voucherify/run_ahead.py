@@ -40,13 +40,16 @@ class _Job:
     request: ExportRequest
     tries: int = 0
     outcome: ExportedFiles | BaseException | None = None
+    is_read: bool = False
     is_wanted: bool = True
 
 
 class RunAhead:
     """Runs the exports of all streams in background threads.
 
-    The threads are daemons: they never keep the process alive.
+    A thread keeps its place from the creation of an export until its files are read, so
+    the number of threads is the number of places. They are daemons: they never keep the
+    process alive.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class RunAhead:
         clock: Clock,
         *,
         max_concurrent_exports: int,
+        clean_up: Callable[[ExportedFiles], None] = lambda _: None,
         check_interruption: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare, without a thread.
@@ -63,24 +67,30 @@ class RunAhead:
             run: Runs one export to its end; is told how to ask whether to go on.
             clock: Measures the waits.
             max_concurrent_exports: How many may be unfinished or unread at once.
+            clean_up: Is called with each export that has been read.
             check_interruption: Raises if the reader is to stop waiting.
         """
         self._run = run
-        self._slots = max_concurrent_exports
+        self._places = max_concurrent_exports
+        self._clean_up = clean_up
         self._check_interruption = check_interruption
         self._changed = clock.condition()
         self._waiting: deque[_Job] = deque()
         self._jobs: dict[str, deque[_Job]] = {}
-        self._held = 0
         self._threads = 0
+        self._unclean = 0
         self._is_closed = False
 
     def plan(self, stream: str, requests: Iterable[ExportRequest]) -> None:
         """Line up the exports of a stream, behind those of the streams before it."""
-        jobs = [_Job(request) for request in requests]
+        jobs = self._jobs[stream] = deque(map(_Job, requests))
         with self._changed:
-            self._jobs[stream] = deque(jobs)
-            self._line_up(jobs)
+            self._waiting.extend(jobs)
+            while self._threads < min(self._places, len(self._waiting)):
+                self._threads += 1
+                name = f"export-{self._threads}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+            self._changed.notify_all()
 
     def read(self, stream: str) -> Iterator[ExportedFiles]:
         """Yield the exports of a stream in order, each as soon as its files are there.
@@ -103,58 +113,65 @@ class RunAhead:
                     jobs.extendleft(reversed(self._replace(jobs.popleft(), error)))
                     continue
                 yield exported
-                self._drop([jobs.popleft()])
+                with self._changed:
+                    jobs.popleft().is_read = True
+                    self._unclean += 1
+                    self._changed.notify_all()
         finally:
             # Whatever is left is not needed any more.
             self._drop(jobs)
 
+    def finish(self) -> None:
+        """Wait until all that was read is cleaned up."""
+        with self._changed:
+            self._wait_for(lambda: not self._unclean)
+
     def close(self) -> None:
         """Let go of everything."""
+        for jobs in self._jobs.values():
+            self._drop(jobs)
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        for jobs in self._jobs.values():
-            self._drop(jobs)
-
-    def _line_up(self, jobs: Iterable[_Job], *, first: bool = False) -> None:
-        if first:
-            self._waiting.extendleft(reversed(list(jobs)))
-        else:
-            self._waiting.extend(jobs)
-        while self._threads < min(self._slots, len(self._waiting) + self._held):
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"export-{self._threads}", daemon=True).start()
-        self._changed.notify_all()
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(self._has_work)
+                self._changed.wait_for(lambda: bool(self._waiting) or self._is_closed)
                 if self._is_closed:
                     return
                 job = self._waiting.popleft()
-                self._held += 1
-            outcome: ExportedFiles | BaseException
-            try:
-                outcome = self._run(job.request, lambda: job.is_wanted)  # noqa: B023 - runs now
-            except BaseException as error:  # noqa: BLE001 - the reader raises it
-                outcome = error
-            with self._changed:
-                job.outcome = outcome
-                if not job.is_wanted:
-                    self._release(job)
-                self._changed.notify_all()
+            self._finish_job(job)
 
-    def _has_work(self) -> bool:
-        return self._is_closed or bool(self._waiting and self._held < self._slots)
+    def _finish_job(self, job: _Job) -> None:
+        outcome: ExportedFiles | BaseException
+        try:
+            outcome = self._run(job.request, lambda: job.is_wanted)
+        except BaseException as error:  # noqa: BLE001 - the reader raises it
+            outcome = error
+        with self._changed:
+            job.outcome = outcome
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: job.is_read or not job.is_wanted or self._is_closed)
+        if isinstance(outcome, BaseException):
+            return
+        outcome.close()
+        if job.is_read:
+            self._clean_up(outcome)
+            with self._changed:
+                self._unclean -= 1
+                self._changed.notify_all()
 
     def _result(self, job: _Job) -> ExportedFiles:
         with self._changed:
-            while not self._changed.wait_for(lambda: job.outcome is not None, LOOK_UP_SECONDS):
-                self._check_interruption()
+            self._wait_for(lambda: job.outcome is not None)
         if isinstance(job.outcome, BaseException):
             raise job.outcome
         return t.cast("ExportedFiles", job.outcome)
+
+    def _wait_for(self, is_so: Callable[[], bool]) -> None:
+        while not self._changed.wait_for(is_so, LOOK_UP_SECONDS):
+            self._check_interruption()
 
     def _replace(self, job: _Job, error: ExportFailedError) -> list[_Job]:
         """Line up what is to be done instead of a failed export.
@@ -162,22 +179,23 @@ class RunAhead:
         Raises:
             ExportFailedError: If nothing is left to try.
         """
-        job.tries += 1
+        tries = job.tries + 1
         parts = job.request.window.parts(error.created_at)
-        cut = isinstance(error, ExportTimeoutError) or job.tries >= TRIES_BEFORE_CUT
-        if parts and cut:
+        if parts and (isinstance(error, ExportTimeoutError) or tries >= TRIES_BEFORE_CUT):
             jobs = [_Job(job.request.over(part)) for part in parts]
             logger.warning("%s: %s; trying %s", job.request, error, " and ".join(map(str, parts)))
-        elif job.tries < TRIES_UNCUT:
-            jobs = [_Job(job.request, job.tries)]
+        elif tries < TRIES_UNCUT:
+            jobs = [_Job(job.request, tries)]
             logger.warning("%s: %s; trying again", job.request, error)
         else:
+            self._drop([job])
             raise error
         with self._changed:
             # In one step: were the place free for a moment, an export that is read
             # later could take it, and wait for this reader as this reader for a place.
-            self._release(job)
-            self._line_up(jobs, first=True)
+            job.is_wanted = False
+            self._waiting.extendleft(reversed(jobs))
+            self._changed.notify_all()
         return jobs
 
     def _drop(self, jobs: Iterable[_Job]) -> None:
@@ -186,12 +204,4 @@ class RunAhead:
                 job.is_wanted = False
                 if job in self._waiting:
                     self._waiting.remove(job)
-                elif job.outcome is not None:
-                    self._release(job)
             self._changed.notify_all()
-
-    def _release(self, job: _Job) -> None:
-        """Free the place, and the disk, of a finished export."""
-        if not isinstance(job.outcome, BaseException):
-            t.cast("ExportedFiles", job.outcome).close()
-        self._held -= 1

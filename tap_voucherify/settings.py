@@ -116,6 +116,20 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         description="Seconds that a server may stay silent.",
     ),
     th.Property(
+        "adopt_exports",
+        th.BooleanType,
+        default=True,
+        title="Adopt exports",
+        description="Goes on with unfinished exports that an interrupted run has left.",
+    ),
+    th.Property(
+        "delete_exports",
+        th.BooleanType,
+        default=False,
+        title="Delete exports",
+        description="Deletes each export from Voucherify after its records are emitted.",
+    ),
+    th.Property(
         "rate_limit_reserve",
         th.NumberType(minimum=0, maximum=1),
         default=0.1,

@@ -111,12 +111,14 @@ class TapVoucherify(Tap):
             self.clock,
             poll_interval_seconds=float(self.config["poll_interval_seconds"]),
             export_timeout_seconds=float(self.config["export_timeout_seconds"]),
+            adopt_exports=self.config["adopt_exports"],
         )
         exports = RunAhead(
             runner.run,
             self.clock,
             max_concurrent_exports=self.config["max_concurrent_exports"],
             check_interruption=self.stop_request.check,
+            **({"clean_up": runner.delete} if self.config["delete_exports"] else {}),
         )
         for stream in self.streams.values():
             if stream.selected:
@@ -161,6 +163,7 @@ class TapVoucherify(Tap):
         """Sync all streams and return the exit code."""
         try:
             self.sync_all()
+            self.exports.finish()
         except Interruption as stop:
             self.logger.warning("%s; the last STATE covers all that was written", stop)
             return stop.exit_code

@@ -305,7 +305,7 @@ def test_out_of_order_rows_move_the_bookmark_only_at_the_end(
     assert run.bookmarks("orders")[-1] == newest
     assert old in run.bookmarks("orders")
     assert set(run.bookmarks("orders")) == {old, newest}
-    assert len([line for line in run.warnings if "order" in line and "created_at" in line]) == 1
+    assert len([line for line in run.warnings if "not in order" in line]) == 1
 
 
 def test_disorder_within_the_lookback_is_trusted(
@@ -495,7 +495,7 @@ def test_a_publication_without_date_is_an_error(sandbox: Sandbox, tap: Tap) -> N
     (error,) = run.errors
     assert "publications" in error
     assert f"row {number}" in error
-    assert "'date'" in error
+    assert "'date'" in error or "'created_at'" in error
     for stream in set(INCREMENTAL) - {"publications"}:
         assert in_any_order(run.records(stream)) == expected_records(sandbox, stream)
     assert max(run.bookmarks("publications")) <= text(rows[9].created)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from .dataset import DEFAULT_SIZES, Dataset
 from .server import Sandbox
 
-_PLURALS = {f"{name}s".replace("ss", "s").replace("_", "-"): name for name in DEFAULT_SIZES}
+_PLURALS = {f"{name.rstrip('s')}s".replace("_", "-"): name for name in DEFAULT_SIZES}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -65,7 +65,7 @@ class Request:
     status: int | None = None
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - JSON may be anything
+    def json(self) -> Any:
         """The body, read as JSON."""
         return json.loads(self.body)
 

@@ -269,7 +269,13 @@ class Dataset:
 
         Returns:
             The row.
+
+        Raises:
+            ValueError: If there is no such cell.
         """
+        unknown = set(cells or ()) - set(OBJECTS[name].empty_cells)
+        if unknown:
+            raise ValueError(unknown)
         with self._lock:
             self._version += 1
             table = self._tables[name]

@@ -152,7 +152,9 @@ class Exports:
             not_one_of(".order", _LIST_ORDERS)
         alive = [export for export in self.created if not export.deleted]
         key = order.lstrip("-")
-        alive.sort(key=lambda export: str(getattr(export, key)), reverse=order != key)
+        alive.sort(key=lambda export: str(getattr(export, key)))
+        if order != key:
+            alive.reverse()
         # Voucherify docs: "If no limit is set, it returns 10 items."
         size, skipped = limit or 10, (limit or 10) * ((page or 1) - 1)
         shown = alive[skipped : skipped + size]
@@ -193,6 +195,10 @@ class Exports:
         await rendering
         path = export.paths[part]
         return await asyncio.to_thread(compress, path) if compressed else path
+
+    async def finish(self) -> None:
+        """Wait until no file is being written."""
+        await asyncio.gather(*(task for _, task in self._renderings.values()))
 
     def _result(self, export: Export, behaviour: Behaviour) -> dict[str, Any]:
         urls = [

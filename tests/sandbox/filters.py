@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Predicate: TypeAlias = Callable[[Row], bool]
 
 _PLACE = ".parameters.filters"
+_JUNCTIONS = ("and", "or")
 
 
 class _Value(NamedTuple):
@@ -45,7 +46,7 @@ def _value(raw: object) -> _Value:
 def check(filters: object, declared: ExportedObject) -> None:
     """Refuse filters that the documented schema does not allow.
 
-    Voucherify docs: Exports API, the `Export...Filters` schemas; values are arrays.
+    Voucherify docs: Exports API, the `Export...Filters` schemas.
 
     Raises:
         Refusal: If they are not allowed.
@@ -53,11 +54,11 @@ def check(filters: object, declared: ExportedObject) -> None:
     if not isinstance(filters, dict):
         invalid_payload(f"Property {_PLACE} should be object")
     for name, condition in filters.items():
-        if name == "junction":
-            if condition not in {"and", "or"}:
-                not_one_of(f"{_PLACE}.junction", ("and", "or"))
-            continue
         place = f"{_PLACE}.{name}"
+        if name == "junction":
+            if condition not in _JUNCTIONS:
+                not_one_of(place, _JUNCTIONS)
+            continue
         allowed = declared.operators_of(name)
         if allowed is None:
             invalid_payload(f"Property {place} is not supported")
@@ -67,8 +68,22 @@ def check(filters: object, declared: ExportedObject) -> None:
         for operator_name, arguments in conditions.items():
             if operator_name not in allowed:
                 invalid_payload(f"Property {place}.conditions.{operator_name} is not supported")
-            if not isinstance(arguments, list):
-                invalid_payload(f"Property {place}.conditions.{operator_name} should be array")
+            _check_arguments(f"{place}.conditions.{operator_name}", operator_name, arguments)
+
+
+def _check_arguments(place: str, operator_name: str, arguments: object) -> None:
+    """Refuse arguments that an operator does not take.
+
+    Voucherify docs: Exports API, schema `Any`; values are arrays.
+
+    Raises:
+        Refusal: If it does not take them.
+    """
+    if not isinstance(arguments, list):
+        invalid_payload(f"Property {place} should be array")
+    numeric = operator_name in _RELATIVE or operator_name.startswith("$count")
+    if numeric and any(_value(argument).kind != "number" for argument in arguments):
+        invalid_payload(f"Property {place} should be an array of numbers")
 
 
 def compile_filters(

@@ -151,7 +151,9 @@ class Sandbox:
         """Open the sites and return their ports."""
         self._runners: list[web.ServerRunner] = []
         for site, port in zip(_SITES, self._ports, strict=True):
-            runner = web.ServerRunner(web.Server(partial(self._handle, site), access_log=None))
+            server = web.Server(partial(self._handle, site), access_log=None)
+            # Zero would wait for ever.
+            runner = web.ServerRunner(server, shutdown_timeout=0.01)
             self._runners.append(runner)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -161,6 +163,7 @@ class Sandbox:
         """Close the sites, without waiting for answers that stall."""
         for runner in self._runners:
             await runner.cleanup()
+        await self._exports.finish()
 
     async def _handle(self, site: Site, received: web.BaseRequest) -> Sent:
         """Answer one request, rightly or as the faults have it."""

@@ -7,6 +7,7 @@ import socket
 import struct
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from http.client import responses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,8 +177,7 @@ def _head(answer: Answer, *, keep_alive: bool) -> bytes:
         headers["Content-Length"] = str(answer.length)
     if not keep_alive:
         headers["Connection"] = "close"
-    phrases = {status.value: status.phrase for status in HTTPStatus}
-    lines = [f"HTTP/1.1 {answer.status} {phrases.get(answer.status, 'Unknown')}"]
+    lines = [f"HTTP/1.1 {answer.status} {responses.get(answer.status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
