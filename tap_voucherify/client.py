@@ -104,7 +104,9 @@ class Client:
         path: str,
         *,
         json: Mapping[str, t.Any] | None = None,
+        form: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
+        credentials: Credentials | None = None,
         deadline: Deadline | None = None,
         if_answer_lost: str = "",
     ) -> Answer:
@@ -114,8 +116,10 @@ class Client:
             kind: What the call does, in the words of the log.
             method: The HTTP method.
             path: What follows the address of the API.
-            json: The body.
+            json: The body, as JSON.
+            form: The body, as a form.
             params: The query.
+            credentials: What to use in place of the usual ones.
             deadline: Is extended by the time spent waiting for the rate limit.
             if_answer_lost: What to tell when a call is repeated that may have worked.
 
@@ -124,19 +128,24 @@ class Client:
             RequestError: If Voucherify refuses this request.
             TransientError: If it failed `MAX_TRIES` times.
         """
+        credentials = credentials or self._credentials
 
         def attempt() -> Answer:
             time_limit = Deadline(self._clock, self._request_timeout_seconds)
+            headers = credentials.headers()
             response = self._send(
                 kind,
                 method,
                 f"{self._api_url}{path}",
-                self._credentials.headers() | {"Accept-Encoding": "identity"},
+                headers | {"Accept-Encoding": "identity"},
                 deadline,
                 json=json,
+                data=form,
                 params=params,
             )
             with contextlib.closing(response):
+                if response.status_code == HTTPStatus.UNAUTHORIZED and credentials.renew(headers):
+                    raise TransientError("the OAuth token is no longer valid")
                 body = read_body(response.raw, time_limit)
                 if not response.ok or response.is_redirect:
                     raise self._refusal(response, body)
@@ -146,6 +155,28 @@ class Client:
         return self.retry(
             attempt, f"Could not {kind}", deadline=deadline, if_answer_lost=if_answer_lost
         )
+
+    def issue_token(self, key_pair: Credentials, scopes: str) -> tuple[str, float]:
+        """Exchange a key pair for an OAuth 2.0 token.
+
+        Args:
+            key_pair: Who asks for the token.
+            scopes: What the token is to allow, separated by spaces.
+
+        Returns:
+            The token, and for how many seconds it is valid.
+        """
+        content = self.call(
+            "token",
+            "POST",
+            "/v1/oauth/token",
+            form={"grant_type": "client_credentials", "scope": scopes},
+            credentials=key_pair,
+        ).content
+        try:
+            return str(content["access_token"]), float(content["expires_in"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RequestError("Voucherify issued a token in an unknown form") from error
 
     def download(self, url: str, file: t.BinaryIO, deadline: Deadline) -> int:
         """Write what is at `url` to `file`, in one attempt, and return its bytes' number.

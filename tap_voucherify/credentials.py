@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import math
+import threading
 import typing as t
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tap_voucherify.errors import RequestError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tap_voucherify.clock import Clock
+
+# A token is renewed so long before it ends.
+RENEWAL_MARGIN_SECONDS = 60
 
 VOUCHERIFY_DOMAIN = ".voucherify.io"
 
@@ -24,9 +34,20 @@ class Credentials(t.Protocol):
     def headers(self) -> dict[str, str]:
         """Return the request headers that carry the proof."""
 
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """Whether there are others now, after these headers were refused."""
+
+
+class _Lasting:
+    """Credentials that nothing renews."""
+
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002
+        """Say that there are no others."""
+        return False
+
 
 @dataclass(frozen=True, repr=False)
-class KeyPair:
+class KeyPair(_Lasting):
     """The application's id and secret key."""
 
     app_id: str
@@ -38,7 +59,7 @@ class KeyPair:
 
 
 @dataclass(frozen=True, repr=False)
-class AccessToken:
+class AccessToken(_Lasting):
     """An OAuth 2.0 token that somebody else issued and renews."""
 
     access_token: str
@@ -46,6 +67,51 @@ class AccessToken:
     def headers(self) -> dict[str, str]:
         """Return the header of a bearer token."""
         return {"Authorization": f"Bearer {self.access_token}"}
+
+
+class IssuedToken:
+    """OAuth 2.0 tokens that the tap has issued to itself, each valid for 15 minutes."""
+
+    def __init__(self, issue: Callable[[], tuple[str, float]], clock: Clock) -> None:
+        """Start without a token.
+
+        Args:
+            issue: Returns a new token, and for how many seconds it is valid.
+            clock: Measures that time.
+        """
+        self._issue = issue
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token = ""
+        self._valid_until = -math.inf
+        self._is_replacement = False
+
+    def headers(self) -> dict[str, str]:
+        """Return the header of a token that is valid for a while yet.
+
+        While one thread has a token issued, the others wait for it.
+        """
+        with self._lock:
+            if self._clock.monotonic() > self._valid_until - RENEWAL_MARGIN_SECONDS:
+                self._replace()
+                self._is_replacement = False
+            return {"Authorization": f"Bearer {self._token}"}
+
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """Replace a token that was refused; a refused replacement is the last."""
+        with self._lock:
+            if refused.get("Authorization") != f"Bearer {self._token}":
+                return True
+            if self._is_replacement:
+                return False
+            self._replace()
+            self._is_replacement = True
+            return True
+
+    def _replace(self) -> None:
+        started = self._clock.monotonic()
+        self._token, seconds = self._issue()
+        self._valid_until = started + seconds
 
 
 def is_loopback(host: str) -> bool:

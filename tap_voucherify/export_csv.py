@@ -18,7 +18,7 @@ from tap_voucherify.errors import ExportFileError
 from tap_voucherify.header import bind
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tap_voucherify.columns import Column
 
@@ -103,6 +103,27 @@ class _ColumnField:
         return [convert(cell) if cell else empty for cell in cells]
 
 
+class _FirstOfField:
+    """A property that takes the value of one field, or else of another."""
+
+    def __init__(self, name: str, first: _Field, second: _Field) -> None:
+        self.name = name
+        self._sources = (first, second)
+
+    def read(self, columns: Sequence[Sequence[str]]) -> _Cells:
+        first, second = (field.values(field.read(columns)) for field in self._sources)
+        return _Cells([a or b for a, b in zip(first, second, strict=True)], is_plain=False)
+
+    def values(self, cells: _Cells) -> Sequence[t.Any]:
+        return cells.content
+
+    def json(self, cells: _Cells) -> list[bytes]:
+        return _json_values(cells.content)
+
+    def fault(self, row: Sequence[str]) -> None:  # noqa: ARG002 - the sources tell
+        return None
+
+
 class _MetadataField:
     """The custom attributes, as one property of the records."""
 
@@ -132,7 +153,7 @@ class _MetadataField:
         return None
 
 
-_Field: t.TypeAlias = _ColumnField | _MetadataField
+_Field: t.TypeAlias = _ColumnField | _FirstOfField | _MetadataField
 
 
 class Block:
@@ -191,6 +212,7 @@ class ExportReader:
         *,
         keys: Sequence[str] = (),
         with_metadata: bool = False,
+        first_of: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         """Read the header.
 
@@ -200,6 +222,8 @@ class ExportReader:
             keys: The names of the key columns: their empty cells become empty text, and
                 are an error where the column is no text.
             with_metadata: Whether the custom attributes were asked for.
+            first_of: Properties to add, each with the two times whose first it takes
+                that is not empty.
 
         Raises:
             ExportFileError: If the header does not fit the columns.
@@ -222,6 +246,9 @@ class ExportReader:
         self._fields: list[_Field] = [
             _ColumnField(column, position, is_key=column.name in keys) for column, position in bound
         ]
+        standard = {field.name: field for field in self._fields}
+        for name, (first, second) in (first_of or {}).items():
+            self._fields.append(_FirstOfField(name, standard[first], standard[second]))
         if with_metadata:
             self._fields.append(_MetadataField(self.binding.metadata))
 

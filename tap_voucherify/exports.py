@@ -54,6 +54,7 @@ class ExportRequest:
         order: The field that the rows are sorted by, if any.
         window: The range of time.
         filter_field: The field that the window is about; empty if there is no filter.
+        extra_parameters: What the settings add to its parameters.
     """
 
     stream: str
@@ -62,6 +63,7 @@ class ExportRequest:
     order: str = ""
     window: Window = field(default_factory=Window)
     filter_field: str = ""
+    extra_parameters: Mapping[str, t.Any] = field(default_factory=dict)
 
     @property
     def body(self) -> dict[str, t.Any]:
@@ -69,12 +71,12 @@ class ExportRequest:
         parameters: dict[str, t.Any] = {"fields": list(self.fields)}
         if self.order:
             parameters["order"] = self.order
-        conditions = self.window.conditions()
-        if conditions:
-            parameters["filters"] = {
-                "junction": "and",
-                self.filter_field: {"conditions": conditions},
-            }
+        parameters |= self.extra_parameters
+        filters = dict(parameters.pop("filters", {}))
+        if conditions := self.window.conditions():
+            filters[self.filter_field] = {"conditions": conditions}
+        if filters:
+            parameters["filters"] = filters | {"junction": "and"}
         return {"exported_object": self.exported_object, "parameters": parameters}
 
     def over(self, window: Window) -> ExportRequest:
@@ -83,7 +85,10 @@ class ExportRequest:
 
     def __str__(self) -> str:
         """Describe it for the log."""
-        return f"{self.stream} ({self.window})" if self.filter_field else self.stream
+        if not self.filter_field:
+            return self.stream
+        verb = self.filter_field.removesuffix("_at")
+        return f"{self.stream} {verb} {self.window}"
 
 
 @dataclass(frozen=True)

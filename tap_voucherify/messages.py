@@ -5,9 +5,9 @@ schema and walks the selection of its properties, which is most of its time. Her
 records come as they are to be emitted, so they are encoded block by block, written in
 large pieces and flushed at the first record, at STATE and at the end.
 
-Of the SDK's private parts this module uses `Stream._sync_records`,
-`Stream._write_record_message`, `Stream._check_max_record_limit`, `Stream._tap` and
-`Stream._stream_version`.
+Of the SDK's private parts this module uses, all of `Stream`: `_sync_records`,
+`_write_record_message`, `_write_activate_version_message`, `_check_max_record_limit`,
+`_stream_version` and `_tap`.
 """
 
 from __future__ import annotations
@@ -123,6 +123,14 @@ class BlockStream(Stream, abc.ABC):
         for block in self.blocks():
             if block:
                 yield from block.records()
+
+    def begin_version(self) -> None:
+        """Mark the records that follow as a new version of the whole table."""
+        self._stream_version = self._tap.initialized_at // 1000
+
+    def activate_version(self) -> None:
+        """Tell that the new version is complete: loaders may delete older records."""
+        self._write_activate_version_message(t.cast("int", self._stream_version))
 
     def write_block(self, block: Block) -> None:
         """Write RECORD messages, by the SDK's own path if it would transform them."""

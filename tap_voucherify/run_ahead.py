@@ -6,12 +6,14 @@ number is unfinished or unread at once, which also bounds the disk.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import typing as t
 from collections import deque
 from dataclasses import dataclass
 
+from tap_voucherify.clock import StoppedError
 from tap_voucherify.errors import ExportFailedError, ExportTimeoutError
 
 if t.TYPE_CHECKING:
@@ -58,7 +60,7 @@ class RunAhead:
         clock: Clock,
         *,
         max_concurrent_exports: int,
-        clean_up: Callable[[ExportedFiles], None] = lambda _: None,
+        clean_up: Callable[[ExportedFiles], None] | None = None,
         check_interruption: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare, without a thread.
@@ -115,7 +117,7 @@ class RunAhead:
                 yield exported
                 with self._changed:
                     jobs.popleft().is_read = True
-                    self._unclean += 1
+                    self._unclean += bool(self._clean_up)
                     self._changed.notify_all()
         finally:
             # Whatever is left is not needed any more.
@@ -141,7 +143,8 @@ class RunAhead:
                 if self._is_closed:
                     return
                 job = self._waiting.popleft()
-            self._finish_job(job)
+            with contextlib.suppress(StoppedError):
+                self._finish_job(job)
 
     def _finish_job(self, job: _Job) -> None:
         outcome: ExportedFiles | BaseException
@@ -156,7 +159,7 @@ class RunAhead:
         if isinstance(outcome, BaseException):
             return
         outcome.close()
-        if job.is_read:
+        if job.is_read and self._clean_up:
             self._clean_up(outcome)
             with self._changed:
                 self._unclean -= 1

@@ -130,6 +130,27 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         description="Deletes each export from Voucherify after its records are emitted.",
     ),
     th.Property(
+        "track_updates",
+        th.BooleanType,
+        default=False,
+        title="Track updates",
+        description="Extracts vouchers, customers and orders again when they change.",
+    ),
+    th.Property(
+        "export_parameters",
+        th.ObjectType(additional_properties=th.ObjectType(additional_properties=True)),
+        title="Export parameters",
+        description="Parameters to add to a stream's exports, such as filters and "
+        "campaign_id, by the name of the stream.",
+    ),
+    th.Property(
+        "use_oauth",
+        th.BooleanType,
+        default=False,
+        title="Use OAuth",
+        description="Exchanges the application's keys for OAuth 2.0 tokens.",
+    ),
+    th.Property(
         "rate_limit_reserve",
         th.NumberType(minimum=0, maximum=1),
         default=0.1,
@@ -147,7 +168,12 @@ def broken_rules(config: dict[str, t.Any], schema: dict[str, t.Any]) -> list[str
     """
     problems = [_explain(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
     # The rules below take the types for granted.
-    return problems or [*_credential_rules(config), *_address_rules(config), *_date_rules(config)]
+    return problems or [
+        *_credential_rules(config),
+        *_address_rules(config),
+        *_date_rules(config),
+        *_export_rules(config),
+    ]
 
 
 def _explain(error: ValidationError) -> str:
@@ -170,8 +196,8 @@ def _explain(error: ValidationError) -> str:
 def _credential_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
     pair = [name for name in ("app_id", "app_token") if config.get(name)]
     if config.get("access_token"):
-        if pair:
-            yield f"access_token: must not be set together with {pair[0]}"
+        for name in [*pair, *(["use_oauth"] if config["use_oauth"] else [])]:
+            yield f"access_token: must not be set together with {name}"
     elif not pair:
         yield "app_id, app_token: both must be set, or access_token instead"
     elif len(pair) == 1:
@@ -208,3 +234,19 @@ def _date_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
         start, end = map(parse_instant, dates.values())
         if start >= end:
             yield "start_date: must be before end_date"
+
+
+def _export_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
+    taken = {"created_at", *(["updated_at"] if config["track_updates"] else [])}
+    for stream, parameters in config.get("export_parameters", {}).items():
+        setting = f"export_parameters.{stream}"
+        for name in sorted({"fields", "order"} & set(parameters)):
+            yield f"{setting}.{name}: must not be set, since the sync depends on it"
+        filters = parameters.get("filters", {})
+        if not isinstance(filters, dict):
+            yield f"{setting}.filters: must be of type object"
+            continue
+        for name in sorted(taken & set(filters)):
+            yield f"{setting}.filters.{name}: must not be set, since the sync depends on it"
+        if filters.get("junction", "and") != "and":
+            yield f"{setting}.filters.junction: must be and: or would undo the sync's own filter"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
 import time
 import typing as t
 from dataclasses import replace
 
 from singer_sdk.exceptions import SingerSDKError, SyncLifecycleSignal
-from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
+from singer_sdk.singerlib import Schema
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, Metadata
 
-from tap_voucherify.columns import METADATA, metadata_schema
+from tap_voucherify.bookmark import Bookmark
+from tap_voucherify.columns import METADATA, TIMESTAMP, Column, metadata_schema
 from tap_voucherify.errors import (
     AccountError,
     ExportFileError,
@@ -23,85 +24,23 @@ from tap_voucherify.errors import (
 from tap_voucherify.export_csv import ExportReader
 from tap_voucherify.exports import ExportRequest
 from tap_voucherify.messages import BlockStream
-from tap_voucherify.windows import format_instant, parse_instant
+from tap_voucherify.windows import Window
 
 if t.TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterator, Sequence
 
     from singer_sdk.helpers import types
+    from singer_sdk.singerlib import Catalog
 
-    from tap_voucherify.columns import Column
     from tap_voucherify.export_csv import Block
     from tap_voucherify.exports import ExportedFiles
     from tap_voucherify.tap import TapVoucherify
-    from tap_voucherify.windows import Window
 
-
-class Bookmark:
-    """How far a stream has been read, as its state says it.
-
-    It is the greatest replication value emitted, or the end of the last bounded window
-    read whole, but never later than the server's time at the stream's first export: a
-    row dated in the future, or created between two exports, is so not passed over.
-    """
-
-    def __init__(self, state: dict[str, t.Any], key: str, lookback: dt.timedelta) -> None:
-        """Continue from a state, unless it is about another replication key.
-
-        Args:
-            state: The stream's part of the tap's state; is kept up to date.
-            key: The replication key.
-            lookback: How far rows may be out of order.
-        """
-        self._state = state
-        self._key = key
-        self._lookback = lookback
-        if state.get("replication_key") != key:
-            state.pop("replication_key", None)
-            state.pop("replication_key_value", None)
-        old = state.get("replication_key_value")
-        self._value = format_instant(parse_instant(old)) if old else ""
-        self._latest = "~"
-        self._before_export = self._greatest = ""
-        self._is_ordered = True
-
-    @property
-    def instant(self) -> dt.datetime | None:
-        """Where the last run ended."""
-        return parse_instant(self._value) if self._value else None
-
-    def start_export(self, created_at: dt.datetime) -> None:
-        """Begin to read an export that the server created at that time."""
-        self._latest = min(self._latest, format_instant(created_at))
-        self._before_export, self._greatest, self._is_ordered = self._value, "", True
-
-    def cover(self, values: Sequence[str | None]) -> bool:
-        """Take note of the replication values of rows that have been emitted.
-
-        Returns:
-            False from the first row on that is out of order: what comes may then be
-            older than what was, and only the whole export can move the bookmark.
-        """
-        for value in filter(None, values):
-            if value >= self._greatest:
-                self._greatest = value
-            elif self._is_ordered:
-                distance = parse_instant(self._greatest) - parse_instant(value)
-                self._is_ordered = distance <= self._lookback
-        self._move(self._greatest if self._is_ordered else "")
-        return self._is_ordered
-
-    def finish_export(self, window: Window) -> None:
-        """Take note that all rows of a window have been emitted."""
-        end = format_instant(window.end) if window.end else ""
-        self._move(max(self._greatest, end))
-
-    def _move(self, value: str) -> None:
-        self._value = max(self._before_export, min(value, self._latest))
-        if self._value:
-            self._state["replication_key"] = self._key
-            self._state["replication_key_value"] = self._value
+# The replication key of a stream that tracks updates: a record that was never updated
+# has no time of its last update.
+MODIFIED_AT = Column(
+    "modified_at", TIMESTAMP, "When it was last updated, or else created (added by the tap)."
+)
 
 
 class ExportStream(BlockStream):
@@ -110,6 +49,9 @@ class ExportStream(BlockStream):
     Attributes:
         exported_object: Voucherify's name of the object.
         columns: The fields of the object, in the order of the schema.
+        primary_keys: The names of its key columns.
+        replication_key: The column of its creation time; None if it has no date filter.
+        updated_column: The column of its last update, where that can be filtered on.
         has_metadata: Whether its custom attributes can be exported.
         order: The field by which exports are sorted.
     """
@@ -118,17 +60,26 @@ class ExportStream(BlockStream):
     columns: t.ClassVar[tuple[Column, ...]]
     primary_keys: Sequence[str] = ()
     replication_key: str | None = None
+    updated_column: t.ClassVar[str] = ""
     has_metadata: t.ClassVar[bool] = True
     order: t.ClassVar[str] = "created_at"
 
     _tap: TapVoucherify
 
+    def __init__(self, tap: TapVoucherify) -> None:
+        """Take part in a tap's run."""
+        super().__init__(tap)
+        self._tracks_updates = bool(self.updated_column and self.config.get("track_updates"))
+        if self._tracks_updates:
+            self.replication_key = MODIFIED_AT.name
+
     @functools.cached_property
     def schema(self) -> dict[str, t.Any]:
         """The JSON schema of the stream's records."""
+        columns = [*self.columns, *([MODIFIED_AT] if self._tracks_updates else [])]
         properties = {
-            column.name: column.schema(nullable=column.name not in type(self).primary_keys)
-            for column in self.columns
+            column.name: column.schema(nullable=column.name not in self.primary_keys)
+            for column in columns
         }
         if self.has_metadata:
             properties[METADATA] = metadata_schema()
@@ -136,13 +87,29 @@ class ExportStream(BlockStream):
 
     @property
     def is_sorted(self) -> bool:
-        """Rows come in the order of the replication key."""
-        return bool(self.replication_key)
+        """Whether records come in the order of the replication key."""
+        return bool(self.replication_key) and not self._tracks_updates
 
     @property
     def emit_activate_version_messages(self) -> bool:
         """False to the SDK, which would write the message before the records."""
         return False
+
+    def apply_catalog(self, catalog: Catalog) -> None:
+        """Take over a catalog's selection and types; the keys stay what they are."""
+        keys, replication_key = self.primary_keys, self.replication_key
+        if entry := catalog.get_stream(self.name):
+            entry.key_properties = keys
+            for name in self._automatic:
+                entry.schema.properties = entry.schema.properties or {}
+                entry.schema.properties.setdefault(
+                    name, Schema.from_dict(self.schema["properties"][name])
+                )
+                entry.metadata["properties", name] = Metadata(
+                    inclusion=Metadata.InclusionType.AUTOMATIC
+                )
+        super().apply_catalog(catalog)
+        self.primary_keys, self.replication_key = keys, replication_key
 
     def get_replication_key_signpost(self, context: types.Context | None = None) -> None:
         """None, since `Bookmark` knows better where to stop."""
@@ -159,17 +126,28 @@ class ExportStream(BlockStream):
             exported_object=self.exported_object,
             fields=self._fields,
             order=self.order,
+            extra_parameters=self._extra_parameters,
         )
-        if not type(self).replication_key:
+        if not self._created_column:
             return [request]
-        bookmark = self._bookmark.instant if self._bookmark else None
-        return [
+        instant = self._bookmark.instant if self._bookmark else None
+        bounds, now = self._tap.bounds, self._tap.now
+        requests = [
             replace(request, window=window, filter_field="created_at")
-            for window in self._tap.bounds.windows(bookmark, self._tap.now)
+            for window in bounds.windows(instant, now)
         ]
+        if self._tracks_updates and instant:
+            requests += [
+                replace(request, window=window, filter_field="updated_at", order="updated_at")
+                for window in bounds.update_windows(instant, now)
+            ]
+        return requests
 
     def blocks(self) -> Iterator[Block | None]:
         """Yield the records of all exports; a failure ends this stream only."""
+        replaces_table = self._replaces_table
+        if replaces_table:
+            self.begin_version()
         try:
             for exported in self._tap.exports.read(self.name):
                 yield from self._read(exported)
@@ -177,57 +155,79 @@ class ExportStream(BlockStream):
             raise
         except SingerSDKError as error:
             self._tap.note_failure(self.name, error)
+            return
+        if self._bookmark:
+            self._bookmark.finish_stream()
+        if replaces_table:
+            self.activate_version()
 
     def _read(self, exported: ExportedFiles) -> Iterator[Block | None]:
         """Yield the records of one export and move the bookmark."""
         started, emitted, dropped = time.monotonic(), 0, 0
-        lower, upper = exported.request.window.bounds
-        bookmark, key = self._bookmark, type(self).replication_key
+        request, bookmark = exported.request, self._bookmark
         if bookmark:
             bookmark.start_export(exported.created_at)
         is_ordered = True
         for file in exported.files:
             for read in self._reader(file):
-                block, values = read, list(read.values(key)) if key else []
-                kept = [not value or lower <= value < upper for value in values]
-                if not all(kept):
-                    block = read.select(kept)
-                    values = list(itertools.compress(values, kept))
+                block = self._within(read, request)
                 dropped += len(read) - len(block)
                 emitted += len(block)
                 if block:
                     yield block
                 self._tap.stop_request.check()
-                if bookmark and not bookmark.cover(values) and is_ordered:
+                if not bookmark or bookmark.cover(block.values(str(self.replication_key))):
+                    continue
+                if is_ordered:
                     is_ordered = False
-                    self.logger.warning(
-                        "%s: the rows are not in order of %s; this export is read anew if "
-                        "it is interrupted",
-                        exported.request,
-                        key,
+                    self._tap.warn_once(
+                        self.name,
+                        "an export is not in the order asked for; if it is interrupted, it is "
+                        "read anew",
                     )
                     yield None
         if bookmark:
-            bookmark.finish_export(exported.request.window)
+            bookmark.finish_export(request.window)
             yield None
         seconds = time.monotonic() - started
         self.logger.info(
-            "%s: emitted %d rows in %.1f s (%.0f rows/s); %d rows outside of the window "
-            "were dropped",
-            exported.request,
+            "%s: emitted %d rows in %.1f s (%.0f rows/s)",
+            request,
             emitted,
             seconds,
             emitted / max(seconds, 1e-3),
-            dropped,
         )
+        if dropped:
+            self.logger.info("%s: dropped %d rows outside of this range", request, dropped)
+
+    def _within(self, block: Block, request: ExportRequest) -> Block:
+        """Return the rows that lie in the window, whatever the server has sent."""
+        bounds = self._tap.bounds
+        ranges = [(self._created_column, Window(bounds.start_date, bounds.end_date))]
+        if request.filter_field == "updated_at":
+            ranges.append((self.updated_column, request.window))
+        elif self._created_column:
+            ranges = [(self._created_column, request.window)]
+        for column, window in ranges:
+            if not column:
+                continue
+            lower, upper = window.bounds
+            # A record without a time of creation is emitted, wherever it turns up.
+            empty = lower if column == self._created_column else ""
+            kept = [lower <= (value or empty) < upper for value in block.values(column)]
+            if not all(kept):
+                block = block.select(kept)
+        return block
 
     def _reader(self, file: t.BinaryIO) -> ExportReader:
         """Open one file and report what is odd about its header."""
+        sources = (self.updated_column, self._created_column or "")
         reader = ExportReader(
             file,
             self._selected_columns,
-            keys=type(self).primary_keys,
+            keys=self.primary_keys,
             with_metadata=METADATA in self._fields,
+            first_of={MODIFIED_AT.name: sources} if self._tracks_updates else {},
         )
         for column, title in reader.binding.trusted:
             self._tap.warn_once(
@@ -236,18 +236,53 @@ class ExportStream(BlockStream):
                 "trusted by its position. Please report these two names",
             )
         for column in reader.missing:
-            if column.name in {*type(self).primary_keys, type(self).replication_key}:
+            if column.name in self._automatic:
                 raise ExportFileError(f"the header lacks {column.api_field!r}")
             self._tap.warn_once(
                 self.name, f"the exported file lacks {column.api_field!r}: it stays empty"
             )
         return reader
 
+    @property
+    def _created_column(self) -> str | None:
+        return type(self).replication_key
+
+    @property
+    def _automatic(self) -> list[str]:
+        """The properties that are extracted whatever is selected."""
+        names = [*self.primary_keys, self._created_column, self.replication_key]
+        if self._tracks_updates:
+            names.append(self.updated_column)
+        return [name for name in dict.fromkeys(names) if name]
+
+    @property
+    def _extra_parameters(self) -> dict[str, t.Any]:
+        parameters: dict[str, t.Any] = self.config.get("export_parameters", {}).get(self.name, {})
+        return parameters
+
+    @property
+    def _replaces_table(self) -> bool:
+        """Whether loaders may delete what a run does not emit: it emits all there is."""
+        bounds = self._tap.bounds
+        is_narrowed = self._created_column and (bounds.start_date or bounds.end_date)
+        return bool(
+            self.config.get("emit_activate_version_messages")
+            and self.replication_method == REPLICATION_FULL_TABLE
+            and not self.get_batch_config(self.config)
+            and not is_narrowed
+            and not self._extra_parameters
+        )
+
     @functools.cached_property
     def _bookmark(self) -> Bookmark | None:
-        if self.replication_method != REPLICATION_INCREMENTAL or not self.replication_key:
+        if self.replication_method == REPLICATION_FULL_TABLE or not self.replication_key:
             return None
-        return Bookmark(self.stream_state, self.replication_key, self._tap.bounds.lookback)
+        return Bookmark(
+            self.stream_state,
+            self.replication_key,
+            self._tap.bounds.lookback,
+            is_sorted=self.is_sorted,
+        )
 
     @functools.cached_property
     def _selected_columns(self) -> tuple[Column, ...]:
@@ -256,15 +291,12 @@ class ExportStream(BlockStream):
         The last is a key column of known title: a header that is shifted anywhere shows
         there, and no custom attribute can be taken for a standard column.
         """
-        automatic = {*type(self).primary_keys, type(self).replication_key}
         chosen = [
             column
             for column in self.columns
-            if column.name in automatic or self.mask["properties", column.name]
+            if column.name in self._automatic or self._is_selected(column.name)
         ]
-        anchors = [
-            column for column in chosen if column.title and column.name in type(self).primary_keys
-        ]
+        anchors = [column for column in chosen if column.title and column.name in self.primary_keys]
         # sorted is stable: everything but the anchor keeps its order.
         return tuple(sorted(chosen, key=lambda column: column in anchors[:1]))
 
@@ -272,6 +304,10 @@ class ExportStream(BlockStream):
     def _fields(self) -> tuple[str, ...]:
         """The API's names of what to ask for; the custom attributes come last."""
         fields = [column.api_field for column in self._selected_columns]
-        if self.has_metadata and self.mask["properties", METADATA]:
+        if self.has_metadata and self._is_selected(METADATA):
             fields.append(METADATA)
         return tuple(fields)
+
+    def _is_selected(self, name: str) -> bool:
+        in_catalog = name in self.effective_schema.get("properties", {})
+        return in_catalog and self.mask["properties", name]

@@ -27,6 +27,7 @@ class Vouchers(ExportStream):
     exported_object = "voucher"
     primary_keys = ("id",)
     replication_key = "created_at"
+    updated_column = "updated_at"
     columns = (
         Column("id", TEXT, "Unique voucher ID.", title="ID"),
         Column("code", TEXT, "Unique voucher code.", title="Code"),
@@ -198,6 +199,7 @@ class Customers(ExportStream):
     exported_object = "customer"
     primary_keys = ("id",)
     replication_key = "created_at"
+    updated_column = "updated_at"
     columns = (
         Column("name", TEXT, "Customer name."),
         Column("id", TEXT, "Unique customer ID.", title="ID"),
@@ -238,6 +240,7 @@ class Orders(ExportStream):
     exported_object = "order"
     primary_keys = ("id",)
     replication_key = "created_at"
+    updated_column = "updated_at"
     columns = (
         Column("id", TEXT, "Unique order ID.", title="ID"),
         Column("source_id", TEXT, "Your own ID of the order."),

@@ -18,6 +18,7 @@ from tap_voucherify.credentials import (
     API_URLS,
     AccessToken,
     Credentials,
+    IssuedToken,
     KeyPair,
     TrustedHosts,
 )
@@ -82,12 +83,6 @@ class TapVoucherify(Tap):
         """The present, by this tap's clock."""
         return EPOCH + dt.timedelta(seconds=self.clock.now())
 
-    @property
-    def _credentials(self) -> Credentials:
-        if self.config.get("access_token"):
-            return AccessToken(self.config["access_token"])
-        return KeyPair(self.config["app_id"], self.config["app_token"])
-
     @functools.cached_property
     def client(self) -> Client:
         """What makes the calls."""
@@ -102,6 +97,21 @@ class TapVoucherify(Tap):
             request_timeout_seconds=float(config["request_timeout_seconds"]),
             longest_wait_seconds=float(config["export_timeout_seconds"]),
         )
+
+    @property
+    def _credentials(self) -> Credentials:
+        if self.config.get("access_token"):
+            return AccessToken(self.config["access_token"])
+        key_pair = KeyPair(self.config["app_id"], self.config["app_token"])
+        if not self.config["use_oauth"]:
+            return key_pair
+
+        def issue() -> tuple[str, float]:
+            token, seconds = self.client.issue_token(key_pair, "exports")
+            self.redaction.add(token)
+            return token, seconds
+
+        return IssuedToken(issue, self.clock)
 
     @functools.cached_property
     def exports(self) -> RunAhead:
@@ -118,12 +128,17 @@ class TapVoucherify(Tap):
             self.clock,
             max_concurrent_exports=self.config["max_concurrent_exports"],
             check_interruption=self.stop_request.check,
-            **({"clean_up": runner.delete} if self.config["delete_exports"] else {}),
+            clean_up=runner.delete if self.config["delete_exports"] else None,
         )
         for stream in self.streams.values():
             if stream.selected:
                 exports.plan(stream.name, t.cast("ExportStream", stream).requests())
         return exports
+
+    def setup_mapper(self) -> None:
+        """Set up stream maps, once the streams have completed the given catalog."""
+        _ = self.streams
+        super().setup_mapper()
 
     def discover_streams(self) -> list[ExportStream]:
         """Return one stream for each exported object."""

@@ -131,8 +131,12 @@ class Window:
 
     def __str__(self) -> str:
         """Describe it for the log."""
-        start = format_instant(self.start) if self.start else "the beginning"
-        return f"{start} to {format_instant(self.end) if self.end else 'now'}"
+        sides = [
+            f"{word} {format_instant(side)}"
+            for word, side in (("from", self.start), ("before", self.end))
+            if side
+        ]
+        return " ".join(sides) or "at any time"
 
 
 class Bounds(t.NamedTuple):
@@ -153,7 +157,13 @@ class Bounds(t.NamedTuple):
         starts = [self.start_date] if self.start_date else []
         if bookmark:
             starts.append(bookmark - self.lookback)
-        window = Window(max(starts, default=None), self.end_date)
+        return self._split(Window(max(starts, default=None), self.end_date), now)
+
+    def update_windows(self, bookmark: dt.datetime, now: dt.datetime) -> list[Window]:
+        """Return the windows of the time of update: `end_date` is about creation."""
+        return self._split(Window(bookmark - self.lookback), now)
+
+    def _split(self, window: Window, now: dt.datetime) -> list[Window]:
         if window.is_empty:
             return []
         return window.split(self.window_days, now) if self.window_days else [window]

@@ -49,7 +49,7 @@ class Output:
     @property
     def until_state(self) -> Output:
         """What a loader has that keeps records only once a STATE follows them."""
-        last = max(n for n, message in enumerate(self.messages) if message["type"] == "STATE")
+        last = max(n for n, line in enumerate(self.lines) if line.startswith('{"type":"STATE"'))
         return Output(self.lines[: last + 1])
 
     def records(self, stream: str) -> list[Json]:

@@ -843,12 +843,22 @@ def test_ports_are_free_afterwards() -> None:
     """Both sites are gone after the block, even if an answer is still stalling."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="list", action=Stall(60)))
-        ports = [int(url[-5:]) for url in (client.sandbox.api_url, client.sandbox.download_url)]
+        ports = [
+            int(url.rpartition(":")[2])
+            for url in (client.sandbox.api_url, client.sandbox.download_url)
+        ]
         stalled = client.call("GET", "/v1/exports", stream=True)
     stalled.close()
     for port in ports:
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_port_in_use_is_an_error(shared: Client) -> None:
+    """The sandbox does not start, and says why."""
+    port = int(shared.sandbox.api_url.rpartition(":")[2])
+    with pytest.raises(OSError, match="in use"), serving(ports=(0, port)):
+        pass
 
 
 # Faults

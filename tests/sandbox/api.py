@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
+from .credentials import RateLimit
 from .instants import to_ms, to_text
 from .refusals import Refusal, no_such_route, too_many_requests
 from .wire import Answer, json_answer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from .behaviour import Behaviour
-    from .credentials import Credentials, RateLimit
+    from .credentials import Credentials
     from .dataset import Dataset
     from .exports import Exports
     from .faults import Kind
@@ -88,14 +89,12 @@ class Api:
         credentials: Credentials,
         exports: Exports,
         clock: Callable[[], float],
-        rate_limit: RateLimit,
     ) -> None:
         """Answer about this data, for these credentials."""
         self._dataset = dataset
         self._credentials = credentials
         self._exports = exports
-        self._clock = clock
-        self._rate_limit = rate_limit
+        self._rate_limit = RateLimit(clock)
         self._refusals = 0
         self._handlers: Mapping[Kind, Callable[[Request, Behaviour], Awaitable[Answer]]] = {
             "create": self._create,

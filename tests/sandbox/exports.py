@@ -196,10 +196,6 @@ class Exports:
         path = export.paths[part]
         return await asyncio.to_thread(compress, path) if compressed else path
 
-    async def finish(self) -> None:
-        """Wait until no file is being written."""
-        await asyncio.gather(*(task for _, task in self._renderings.values()))
-
     def _result(self, export: Export, behaviour: Behaviour) -> dict[str, Any]:
         urls = [
             f"{self.download_url}/v1/exports/{export.id}?token="

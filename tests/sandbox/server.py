@@ -6,7 +6,8 @@ import asyncio
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
@@ -17,7 +18,7 @@ from aiohttp import web
 
 from .api import Api, Request, Site, route
 from .behaviour import Behaviour, Latency
-from .credentials import Credentials, RateLimit
+from .credentials import Credentials
 from .exports import Export, Exports
 from .faults import Action, Faults
 from .wire import Answer, RawAnswer, Sent, deliver
@@ -71,29 +72,22 @@ class Sandbox:
         self._ports = ports
         self._requests: list[Request] = []
         self._credentials = Credentials(dataset.seed, clock)
-        self._resources = ExitStack()
 
     def __enter__(self) -> Self:
         """Open the sites."""
-        directory = tempfile.TemporaryDirectory(prefix="voucherify-sandbox-")
-        self._exports = Exports(
-            self.dataset,
-            self._credentials,
-            self._clock,
-            Path(self._resources.enter_context(directory)),
-        )
-        self._api = Api(
-            self.dataset,
-            self._credentials,
-            self._exports,
-            self._clock,
-            RateLimit(self._clock),
-        )
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="voucherify-sandbox", daemon=True)
-        self._thread.start()
-        self._resources.callback(self._stop)
-        ports = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+        with ExitStack() as resources:
+            directory = tempfile.TemporaryDirectory(prefix="voucherify-sandbox-")
+            path = Path(resources.enter_context(directory))
+            self._exports = Exports(self.dataset, self._credentials, self._clock, path)
+            self._api = Api(self.dataset, self._credentials, self._exports, self._clock)
+            opened: Future[list[int]] = Future()
+            serving = partial(asyncio.run, self._serve(opened))
+            thread = threading.Thread(target=serving, name="voucherify-sandbox", daemon=True)
+            thread.start()
+            resources.callback(thread.join)
+            ports = opened.result()
+            resources.callback(self._loop.call_soon_threadsafe, self._closing.set)
+            self._resources = resources.pop_all()
         self.api_url, self.download_url = (f"http://127.0.0.1:{port}" for port in ports)
         self._exports.download_url = self.download_url
         return self
@@ -136,34 +130,33 @@ class Sandbox:
         """Return the rows as an export of everything would tell them now, in server order."""
         return self.dataset.rows(exported_object, skew_ms=self.behaviour.date_skew_ms)
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
+    async def _serve(self, opened: Future[list[int]]) -> None:
+        """Keep the sites open until told to close them.
 
-    def _stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        What is still being answered then, or stalls, is cancelled.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._closing = asyncio.Event()
+        async with AsyncExitStack() as sites:
+            try:
+                ports = [
+                    await self._open(*each, sites) for each in zip(_SITES, self._ports, strict=True)
+                ]
+            except OSError as error:
+                opened.set_exception(error)
+                return
+            opened.set_result(ports)
+            await self._closing.wait()
 
-    async def _open(self) -> list[int]:
-        """Open the sites and return their ports."""
-        self._runners: list[web.ServerRunner] = []
-        for site, port in zip(_SITES, self._ports, strict=True):
-            server = web.Server(partial(self._handle, site), access_log=None)
-            # Zero would wait for ever.
-            runner = web.ServerRunner(server, shutdown_timeout=0.01)
-            self._runners.append(runner)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", port).start()
-        return [runner.addresses[0][1] for runner in self._runners]
-
-    async def _close(self) -> None:
-        """Close the sites, without waiting for answers that stall."""
-        for runner in self._runners:
-            await runner.cleanup()
-        await self._exports.finish()
+    async def _open(self, site: Site, port: int, sites: AsyncExitStack) -> int:
+        """Open a site and return its port."""
+        server = web.Server(partial(self._handle, site), access_log=None)
+        # Zero would wait for ever.
+        runner = web.ServerRunner(server, shutdown_timeout=0.01)
+        sites.push_async_callback(runner.cleanup)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        return int(runner.addresses[0][1])
 
     async def _handle(self, site: Site, received: web.BaseRequest) -> Sent:
         """Answer one request, rightly or as the faults have it."""

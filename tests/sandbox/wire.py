@@ -8,8 +8,9 @@ import struct
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import responses
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from aiohttp import ClientConnectionError, web
 
@@ -49,15 +50,9 @@ class Answer:
         """The length of the body."""
         return self.body.stat().st_size if isinstance(self.body, Path) else len(self.body)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body piece by piece."""
-        if isinstance(self.body, bytes):
-            if self.body:
-                yield self.body
-            return
-        with self.body.open("rb") as file:
-            while piece := file.read(_PIECE_BYTES):
-                yield piece
+    def open(self) -> BinaryIO:
+        """Open the body for reading."""
+        return self.body.open("rb") if isinstance(self.body, Path) else BytesIO(self.body)
 
 
 def json_answer(
@@ -150,7 +145,7 @@ async def _write(
     Raises:
         HangUp: If the answer ends with the connection.
     """
-    writer: Any = request.writer
+    writer = request.writer
     if isinstance(answer, RawAnswer):
         await writer.write(answer.first)
         while answer.forever:
@@ -159,13 +154,20 @@ async def _write(
     keep_alive = request.keep_alive and answer.framing != "close"
     await writer.write(_head(answer, keep_alive=keep_alive))
     chunked = answer.framing == "chunked"
-    async for piece in shape(answer.pieces(), answer.length):
-        await writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+    with answer.open() as body:
+        async for piece in shape(_pieces(body), answer.length):
+            await writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
     if chunked:
         await writer.write(b"0\r\n\r\n")
     if answer.framing == "close":
         raise HangUp
     return keep_alive
+
+
+async def _pieces(body: BinaryIO) -> AsyncIterator[bytes]:
+    """Yield a body piece by piece."""
+    while piece := body.read(_PIECE_BYTES):
+        yield piece
 
 
 def _head(answer: Answer, *, keep_alive: bool) -> bytes:
