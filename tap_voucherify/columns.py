@@ -9,6 +9,9 @@ import enum
 import typing as t
 from dataclasses import dataclass
 
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class ColumnType(enum.Enum):
     """What the cells of a column hold; the value is its JSON schema."""
@@ -46,6 +49,8 @@ class Column:
         description: What Voucherify's reference says of it.
         field: What the API calls it, where that is not `name`.
         title: Its title in the CSV header, where that is documented or was seen.
+        likely_title: A title that the same field has in another object's header; unlike
+            a known one, it need not be found.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Column:
     description: str
     field: str = ""
     title: str = ""
+    likely_title: str = ""
 
     @property
     def api_field(self) -> str:
@@ -62,7 +68,8 @@ class Column:
     @property
     def titles(self) -> frozenset[str]:
         """The simplified titles by which a header may call this column."""
-        return frozenset(simplify(title) for title in (self.api_field, self.title) if title)
+        titles = (self.api_field, self.title, self.likely_title)
+        return frozenset(simplify(title) for title in titles if title)
 
     def schema(self, *, nullable: bool) -> dict[str, t.Any]:
         """Return the JSON schema of the property."""
@@ -79,10 +86,15 @@ class Column:
 METADATA = "metadata"
 
 
-def metadata_schema() -> dict[str, t.Any]:
-    """Return the JSON schema of the property that holds the custom attributes."""
-    return {
+def metadata_schema(attributes: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the JSON schema of the property that holds the custom attributes.
+
+    Args:
+        attributes: The schemas of those whose types are known; the others are text.
+    """
+    schema = {
         "type": ["object"],
         "description": "The custom attributes that have a value, by their names.",
         "additionalProperties": {"type": "string"},
     }
+    return schema | ({"properties": dict(attributes)} if attributes else {})

@@ -9,6 +9,8 @@ import itertools
 import re
 import sys
 import typing as t
+from collections import Counter
+from types import MappingProxyType
 
 import msgspec
 
@@ -18,7 +20,7 @@ from tap_voucherify.errors import ExportFileError
 from tap_voucherify.header import bind
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tap_voucherify.columns import Column
 
@@ -30,6 +32,18 @@ ROWS_PER_BLOCK = 1000
 _SHOWN_CHARACTERS = 80
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+class Attributes(t.NamedTuple):
+    """What to do with the custom attributes.
+
+    Attributes:
+        readers: What reads the cells of those that are not text, by name.
+        is_selected: Tells which ones to keep.
+    """
+
+    readers: Mapping[str, Callable[[str], t.Any]] = MappingProxyType({})
+    is_selected: Callable[[str], bool] = lambda _: True
 
 
 class _Cells(t.NamedTuple):
@@ -129,19 +143,26 @@ class _MetadataField:
 
     name = METADATA
 
-    def __init__(self, attributes: Sequence[tuple[str, int]]) -> None:
-        self._names = [name for name, _ in attributes]
-        self._positions = [position for _, position in attributes]
+    def __init__(self, found: Sequence[tuple[str, int]], attributes: Attributes) -> None:
+        kept = [(name, position) for name, position in found if attributes.is_selected(name)]
+        self._names = [name for name, _ in kept]
+        self._positions = [position for _, position in kept]
+        self._readers = attributes.readers
+        self.misfits: Counter[str] = Counter()
 
     def read(self, columns: Sequence[Sequence[str]]) -> _Cells:
         if not self._names:
-            return _Cells([{}] * len(columns[0]), is_plain=True)
+            return _Cells([{}] * len(columns[0]), is_plain=False)
         names = self._names
         rows = zip(*(columns[position] for position in self._positions), strict=True)
-        return _Cells(
-            [{name: cell for name, cell in zip(names, row, strict=True) if cell} for row in rows],
-            is_plain=True,
-        )
+        values: list[dict[str, t.Any]] = [
+            {name: cell for name, cell in zip(names, row, strict=True) if cell} for row in rows
+        ]
+        if self._readers:
+            for attributes in values:
+                for name in attributes.keys() & self._readers.keys():
+                    attributes[name] = self._convert(name, attributes[name])
+        return _Cells(values, is_plain=False)
 
     def values(self, cells: _Cells) -> Sequence[t.Any]:
         return cells.content
@@ -151,6 +172,13 @@ class _MetadataField:
 
     def fault(self, row: Sequence[str]) -> None:  # noqa: ARG002 - any text is right
         return None
+
+    def _convert(self, name: str, cell: str) -> t.Any:
+        try:
+            return self._readers[name](cell)
+        except ValueError:
+            self.misfits[name] += 1
+            return cell
 
 
 _Field: t.TypeAlias = _ColumnField | _FirstOfField | _MetadataField
@@ -211,7 +239,7 @@ class ExportReader:
         columns: Sequence[Column],
         *,
         keys: Sequence[str] = (),
-        with_metadata: bool = False,
+        attributes: Attributes | None = None,
         first_of: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         """Read the header.
@@ -221,7 +249,8 @@ class ExportReader:
             columns: The columns asked for, in order.
             keys: The names of the key columns: their empty cells become empty text, and
                 are an error where the column is no text.
-            with_metadata: Whether the custom attributes were asked for.
+            attributes: What to do with the custom attributes; None if they were not
+                asked for.
             first_of: Properties to add, each with the two times whose first it takes
                 that is not empty.
 
@@ -232,13 +261,15 @@ class ExportReader:
         csv.field_size_limit(sys.maxsize)
         self._file = file
         self._row_number = 0
-        text = io.TextIOWrapper(t.cast("t.IO[bytes]", file), encoding="utf-8-sig", newline="")
-        self._rows = csv.reader(text, strict=True)
+        # The cast is for Python 3.10's stubs.
+        binary = t.cast("t.IO[bytes]", file)
+        self._text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+        self._rows = csv.reader(self._text, strict=True)
         header = next(self._read_rows(1), None)
         if header is None:
             raise ExportFileError("the file is empty: not even a header")
         self.binding = bind(header[0], columns)
-        if self.binding.metadata and not with_metadata:
+        if self.binding.metadata and attributes is None:
             extra = [name for name, _ in self.binding.metadata]
             raise ExportFileError(f"the header holds columns that were not asked for: {extra}")
         bound = list(zip(columns, self.binding.positions, strict=True))
@@ -249,8 +280,18 @@ class ExportReader:
         standard = {field.name: field for field in self._fields}
         for name, (first, second) in (first_of or {}).items():
             self._fields.append(_FirstOfField(name, standard[first], standard[second]))
-        if with_metadata:
-            self._fields.append(_MetadataField(self.binding.metadata))
+        self._metadata = _MetadataField(self.binding.metadata, attributes or Attributes())
+        if attributes is not None:
+            self._fields.append(self._metadata)
+
+    def close(self) -> None:
+        """Let go of the file, which stays open."""
+        self._text.detach()
+
+    @property
+    def misfits(self) -> Counter[str]:
+        """How many values of custom attributes did not fit their type, by name."""
+        return self._metadata.misfits
 
     def __iter__(self) -> Iterator[Block]:
         """Yield the rows in blocks; those before a faulty one come before its error.

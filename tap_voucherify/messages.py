@@ -24,7 +24,7 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter, enc_hook
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.encoding.simple import RecordMessage, StateMessage
 
-from tap_voucherify.errors import OutputError
+from tap_voucherify.errors import OutputError, SettingsError
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,6 +159,11 @@ class BlockStream(Stream, abc.ABC):
         write_messages: bool = True,
     ) -> t.Generator[Record, t.Any, t.Any]:
         """Emit the records of all blocks, or yield them, to be put into batch files."""
+        if not write_messages and self._has_transformations:
+            raise SettingsError(
+                "batch_config: cannot be used with stream maps or flattening, which batch "
+                "files would not pass through"
+            )
         emitted = told = 0
         with self.get_record_counter() as counter, self.get_sync_timer():
             for block in self.blocks():

@@ -144,6 +144,13 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         "campaign_id, by the name of the stream.",
     ),
     th.Property(
+        "typed_metadata",
+        th.BooleanType,
+        default=False,
+        title="Typed metadata",
+        description="Takes the types of custom attributes from the metadata schemas.",
+    ),
+    th.Property(
         "use_oauth",
         th.BooleanType,
         default=False,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import logging
 import time
 import typing as t
@@ -21,9 +23,10 @@ from tap_voucherify.errors import (
     OutputError,
     SettingsError,
 )
-from tap_voucherify.export_csv import ExportReader
+from tap_voucherify.export_csv import Attributes, ExportReader
 from tap_voucherify.exports import ExportRequest
 from tap_voucherify.messages import BlockStream
+from tap_voucherify.metadata_schemas import converter
 from tap_voucherify.windows import Window
 
 if t.TYPE_CHECKING:
@@ -82,7 +85,9 @@ class ExportStream(BlockStream):
             for column in columns
         }
         if self.has_metadata:
-            properties[METADATA] = metadata_schema()
+            properties[METADATA] = metadata_schema(
+                self._tap.attribute_schemas(self.exported_object)
+            )
         return {"type": "object", "properties": properties}
 
     @property
@@ -167,25 +172,20 @@ class ExportStream(BlockStream):
         request, bookmark = exported.request, self._bookmark
         if bookmark:
             bookmark.start_export(exported.created_at)
-        is_ordered = True
-        for file in exported.files:
-            for read in self._reader(file):
-                block = self._within(read, request)
-                dropped += len(read) - len(block)
-                emitted += len(block)
-                if block:
-                    yield block
-                self._tap.stop_request.check()
-                if not bookmark or bookmark.cover(block.values(str(self.replication_key))):
-                    continue
-                if is_ordered:
-                    is_ordered = False
-                    self._tap.warn_once(
-                        self.name,
-                        "an export is not in the order asked for; if it is interrupted, it is "
-                        "read anew",
-                    )
-                    yield None
+        for read in itertools.chain.from_iterable(map(self._read_file, exported.files)):
+            block = self._within(read, request)
+            dropped += len(read) - len(block)
+            emitted += len(block)
+            if block:
+                yield block
+            self._tap.stop_request.check()
+            if bookmark and not bookmark.cover(block.values(str(self.replication_key))):
+                self._tap.warn_once(
+                    self.name,
+                    "an export is not in the order asked for; if it is interrupted, it is "
+                    "read anew",
+                )
+                yield None
         if bookmark:
             bookmark.finish_export(request.window)
             yield None
@@ -219,16 +219,26 @@ class ExportStream(BlockStream):
                 block = block.select(kept)
         return block
 
-    def _reader(self, file: t.BinaryIO) -> ExportReader:
-        """Open one file and report what is odd about its header."""
+    def _read_file(self, file: t.BinaryIO) -> Iterator[Block]:
+        """Yield the rows of one file, and report what is odd about it."""
         sources = (self.updated_column, self._created_column or "")
         reader = ExportReader(
             file,
             self._selected_columns,
             keys=self.primary_keys,
-            with_metadata=METADATA in self._fields,
+            attributes=self._attributes if METADATA in self._fields else None,
             first_of={MODIFIED_AT.name: sources} if self._tracks_updates else {},
         )
+        with contextlib.closing(reader):
+            self._check_header(reader)
+            yield from reader
+        if reader.misfits:
+            self.logger.warning(
+                "Values that do not fit their metadata schema stay text: %s",
+                ", ".join(f"{count} of {name!r}" for name, count in reader.misfits.items()),
+            )
+
+    def _check_header(self, reader: ExportReader) -> None:
         for column, title in reader.binding.trusted:
             self._tap.warn_once(
                 self.name,
@@ -241,7 +251,6 @@ class ExportStream(BlockStream):
             self._tap.warn_once(
                 self.name, f"the exported file lacks {column.api_field!r}: it stays empty"
             )
-        return reader
 
     @property
     def _created_column(self) -> str | None:
@@ -259,6 +268,16 @@ class ExportStream(BlockStream):
     def _extra_parameters(self) -> dict[str, t.Any]:
         parameters: dict[str, t.Any] = self.config.get("export_parameters", {}).get(self.name, {})
         return parameters
+
+    @property
+    def _attributes(self) -> Attributes:
+        """What the catalog says of the custom attributes."""
+        schemas = self.effective_schema["properties"][METADATA].get("properties", {})
+        readers = {name: converter(schema) for name, schema in schemas.items()}
+        return Attributes(
+            {name: reader for name, reader in readers.items() if reader},
+            lambda name: self.mask["properties", METADATA, "properties", name],
+        )
 
     @property
     def _replaces_table(self) -> bool:

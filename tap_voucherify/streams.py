@@ -206,7 +206,9 @@ class Customers(ExportStream):
         Column("description", TEXT, "Any text attached to the customer."),
         Column("email", TEXT, "E-mail address."),
         Column("source_id", TEXT, "Your own ID of the customer."),
-        Column("created_at", TIMESTAMP, "When the customer was created."),
+        Column(
+            "created_at", TIMESTAMP, "When the customer was created.", likely_title="Creation Date"
+        ),
         Column("address_city", TEXT, "City."),
         Column("address_state", TEXT, "State."),
         Column("address_line_1", TEXT, "First line of the address."),
@@ -226,7 +228,12 @@ class Customers(ExportStream):
         Column("orders_last_order_date", TIMESTAMP, "When the last order was made."),
         Column("loyalty_points", NUMBER, "Points on all loyalty cards."),
         Column("loyalty_referred_customers", INTEGER, "Customers referred."),
-        Column("updated_at", TIMESTAMP, "When the customer was last updated."),
+        Column(
+            "updated_at",
+            TIMESTAMP,
+            "When the customer was last updated.",
+            likely_title="Last Update Date",
+        ),
         Column("phone", TEXT, "Phone number."),
         Column("birthday", DATE, "Birth date; deprecated in favour of birthdate."),
         Column("birthdate", DATE, "Birth date."),
@@ -244,8 +251,15 @@ class Orders(ExportStream):
     columns = (
         Column("id", TEXT, "Unique order ID.", title="ID"),
         Column("source_id", TEXT, "Your own ID of the order."),
-        Column("created_at", TIMESTAMP, "When the order was created."),
-        Column("updated_at", TIMESTAMP, "When the order was last updated."),
+        Column(
+            "created_at", TIMESTAMP, "When the order was created.", likely_title="Creation Date"
+        ),
+        Column(
+            "updated_at",
+            TIMESTAMP,
+            "When the order was last updated.",
+            likely_title="Last Update Date",
+        ),
         Column("status", TEXT, "CREATED, PAID, FULFILLED or CANCELED."),
         Column("amount", NUMBER, "Total amount of the items."),
         Column("discount_amount", NUMBER, "Discount on the whole cart."),
@@ -281,7 +295,12 @@ class VoucherTransactions(ExportStream):
             TEXT,
             "ID of the transaction on the other card of a transfer of points.",
         ),
-        Column("created_at", TIMESTAMP, "When the transaction was created."),
+        Column(
+            "created_at",
+            TIMESTAMP,
+            "When the transaction was created.",
+            likely_title="Creation Date",
+        ),
         Column("details", JSON_OBJECT, "More about the transaction."),
     )
 
@@ -320,7 +339,9 @@ class Products(ExportStream):
         Column("image_url", TEXT, "URL of an image."),
         Column("source_id", TEXT, "Your own ID of the product."),
         Column("attributes", TEXT, "Names of the product's attributes."),
-        Column("created_at", TIMESTAMP, "When the product was created."),
+        Column(
+            "created_at", TIMESTAMP, "When the product was created.", likely_title="Creation Date"
+        ),
     )
 
 
@@ -342,7 +363,7 @@ class Skus(ExportStream):
         Column("image_url", TEXT, "URL of an image."),
         Column("source_id", TEXT, "Your own ID of the SKU."),
         Column("attributes", TEXT, "Values of the product's attributes."),
-        Column("created_at", TIMESTAMP, "When the SKU was created."),
+        Column("created_at", TIMESTAMP, "When the SKU was created.", likely_title="Creation Date"),
     )
 
 

@@ -10,6 +10,7 @@ import typing as t
 
 from singer_sdk import Tap
 from singer_sdk.plugin_base import _ConfigInput
+from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_voucherify.client import Client
 from tap_voucherify.clock import Clock
@@ -22,16 +23,17 @@ from tap_voucherify.credentials import (
     KeyPair,
     TrustedHosts,
 )
-from tap_voucherify.errors import Interruption, SettingsError
-from tap_voucherify.exports import ExportRunner
+from tap_voucherify.errors import AccountError, Interruption, SettingsError, StreamError
+from tap_voucherify.exports import ExportRequest, ExportRunner
 from tap_voucherify.interruption import StopRequest
 from tap_voucherify.messages import MessageWriter
+from tap_voucherify.metadata_schemas import attribute_schemas
 from tap_voucherify.rate_limit import RateLimit
 from tap_voucherify.redaction import Redaction
 from tap_voucherify.run_ahead import RunAhead
 from tap_voucherify.settings import SECRETS, SETTINGS, broken_rules
 from tap_voucherify.streams import STREAMS
-from tap_voucherify.windows import EPOCH, Bounds, is_instant, parse_instant
+from tap_voucherify.windows import EPOCH, Bounds, Window, is_instant, parse_instant
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -60,6 +62,7 @@ class TapVoucherify(Tap):
         self.stop_request = StopRequest(lambda: self._writer.progress)
         self.clock = self.clock_class()
         self.failed_streams: list[str] = []
+        self._is_discovery = False
         self._warnings: set[tuple[str, str]] = set()
         super().__init__(**arguments)
 
@@ -107,22 +110,27 @@ class TapVoucherify(Tap):
             return key_pair
 
         def issue() -> tuple[str, float]:
-            token, seconds = self.client.issue_token(key_pair, "exports")
+            scopes = "exports metadata-schemas" if self.config["typed_metadata"] else "exports"
+            token, seconds = self.client.issue_token(key_pair, scopes)
             self.redaction.add(token)
             return token, seconds
 
         return IssuedToken(issue, self.clock)
 
     @functools.cached_property
-    def exports(self) -> RunAhead:
-        """The exports of all selected streams, running ahead of their reader."""
-        runner = ExportRunner(
+    def _runner(self) -> ExportRunner:
+        return ExportRunner(
             self.client,
             self.clock,
             poll_interval_seconds=float(self.config["poll_interval_seconds"]),
             export_timeout_seconds=float(self.config["export_timeout_seconds"]),
             adopt_exports=self.config["adopt_exports"],
         )
+
+    @functools.cached_property
+    def exports(self) -> RunAhead:
+        """The exports of all selected streams, running ahead of their reader."""
+        runner = self._runner
         exports = RunAhead(
             runner.run,
             self.clock,
@@ -143,6 +151,52 @@ class TapVoucherify(Tap):
     def discover_streams(self) -> list[ExportStream]:
         """Return one stream for each exported object."""
         return [stream_class(self) for stream_class in STREAMS]
+
+    def attribute_schemas(self, exported_object: str) -> dict[str, t.Any]:
+        """Return the JSON schemas of an object's custom attributes, if they are to be typed.
+
+        A catalog that was given has them already, and is taken at its word.
+        """
+        if not self.config.get("typed_metadata") or self.input_catalog is not None:
+            return {}
+        return self._attribute_schemas.get(exported_object, {})
+
+    @functools.cached_property
+    def _attribute_schemas(self) -> dict[str, dict[str, t.Any]]:
+        try:
+            self._validate_config()
+            return attribute_schemas(
+                self.client.call("schemas", "GET", "/v1/metadata-schemas").content
+            )
+        except (AccountError, SettingsError, StreamError) as error:
+            if not self._is_discovery:
+                raise
+            self.logger.warning("typed_metadata: all custom attributes are text: %s", error)
+            return {}
+
+    def run_discovery(self) -> str:
+        """Write the catalog to standard output and return it."""
+        self._is_discovery = True
+        return super().run_discovery()
+
+    def test_connection(self) -> None:
+        """Prove the credentials and their permissions with a few cheap calls.
+
+        Raises:
+            AccountError: If Voucherify refuses the account.
+            StreamError: If exports cannot be listed, created or downloaded.
+        """
+        self.client.call("list", "GET", "/v1/exports", params={"limit": "1"})
+        first_second = Window(EPOCH, EPOCH + dt.timedelta(seconds=1))
+        request = ExportRequest(
+            stream="connection test",
+            exported_object="customer",
+            fields=("id",),
+            window=first_second,
+            filter_field="created_at",
+        )
+        self._runner.run(request, lambda: True).close()
+        self.logger.info("The connection test has passed")
 
     def load_state(self, state: dict[str, t.Any]) -> None:
         """Take over a state.
@@ -211,6 +265,17 @@ class TapVoucherify(Tap):
             parse_env_config=config.parse_env,
         )
         sys.exit(tap.run())
+
+    @classmethod
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Test the connection without an export of everything; see `singer_sdk.Tap`."""
+        if value != CliTestOptionValue.All.value:
+            super().cb_test(ctx, param, value)
+            return
+        config = ctx.params.get("config", _ConfigInput())
+        tap = cls(config=config.config, parse_env_config=config.parse_env)
+        tap.test_connection()
+        ctx.exit()
 
     @classmethod
     def get_singer_command(cls) -> click.Command:

@@ -1,0 +1,231 @@
+"""Ranges of time: nothing is asked for twice, nothing is left out, nothing depends on now."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_voucherify.windows import Bounds, Window, format_instant, parse_instant
+
+UTC = timezone.utc
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+MILLISECOND = timedelta(milliseconds=1)
+NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
+
+# From 1980 to 2050, to the millisecond.
+INSTANTS = st.integers(10 * 365 * 86_400_000, 80 * 365 * 86_400_000).map(
+    lambda milliseconds: EPOCH + milliseconds * MILLISECOND
+)
+LOOKBACKS = st.integers(0, 10**7).map(lambda seconds: timedelta(seconds=seconds))
+
+
+@st.composite
+def bounds_and_bookmarks(draw: st.DrawFn) -> tuple[Bounds, datetime | None]:
+    """Return any settings with any bookmark."""
+    bounds = Bounds(
+        draw(st.none() | INSTANTS),
+        draw(st.none() | INSTANTS),
+        draw(LOOKBACKS),
+        draw(st.none() | st.integers(1, 400)),
+    )
+    return bounds, draw(st.none() | INSTANTS)
+
+
+@given(bounds_and_bookmarks(), INSTANTS)
+def test_windows_cover_the_range_once(
+    settings: tuple[Bounds, datetime | None], now: datetime
+) -> None:
+    """The windows follow each other without a gap, from the range's start to its end."""
+    bounds, bookmark = settings
+    starts = [start for start in (bounds.start_date,) if start]
+    if bookmark:
+        starts.append(bookmark - bounds.lookback)
+    start = max(starts, default=None)
+
+    windows = bounds.windows(bookmark, now)
+
+    if start and bounds.end_date and start >= bounds.end_date:
+        assert windows == []
+        return
+    assert windows[0].start == start
+    assert windows[-1].end == bounds.end_date
+    assert all(before.end == after.start for before, after in pairwise(windows))
+    assert not any(window.is_empty for window in windows)
+
+
+@given(INSTANTS, st.none() | INSTANTS, st.integers(1, 400), INSTANTS, INSTANTS)
+def test_boundaries_do_not_depend_on_now(
+    start: datetime, end: datetime | None, days: int, now: datetime, later: datetime
+) -> None:
+    """Inner boundaries are multiples of the size since 1970; a later run has the same and more."""
+    now, later = sorted([now, later])
+    bounds = Bounds(start, end, timedelta(0), days)
+
+    windows, more = bounds.windows(None, now), bounds.windows(None, later)
+
+    inner = [window.end for window in windows[:-1]]
+    assert all(edge and (edge - EPOCH) % (days * DAY) == timedelta(0) for edge in inner)
+    assert all(edge and edge < now for edge in inner)
+    assert [window.end for window in more][: len(inner)] == inner
+
+
+@given(INSTANTS, st.integers(1, 400))
+def test_windows_are_no_longer_than_their_size(start: datetime, days: int) -> None:
+    """All windows but the open one are at most as long as was asked for."""
+    windows = Bounds(start, None, timedelta(0), days).windows(None, NOW)
+
+    lengths = [w.end - w.start for w in windows[:-1] if w.end and w.start]
+    assert len(lengths) == len(windows) - 1
+    assert all(length <= days * DAY for length in lengths)
+    assert all(length == days * DAY for length in lengths[1:])
+
+
+def test_a_run_without_bounds_asks_for_everything() -> None:
+    """With neither start date nor bookmark there is one window without filter, of any size."""
+    for days in (None, 7):
+        (window,) = Bounds(None, None, timedelta(0), days).windows(None, NOW)
+        assert window == Window(None, None)
+        assert window.conditions() == {}
+
+
+@given(INSTANTS, INSTANTS)
+def test_an_export_asks_for_a_second_more(start: datetime, end: datetime) -> None:
+    """Both ends are asked for with a margin of a second, in the one form of times."""
+    conditions = Window(start, end).conditions()
+
+    assert conditions == {
+        "$after": [format_instant(start - timedelta(seconds=1))],
+        "$before": [format_instant(end + timedelta(seconds=1))],
+    }
+    assert set(Window(start, None).conditions()) == {"$after"}
+    assert set(Window(None, end).conditions()) == {"$before"}
+
+
+@given(INSTANTS, INSTANTS, INSTANTS)
+def test_bounds_keep_the_half_open_range(one: datetime, two: datetime, instant: datetime) -> None:
+    """Compared as text, the bounds keep what lies in the range and nothing else."""
+    start, end = min(one, two), max(one, two)
+    for value in (instant, start, end, start - MILLISECOND, end - MILLISECOND):
+        text = format_instant(value)
+        for window in (Window(start, end), Window(start), Window(None, end), Window()):
+            lower, upper = window.bounds
+            within = (window.start is None or window.start <= value) and (
+                window.end is None or value < window.end
+            )
+            assert (lower <= text < upper) == within
+
+
+@given(INSTANTS, st.integers(1, 10**11), INSTANTS)
+def test_halves_cover_a_window(start: datetime, length: int, server_time: datetime) -> None:
+    """A window is cut into two that follow each other, neither shorter than an hour."""
+    window = Window(start, start + length * MILLISECOND)
+
+    parts = window.parts(server_time)
+
+    if not parts:
+        assert length * MILLISECOND < 2 * HOUR + 2 * MILLISECOND
+        return
+    first, second = parts
+    assert (first.start, first.end, second.end) == (window.start, second.start, window.end)
+    assert first.end
+    assert second.end
+    assert abs((first.end - start) - (second.end - first.end)) <= MILLISECOND
+    assert min(first.end - start, second.end - first.end) >= HOUR
+
+
+@given(INSTANTS, st.integers(1, 10**9))
+def test_an_open_window_is_closed_at_the_failed_export(start: datetime, later: int) -> None:
+    """An open-ended window is first closed at the server's time of its failed export."""
+    server_time = start + later * MILLISECOND
+
+    first, second = Window(start, None).parts(server_time)
+
+    assert first == Window(start, server_time)
+    assert second == Window(server_time, None)
+
+
+def test_what_cannot_be_halved() -> None:
+    """A window without start, or one that is short or lies in the future, stays whole."""
+    assert Window(None, None).parts(NOW) == []
+    assert Window(None, NOW).parts(NOW) == []
+    assert Window(NOW, NOW + HOUR).parts(NOW) == []
+    assert Window(NOW, None).parts(NOW) == []
+    assert Window(NOW + DAY, None).parts(NOW) == []
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_instants_survive_writing_and_reading(moment: datetime) -> None:
+    """To the millisecond, an instant is read as it was written."""
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+    text = format_instant(moment)
+
+    assert len(text) == len("YYYY-MM-DDTHH:MM:SS.mmmZ")
+    assert parse_instant(text) == moment
+
+
+@given(INSTANTS, INSTANTS)
+def test_written_instants_compare_like_time(one: datetime, other: datetime) -> None:
+    """Bookmarks compare as text."""
+    assert (format_instant(one) < format_instant(other)) == (one < other)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-02", "2026-01-02T00:00:00.000Z"),
+        ("2026-01-02T03:04:05", "2026-01-02T03:04:05.000Z"),
+        ("2026-01-02 03:04:05Z", "2026-01-02T03:04:05.000Z"),
+        ("2026-01-02T03:04:05z", "2026-01-02T03:04:05.000Z"),
+        ("2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05.678Z"),
+        ("2026-01-02T03:04:05.678001Z", "2026-01-02T03:04:05.679Z"),
+        ("2026-01-02T03:04:05+02:00", "2026-01-02T01:04:05.000Z"),
+        ("2026-01-02T03:04:05.999999-05:30", "2026-01-02T08:34:06.000Z"),
+        ("1969-12-31T23:59:59.9999Z", "1970-01-01T00:00:00.000Z"),
+    ],
+)
+def test_forms_of_instants(text: str, expected: str) -> None:
+    """Dates and times of any zone are read, on every version of Python alike."""
+    assert format_instant(parse_instant(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Z", "soon", "2026-13-01", "2026-02-30", "2026-01-01T25:00:00Z", "1767225600"]
+)
+def test_no_instants(text: str) -> None:
+    """Anything else is a `ValueError`."""
+    with pytest.raises(ValueError, match=""):
+        parse_instant(text)
+
+
+@pytest.mark.parametrize("days", [1, 30, 3_000_000, 10**6, 10**9])
+def test_windows_of_any_size(days: int) -> None:
+    """A size beyond the calendar is one window."""
+    windows = Bounds(datetime(2026, 1, 1, tzinfo=UTC), None, timedelta(0), days).windows(None, NOW)
+
+    assert windows[0].start == datetime(2026, 1, 1, tzinfo=UTC)
+    assert windows[-1].end is None
+
+
+def test_a_lookback_beyond_the_calendar_asks_for_everything() -> None:
+    """A bookmark less a lookback of thousands of years is the beginning of time."""
+    (window,) = Bounds(None, None, timedelta(days=900_000)).windows(NOW, NOW)
+
+    lower, _ = window.bounds
+    assert lower <= "0001-01-01T00:00:01.000Z"
+    assert window.conditions() is not None
+
+
+def test_the_ends_of_the_calendar_can_be_asked_for() -> None:
+    """The first and the last instant there are leave no room for the margin."""
+    first = parse_instant("0001-01-01")
+    last = parse_instant("9999-12-31T23:59:59.999Z")
+
+    assert Window(first, None).bounds[0] == "0001-01-01T00:00:00.000Z"
+    assert Window(first, last).conditions() is not None
