@@ -62,7 +62,7 @@ class MessageWriter(MsgSpecWriter):
         elif isinstance(message, RecordMessage):
             self._note_record()
         elif len(self._pending) >= PIECE_BYTES:
-            self._hand_on()
+            self.flush()
 
     def write_records(self, lines: bytes) -> None:
         """Write RECORD messages, given as lines of JSON."""
@@ -73,38 +73,34 @@ class MessageWriter(MsgSpecWriter):
         """Bring everything written so far to the reader.
 
         Raises:
-            OutputError: If the reader is gone.
+            OutputError: If it cannot be written, most often since its reader is gone.
         """
-        self._hand_on()
-        try:
-            sys.stdout.flush()
-        except BrokenPipeError as error:
-            raise _output_error() from error
-        self.progress += 1
-
-    def _note_record(self) -> None:
-        if not self._has_written_record:
-            # A connection test waits for this one.
-            self._has_written_record = True
-            self.flush()
-        elif len(self._pending) >= PIECE_BYTES:
-            self._hand_on()
-
-    def _hand_on(self) -> None:
+        # CPython's own buffer loses bytes when a signal interrupts a large write, so it
+        # is passed by.
+        target = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
         with memoryview(self._pending) as pending:
-            for start in range(0, len(pending), PIECE_BYTES):
+            written = 0
+            while written < len(pending):
                 try:
-                    sys.stdout.buffer.write(pending[start : start + PIECE_BYTES])
-                except BrokenPipeError as error:
-                    raise _output_error() from error
+                    written += target.write(pending[written : written + PIECE_BYTES])
+                except OSError as error:
+                    raise _output_error(error) from error
                 self.progress += 1
         self._pending.clear()
 
+    def _note_record(self) -> None:
+        # A connection test waits for the first one.
+        if not self._has_written_record or len(self._pending) >= PIECE_BYTES:
+            self._has_written_record = True
+            self.flush()
 
-def _output_error() -> OutputError:
-    # The interpreter flushes once more at its end, and would complain again.
+
+def _output_error(error: OSError) -> OutputError:
+    # The interpreter writes once more at its end, and would complain again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return OutputError("whoever reads this tap's output is gone; see the loader's log")
+    if isinstance(error, BrokenPipeError):
+        return OutputError("whoever reads this tap's output is gone; see the loader's log")
+    return OutputError(f"standard output cannot be written: {error.strerror}")
 
 
 class BlockStream(Stream, abc.ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from urllib.parse import urlsplit
 
@@ -15,6 +16,9 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from jsonschema import ValidationError
+
+SECONDS_PER_HOUR = 3600
+LONGEST_LOOKBACK_SECONDS = 100 * 365 * 24 * SECONDS_PER_HOUR
 
 SECRETS = ("app_id", "app_token", "access_token")
 
@@ -75,7 +79,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
     ),
     th.Property(
         "lookback_seconds",
-        th.NumberType(minimum=0),
+        th.NumberType(minimum=0, maximum=LONGEST_LOOKBACK_SECONDS),
         default=60,
         title="Lookback",
         description="Seconds before the bookmark from which each run reads again, "
@@ -96,21 +100,21 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
     ),
     th.Property(
         "poll_interval_seconds",
-        th.NumberType(exclusive_minimum=0),
+        th.NumberType(exclusive_minimum=0, maximum=SECONDS_PER_HOUR),
         default=1,
         title="Poll interval",
         description="Seconds before an export is first asked for its status.",
     ),
     th.Property(
         "export_timeout_seconds",
-        th.NumberType(exclusive_minimum=0),
+        th.NumberType(exclusive_minimum=0, maximum=7 * 24 * SECONDS_PER_HOUR),
         default=3600,
         title="Export timeout",
         description="Seconds that one export may take, its download included.",
     ),
     th.Property(
         "request_timeout_seconds",
-        th.NumberType(exclusive_minimum=0),
+        th.NumberType(exclusive_minimum=0, maximum=SECONDS_PER_HOUR),
         default=60,
         title="Request timeout",
         description="Seconds that a server may stay silent.",
@@ -173,6 +177,11 @@ def broken_rules(config: dict[str, t.Any], schema: dict[str, t.Any]) -> list[str
     Each rule names its setting and never the value: that may be a secret, also where it
     is of the wrong type.
     """
+    for name, definition in schema["properties"].items():
+        # The SDK leaves numbers from the environment as text.
+        if "number" in definition.get("type", ()) and isinstance(config.get(name), str):
+            with contextlib.suppress(ValueError):
+                config[name] = float(config[name])
     problems = [_explain(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
     # The rules below take the types for granted.
     return problems or [

@@ -178,14 +178,14 @@ class ExportStream(BlockStream):
             emitted += len(block)
             if block:
                 yield block
-            self._tap.stop_request.check()
             if bookmark and not bookmark.cover(block.values(str(self.replication_key))):
                 self._tap.warn_once(
                     self.name,
-                    "an export is not in the order asked for; if it is interrupted, it is "
-                    "read anew",
+                    f"rows are not in order of {self.replication_key}; an export that is "
+                    "interrupted is read anew",
                 )
                 yield None
+            self._tap.stop_request.check()
         if bookmark:
             bookmark.finish_export(request.window)
             yield None

@@ -202,15 +202,20 @@ class TapVoucherify(Tap):
         """Take over a state.
 
         Raises:
-            SettingsError: If a bookmark is no time.
+            SettingsError: If it is not in the form of a state, or a bookmark is no time.
         """
-        super().load_state(state)
-        for name, bookmark in self.state.get("bookmarks", {}).items():
+        bookmarks = state.get("bookmarks", {})
+        if not isinstance(bookmarks, dict):
+            raise SettingsError("state: bookmarks must be an object")
+        for name, bookmark in bookmarks.items():
+            if not isinstance(bookmark, dict):
+                raise SettingsError(f"state: the bookmark of stream '{name}' must be an object")
             value = bookmark.get("replication_key_value")
             if value is not None and not is_instant(value):
                 raise SettingsError(
                     f"state: the bookmark of stream '{name}' must be an ISO 8601 time"
                 )
+        super().load_state(state)
 
     def note_failure(self, stream: str, error: SingerSDKError) -> None:
         """Tell that a stream failed, in one line; the run goes on with the others."""
@@ -265,6 +270,20 @@ class TapVoucherify(Tap):
             parse_env_config=config.parse_env,
         )
         sys.exit(tap.run())
+
+    @classmethod
+    def cb_config(
+        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> _ConfigInput:
+        """Read the configuration files; see `singer_sdk.Tap`.
+
+        Raises:
+            SettingsError: If one holds no JSON object.
+        """
+        try:
+            return super().cb_config(ctx, param, value)
+        except (TypeError, ValueError) as error:
+            raise SettingsError("--config: the file must hold a JSON object") from error
 
     @classmethod
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:

@@ -6,12 +6,18 @@ the resolution of exported dates.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import itertools
 import typing as t
 from dataclasses import dataclass
 
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+FIRST = dt.datetime(1, 1, 1, tzinfo=dt.timezone.utc)
+LAST = dt.datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=dt.timezone.utc)
 MILLISECOND = dt.timedelta(milliseconds=1)
 
 # Whether Voucherify's `$after` and `$before` include their own instant is unknown, and
@@ -63,6 +69,22 @@ def format_instant(instant: dt.datetime) -> str:
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _shift(instant: dt.datetime, by: dt.timedelta) -> dt.datetime:
+    """Add to an instant, no further than to the ends of the calendar."""
+    try:
+        return instant + by
+    except OverflowError:
+        return LAST if by > dt.timedelta() else FIRST
+
+
+def _boundaries(start: dt.datetime, window_days: int) -> Iterator[dt.datetime]:
+    """Yield the multiples of a window's size that come after `start`."""
+    step = dt.timedelta(days=min(window_days, dt.timedelta.max.days))
+    with contextlib.suppress(OverflowError):
+        for count in itertools.count((start - EPOCH) // step + 1):
+            yield EPOCH + count * step
+
+
 @dataclass(frozen=True)
 class Window:
     """The range `[start, end)`; None leaves a side open."""
@@ -87,9 +109,9 @@ class Window:
         """Return the filter conditions that ask for it, a second wider on each side."""
         conditions = {}
         if self.start:
-            conditions["$after"] = [format_instant(self.start - MARGIN)]
+            conditions["$after"] = [format_instant(_shift(self.start, -MARGIN))]
         if self.end:
-            conditions["$before"] = [format_instant(self.end + MARGIN)]
+            conditions["$before"] = [format_instant(_shift(self.end, MARGIN))]
         return conditions
 
     def split(self, window_days: int, now: dt.datetime) -> list[Window]:
@@ -100,12 +122,9 @@ class Window:
         """
         if self.start is None:
             return [self]
-        step = dt.timedelta(days=window_days)
-        first = EPOCH + ((self.start - EPOCH) // step + 1) * step
         latest = min(self.end, now) if self.end else now
         inner = itertools.takewhile(
-            lambda boundary: boundary < latest,
-            (first + count * step for count in itertools.count()),
+            lambda boundary: boundary < latest, _boundaries(self.start, window_days)
         )
         edges = [self.start, *inner, self.end]
         return [Window(*pair) for pair in itertools.pairwise(edges)]
@@ -156,12 +175,12 @@ class Bounds(t.NamedTuple):
         """
         starts = [self.start_date] if self.start_date else []
         if bookmark:
-            starts.append(bookmark - self.lookback)
+            starts.append(_shift(bookmark, -self.lookback))
         return self._split(Window(max(starts, default=None), self.end_date), now)
 
     def update_windows(self, bookmark: dt.datetime, now: dt.datetime) -> list[Window]:
         """Return the windows of the time of update: `end_date` is about creation."""
-        return self._split(Window(bookmark - self.lookback), now)
+        return self._split(Window(_shift(bookmark, -self.lookback)), now)
 
     def _split(self, window: Window, now: dt.datetime) -> list[Window]:
         if window.is_empty:

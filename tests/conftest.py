@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROWS = 40
+
+# A tap in this process replaces these with its own.
+SIGNAL_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+@pytest.fixture(autouse=True)
+def _keep_signal_handlers() -> Iterator[None]:
+    """Let Ctrl-C end the tests, not a tap that one of them has made."""
+    for number, handler in SIGNAL_HANDLERS.items():
+        signal.signal(number, handler)
+    yield
+    for number, handler in SIGNAL_HANDLERS.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

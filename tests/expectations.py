@@ -97,7 +97,7 @@ class Exact(Decimal):
     __hash__ = Decimal.__hash__
 
 
-def read_json(text: str) -> Any:  # noqa: ANN401 - JSON may be anything
+def read_json(text: str) -> Any:
     """Read JSON without losing a digit."""
     return json.loads(text, parse_float=Exact, parse_int=Exact)
 

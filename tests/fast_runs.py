@@ -2,18 +2,68 @@
 
 from __future__ import annotations
 
+import json
 import os
+import queue
+import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .runs import Json, Run, Tap
+from .runs import Run, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from typing_extensions import Self
+
+    from .fast_cli import Job
+
 COMMAND = (sys.executable, str(Path(__file__).with_name("fast_cli.py")))
+
+
+class Servers:
+    """Processes that run commands, one for each processor, as long as the `with` block."""
+
+    def __init__(self, count: int | None = None) -> None:
+        """Prepare so many processes."""
+        self.count = count or os.cpu_count() or 1
+        self._free: queue.Queue[subprocess.Popen[str]] = queue.Queue()
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start them."""
+        for _ in range(self.count):
+            server = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            self._resources.enter_context(server)
+            # Also ends what it has forked.
+            self._resources.callback(os.killpg, server.pid, signal.SIGKILL)
+            self._free.put(server)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """End them."""
+        self._resources.close()
+
+    def run(self, job: Job) -> int:
+        """Run a command and return its exit code."""
+        server = self._free.get()
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            server.stdin.write(json.dumps(job) + "\n")
+            server.stdin.flush()
+            return int(server.stdout.readline())
+        finally:
+            self._free.put(server)
 
 
 class FastTap(Tap):
@@ -21,49 +71,42 @@ class FastTap(Tap):
 
     def __init__(
         self,
+        servers: Servers,
         directory: Path,
         config: Mapping[str, object],
         *,
         speed: float = 100,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare, without a run.
 
         Args:
-            directory: Where the files go that the command reads.
+            servers: What runs the command.
+            directory: Where the files go that the command reads and writes.
             config: The settings of every run.
             speed: How many seconds pass in a real one.
-            environment: What is added to the environment of every run.
         """
-        super().__init__(directory, config)
+        super().__init__(directory, {"request_timeout_seconds": 3000, **config})
         self._config["poll_interval_seconds"] = speed / 100
-        self._added = {"FAST_CLI_SPEED": str(speed), **(environment or {})}
+        self._servers = servers
+        self._speed = speed
+        self.environment: dict[str, str] = {}
+        self.file_bytes = -1
 
     def run(self, *options: str, environment: Mapping[str, str] | None = None) -> Run:
         """Run the command with any options."""
-        ended = subprocess.run(
-            (*COMMAND, *options),
-            capture_output=True,
-            check=False,
-            cwd=self._directory,
-            env=self._environment(environment or {}),
-            timeout=100,
-        )
-        stdout, stderr = ended.stdout.decode(), ended.stderr.decode()
-        return Run(stdout.splitlines(), ended.returncode, stderr)
-
-    def start(
-        self, *, catalog: Json | None = None, state: Json | None = None, **settings: object
-    ) -> subprocess.Popen[bytes]:
-        """Start a sync and return its process, both of whose outputs are pipes."""
-        return subprocess.Popen(
-            (*COMMAND, *self.options({**self._config, **settings}, catalog, state)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self._directory,
-            env=self._environment({}),
-        )
-
-    def _environment(self, added: Mapping[str, str]) -> dict[str, str]:
+        output, log = self.write(""), self.write("")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAP_VOUCHERIFY_")}
-        return {**inherited, **self._added, **added}
+        exit_code = self._servers.run(
+            {
+                "options": list(options),
+                "environment": {**inherited, **self.environment, **(environment or {})},
+                "directory": str(self._directory),
+                "output": str(output),
+                "log": str(log),
+                "speed": self._speed,
+                "file_bytes": self.file_bytes,
+                "timeout_seconds": 60,
+            }
+        )
+        lines = output.read_text(encoding="utf-8").splitlines()
+        return Run(lines, exit_code, log.read_text(encoding="utf-8"))

@@ -184,7 +184,7 @@ class Tap:
 def read_lines(pipe: IO[bytes] | None, count: int) -> list[str]:
     """Return so many lines of a pipe, fewer only at its end."""
     assert pipe is not None
-    lines = []
+    lines: list[str] = []
     while len(lines) < count and (line := pipe.readline()):
         lines.append(line.decode().rstrip("\n"))
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -10,7 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_voucherify.columns import (
@@ -23,10 +24,9 @@ from tap_voucherify.columns import (
     TIMESTAMP,
     Column,
     ColumnType,
-    simplify,
 )
 from tap_voucherify.errors import ExportFileError
-from tap_voucherify.export_csv import ExportReader
+from tap_voucherify.export_csv import Attributes, ExportReader
 from tap_voucherify.header import bind
 
 from .expectations import Exact, identity, read_json
@@ -41,10 +41,18 @@ CAMPAIGN = Column("campaign", TEXT, "Nobody knows this title.")
 BALANCE = Column("gift_balance", TEXT, "Nor this one.")
 
 
+class QuoteAll(csv.excel):
+    """Quotes every cell."""
+
+    quoting = csv.QUOTE_ALL
+
+
 def write(rows: Sequence[Sequence[str]], line_end: str = "\r\n") -> bytes:
     """Return rows as CSV."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator=line_end).writerows(rows)
+    # Python's writer quotes a lone carriage return only where lines end in one.
+    dialect = QuoteAll if line_end == "\n" else csv.excel
+    csv.writer(text, dialect, lineterminator=line_end).writerows(rows)
     return text.getvalue().encode()
 
 
@@ -60,24 +68,27 @@ def read(
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
-        for block in ExportReader(file, columns, keys=keys, with_metadata=with_metadata):
+        attributes = Attributes() if with_metadata else None
+        reader = ExportReader(file, columns, keys=keys, attributes=attributes)
+        for block in reader:
             read_here = block.records()
             lines = block.json_lines(b"", b"\n").splitlines()
             assert len(block) == len(read_here) == len(lines)
             for record, line in zip(read_here, lines, strict=True):
                 assert json.loads(line) == json.loads(json.dumps(record, default=float))
             records += [read_json(line.decode()) for line in lines]
+        reader.close()
     return records
 
 
-def refusal(content: bytes, columns: Sequence[Column], **options: Any) -> str:  # noqa: ANN401 - passed on
+def refusal(content: bytes, columns: Sequence[Column], **options: Any) -> str:
     """Return why a file is refused."""
     with pytest.raises(ExportFileError) as refused:
         read(content, columns, **options)
     return str(refused.value)
 
 
-def cell(text: str, column_type: ColumnType) -> Any:  # noqa: ANN401 - of the column's type
+def cell(text: str, column_type: ColumnType) -> Any:
     """Return what a cell of a type is read as."""
     column = Column("value", column_type, "A value.", title="Value")
     (record,) = read(write([["ID", "Value"], ["a", text]]), [ID, column])
@@ -103,9 +114,7 @@ def test_rows_are_read_as_they_were_written(
     """Quotes, commas, line breaks of any kind and all of Unicode come out of cells unchanged."""
     content = write([["ID", "Code", "any key"], *rows], line_end)
 
-    records = read(
-        b"\xef\xbb\xbf" * bom + content, [ID, CODE], keys=["id"], with_metadata=True
-    )
+    records = read(b"\xef\xbb\xbf" * bom + content, [ID, CODE], keys=["id"], with_metadata=True)
 
     assert records == [
         {"id": a, "code": b or None, "metadata": {"any key": c} if c else {}} for a, b, c in rows
@@ -152,19 +161,20 @@ def test_a_row_of_another_width_is_an_error(rows: list[list[str]]) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
-        reader = iter(ExportReader(file, [ID, CODE]))
-        assert next(reader).records() == [{"id": "a", "code": "b"}]
-        with pytest.raises(ExportFileError, match=f"row 2.*{len(rows[1])} cells.*2"):
-            next(reader)
+        with contextlib.closing(ExportReader(file, [ID, CODE])) as reader:
+            blocks = iter(reader)
+            assert next(blocks).records() == [{"id": "a", "code": "b"}]
+            with pytest.raises(ExportFileError, match=f"row 2.*{len(rows[1])} cells.*2"):
+                next(blocks)
 
 
+@pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("row", [["a"], ["a", "b", "c"], ["a", "b", "c", "d"]])
-def test_rows_that_are_all_of_another_width_are_an_error(row: list[str]) -> None:
+def test_rows_that_are_all_of_another_width_are_an_error(row: list[str], count: int) -> None:
     """That all rows have the same wrong width makes it no better."""
-    assert "row 1" in refusal(write([["ID", "Code"], row]), [ID, CODE])
-    assert "row 1" in refusal(write([["ID", "Code"], *[row] * 5]), [ID, CODE])
+    assert "row 1" in refusal(write([["ID", "Code"], *[row] * count]), [ID, CODE])
     assert "row 1" in refusal(
-        write([["ID", "Code", "m"], [*row, "x"], [*row, "y"]]) if len(row) != 2 else b"ID,Code,m\na",
+        write([["ID", "Code", "Season", "Year", "Month"], *[row] * count]),
         [ID, CODE],
         with_metadata=True,
     )
@@ -229,17 +239,14 @@ def test_numbers(text: str) -> None:
     assert cell(text, NUMBER) == Exact(text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["nan", "NaN", "inf", "-Infinity", "1_000", "0x10", "1,5", "1.", ".5", "+1", "01", "1 ", " 1"]
-    + ["١", "1e", "--1", "1.5.2", "true", "\n1", "1\n2", "1\n"],
-)
 @pytest.mark.parametrize("column_type", [NUMBER, INTEGER])
-def test_no_numbers(text: str, column_type: ColumnType) -> None:
+def test_no_numbers(column_type: ColumnType) -> None:
     """What Python would read as a number but JSON would not is none."""
     column = Column("value", column_type, "A value.", title="Value")
-
-    assert "row 1" in refusal(write([["ID", "Value"], ["a", text]]), [ID, column])
+    texts = ["nan", "NaN", "inf", "-Infinity", "1_000", "0x10", "1,5", "1.", ".5", "+1", "01"]
+    texts += ["1 ", " 1", "\u0661", "1e", "--1", "1.5.2", "true", "\n1", "1\n2", "1\n", "-"]
+    for text in texts:
+        assert repr(text) in refusal(write([["ID", "Value"], ["a", text]]), [ID, column])
 
 
 @given(st.integers(-(10**30), 10**30))
@@ -316,10 +323,20 @@ def test_times_have_one_form(moment: datetime) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["2026-02-30T00:00:00.000Z", "2023-02-29T00:00:00.000Z", "2026-01-01T25:00:00.000Z"]
-    + ["2026-01-01T24:00:00.000Z", "2026-01-01T00:00:60.000Z", "2026-01-01T00:00:00.000+02:00"]
-    + ["0000-01-01T00:00:00.000Z", "2026-01-01T00:00:00.0001Z", "2026-01-01T00:00", "1767225600"]
-    + ["2026-01-01T00:00:00.000Z\n", "2026-04-31T00:00:00.000Z"],
+    [
+        "2026-02-30T00:00:00.000Z",
+        "2026-04-31T00:00:00.000Z",
+        "2023-02-29T00:00:00.000Z",
+        "2026-01-01T24:00:00.000Z",
+        "2026-01-01T25:00:00.000Z",
+        "2026-01-01T00:00:60.000Z",
+        "2026-01-01T00:00:00.000+02:00",
+        "2026-01-01T00:00:00.0001Z",
+        "2026-01-01T00:00:00.000Z\n",
+        "0000-01-01T00:00:00.000Z",
+        "2026-01-01T00:00",
+        "1767225600",
+    ],
 )
 def test_no_times(text: str) -> None:
     """An impossible time, one in another zone, or one that would lose digits is refused."""
@@ -329,7 +346,10 @@ def test_no_times(text: str) -> None:
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.decimals(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.decimals(allow_nan=False, allow_infinity=False)
     | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
@@ -526,24 +546,25 @@ def headers(
     asked_for = draw(st.lists(st.sampled_from(KNOWN + UNKNOWN), unique=True, max_size=6))
     standard: list[tuple[str, Column | None]] = []
     for column in asked_for:
-        if draw(st.integers(0, 4)) == 0:
+        if draw(st.integers(0, 3)) == 0:
             continue
         usual = column.title or column.name.replace("_", " ").title()
         others = st.sampled_from(["Promotion", "Any Title", "Sum"])
         standard.append((usual if column.title or draw(st.booleans()) else draw(others), column))
-    metadata = draw(st.lists(st.sampled_from(TITLES) | TEXTS, unique=True, max_size=5))
+    left_out = set(asked_for) - {column for _, column in standard}
+    tempting = [column.title or column.name.replace("_", " ").title() for column in left_out]
+    names = st.sampled_from(TITLES + tempting) | TEXTS
+    metadata = draw(st.lists(names, unique=True, max_size=5))
     return [*asked_for, ID], [*standard, ("ID", ID), *((name, None) for name in metadata)]
 
 
+@settings(max_examples=400)
 @given(headers())
 def test_metadata_never_lands_in_a_standard_field(
     example: tuple[list[Column], list[tuple[str, Column | None]]],
 ) -> None:
     """Whatever a header looks like, it is refused, or each column is bound to what it is."""
     columns, header = example
-    # A known title stands for one column only, so two of them would be no documented header.
-    known = [simplify(title) for title, column in header if column is not None]
-    assume(len(known) == len(set(known)))
     try:
         binding = bind([title for title, _ in header], columns)
     except ExportFileError:

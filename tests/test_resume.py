@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,15 @@ from .runs import Json, Output, Tap, read_lines, select
 from .sandbox import Behaviour, Dataset, Sandbox
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
 # Enough for a STATE in the midst of one export.
 ROWS = 14_000
+
+# After how many lines of output a run is killed: behind its first STATE.
+POINTS = [random.Random(seed).randrange(11_500, ROWS) for seed in range(3)]
 
 # Neither a loader nor an orchestrator waits longer for a run that is told to end.
 SECONDS_TO_END = 4
@@ -38,11 +41,17 @@ def everyone(large: Sandbox) -> dict[str, str]:
 
 
 @pytest.fixture
-def large_tap(large: Sandbox, tmp_path: Path) -> Iterator[Tap]:
-    """Return the tap, set up for the large sandbox as it is documented."""
-    usual = large.behaviour
-    yield Tap(tmp_path, large.config)
+def behaviour(large: Sandbox, request: pytest.FixtureRequest) -> Iterator[Behaviour]:
+    """Return a behaviour that the large sandbox has during a test."""
+    usual, large.behaviour = large.behaviour, request.param
+    yield request.param
     large.behaviour = usual
+
+
+@pytest.fixture
+def large_tap(large: Sandbox, tmp_path: Path) -> Tap:
+    """Return the tap, set up for the large sandbox."""
+    return Tap(tmp_path, large.config)
 
 
 @pytest.fixture
@@ -71,25 +80,22 @@ def kill_after(process: subprocess.Popen[bytes], lines: int) -> Output:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("behaviour", "seed"),
+    ("behaviour", "lines"),
     [
-        pytest.param(Behaviour(), 1, id="in_order"),
-        pytest.param(Behaviour(honours_order=False), 2, id="out_of_order"),
-        pytest.param(Behaviour(date_skew_ms=500, after_inclusive=True), 3, id="dates_skewed"),
+        pytest.param(Behaviour(), POINTS[0], id="in_order"),
+        pytest.param(Behaviour(honours_order=False), POINTS[1], id="out_of_order"),
+        pytest.param(Behaviour(date_skew_ms=500, after_inclusive=True), POINTS[2], id="skewed"),
     ],
+    indirect=["behaviour"],
 )
-def test_a_killed_run_resumes_without_a_gap(  # noqa: PLR0913 - each is a fixture or a parameter
-    large: Sandbox,
+def test_a_killed_run_resumes_without_a_gap(
     large_tap: Tap,
     customers: Json,
     everyone: dict[str, str],
     behaviour: Behaviour,
-    seed: int,
+    lines: int,
 ) -> None:
     """What a loader has committed and what the next run emits are everything there is."""
-    large.behaviour = behaviour
-    lines = random.Random(seed).randrange(11_500, ROWS)
-
     killed = kill_after(large_tap.start(catalog=customers), lines)
     resumed = large_tap(catalog=customers, state=killed.state)
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_voucherify.errors import SettingsError
+from tap_voucherify.tap import TapVoucherify
+
 from .expectations import OBJECTS, expected_records, in_any_order
-from .runs import Run, Tap
+from .runs import Json, Run, Tap, select
 from .sandbox import Dataset, Sandbox
 
 if TYPE_CHECKING:
@@ -75,6 +78,18 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "download_host_is_number": ({**PAIR, "download_host": 47110815}, ("download_host: must",)),
 }
 
+# Those of which the whole command is run; the others differ in their words only.
+WRONG_COMMANDS = (
+    "no_credentials",
+    "id_alone",
+    "token_is_list",
+    "token_is_number",
+    "unknown_region",
+    "start_after_end",
+    "http_to_a_foreign_host",
+    "no_start_date",
+)
+
 # Values that some arithmetic of dates or waits cannot bear.
 EXTREME: dict[str, dict[str, Any]] = {
     "lookback_seconds": {"lookback_seconds": 10**12},
@@ -86,7 +101,7 @@ EXTREME: dict[str, dict[str, Any]] = {
     "poll_interval_seconds": {"poll_interval_seconds": 10**300, "export_timeout_seconds": 10**300},
 }
 
-BROKEN_FILES = {
+BROKEN_FILES: dict[str, dict[str, Any]] = {
     "config_is_no_json": {"config": f'{{"app_id": "{MARK}'},
     "config_is_a_list": {"config": f'["{MARK}"]'},
     "state_is_no_json": {"config": PAIR, "state": "{"},
@@ -110,23 +125,38 @@ def untouched() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_setting_is_named_with_its_rule(name: str) -> None:
+    """The one error names the setting and the rule, and not the value."""
+    config, parts = WRONG[name]
+
+    with pytest.raises(SettingsError) as refused:
+        TapVoucherify(config=config)
+
+    message = str(refused.value)
+    assert "\n" not in message
+    assert [part for part in parts if part not in message] == []
+    for secret in (MARK, "47110815", "2026-04-1", "2026-13-47"):
+        assert secret not in message
+
+
 @pytest.fixture(scope="module")
 def wrong_runs(untouched: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """Return the runs with all wrong settings; they are made side by side to save time."""
+    """Return the runs of commands that are wrong; they are made side by side to save time."""
     tap = Tap(tmp_path_factory.mktemp("wrong"), {})
     api = {"api_url": untouched.api_url}
-    commands = {name: tap.options({**api, **config}) for name, (config, _) in WRONG.items()}
+    commands = {name: tap.options({**api, **WRONG[name][0]}) for name in WRONG_COMMANDS}
     commands |= {name: tap.options(**files) for name, files in BROKEN_FILES.items()}
     with ThreadPoolExecutor(3) as pool:
         runs = pool.map(lambda options: tap.run(*options), commands.values())
         return dict(zip(commands, runs, strict=True))
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", WRONG_COMMANDS)
 def test_a_wrong_setting_is_told_in_one_line(
     wrong_runs: dict[str, Run], untouched: Sandbox, name: str
 ) -> None:
-    """The one error names the setting and the rule, not the value, and no request is made."""
+    """The log has one error, without value and traceback, and no request is made."""
     run = wrong_runs[name]
 
     assert run.exit_code == 1
@@ -146,7 +176,7 @@ def test_a_broken_file_is_told_in_one_line(wrong_runs: dict[str, Run], name: str
 
     assert run.exit_code == 1
     (error,) = run.errors
-    what = "state" if name.startswith("bookmark") else name.split("_")[0]
+    what = "state" if name.startswith("bookmark") else name.partition("_")[0]
     assert what in error.lower()
     assert MARK not in run.stderr
     assert "Traceback" not in run.stderr
@@ -154,30 +184,31 @@ def test_a_broken_file_is_told_in_one_line(wrong_runs: dict[str, Run], name: str
 
 
 @pytest.mark.parametrize("name", EXTREME)
-def test_an_extreme_setting_works_or_is_told(sandbox: Sandbox, tap: Tap, name: str) -> None:
+def test_an_extreme_setting_works_or_is_told(
+    sandbox: Sandbox, tap: Tap, discovered: Json, name: str
+) -> None:
     """A value beyond all measure is either as good as the greatest there is, or an error."""
-    sandbox.dataset.grow({"voucher": 1})
+    state = {"replication_key": "created_at", "replication_key_value": "2026-01-10T00:00:00.000Z"}
+    catalog = select(discovered, ["vouchers"])
 
-    run = tap(**EXTREME[name], state={"bookmarks": {"vouchers": {}}})
+    run = tap(catalog=catalog, state={"bookmarks": {"vouchers": state}}, **EXTREME[name])
 
     assert "Traceback" not in run.stderr
     if run.exit_code:
         (error,) = run.errors
-        assert name.split("_beyond")[0] in error
+        assert name.partition("_beyond")[0] in error
         assert not sandbox.requests
     else:
         assert run.records("vouchers")
 
 
-def test_several_wrong_settings_are_told_together(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_several_wrong_settings_are_told_together() -> None:
     """One run is enough to learn of all settings that break a rule of their own."""
-    tap = Tap(tmp_path_factory.mktemp("several"), {})
+    with pytest.raises(SettingsError) as refused:
+        TapVoucherify(config={**PAIR, "region": "mars", "lookback_seconds": -1})
 
-    run = tap.run(*tap.options({**PAIR, "region": "mars", "lookback_seconds": -1}))
-
-    (error,) = run.errors
-    assert "region: must" in error
-    assert "lookback_seconds: must" in error
+    assert "region: must" in str(refused.value)
+    assert "lookback_seconds: must" in str(refused.value)
 
 
 def test_discovery_needs_no_credentials(discovered: dict[str, Any]) -> None:

@@ -230,9 +230,7 @@ def test_a_row_dated_in_the_future_passes_nothing_over(tmp_path: Path, discovere
     assert second.bookmarks("vouchers")[-1] == text(now + DAY)
 
 
-def test_rows_created_between_two_exports_are_read_again(
-    tmp_path: Path, discovered: Json
-) -> None:
+def test_rows_created_between_two_exports_are_read_again(tmp_path: Path, discovered: Json) -> None:
     """The bookmark is never later than the server's time at the earliest export of the run."""
     now = datetime(2026, 2, 1, tzinfo=timezone.utc)
     dataset = Dataset(sizes={"voucher": 20}, now=now)
@@ -245,7 +243,7 @@ def test_rows_created_between_two_exports_are_read_again(
 
     catalog = select(discovered, ["vouchers"])
     # The tap's own clock, which only counts the windows, is no earlier than this end.
-    settings = {"start_date": "2025-12-01", "end_date": "2026-03-01", "window_days": 10}
+    settings: Json = {"start_date": "2025-12-01", "end_date": "2026-03-01", "window_days": 10}
     with Sandbox(dataset, latency_seconds=create_a_row, clock=lambda: clock[0]) as sandbox:
         run = Tap(tmp_path, sandbox.config)(catalog=catalog, **settings)
         earliest = sandbox.exports[0].created_at
@@ -390,9 +388,7 @@ def test_windows_are_cut_at_multiples_of_their_size(
     start = datetime(2026, 1, 3, 12, tzinfo=timezone.utc)
     days = 30 * DAY
 
-    run = tap(
-        catalog=select(discovered, ["vouchers"]), start_date=text(start), window_days=30
-    )
+    run = tap(catalog=select(discovered, ["vouchers"]), start_date=text(start), window_days=30)
 
     parameters = [body["parameters"] for body in created_exports(sandbox, "voucher")]
     conditions = [p["filters"]["created_at"]["conditions"] for p in parameters]
@@ -402,9 +398,7 @@ def test_windows_are_cut_at_multiples_of_their_size(
     inner = [first + number * days for number in range(len(conditions) - 1)]
     assert len(inner) > 2
     second = timedelta(seconds=1)
-    assert [c["$after"] for c in conditions] == [
-        [text(edge - second)] for edge in (start, *inner)
-    ]
+    assert [c["$after"] for c in conditions] == [[text(edge - second)] for edge in (start, *inner)]
     assert [c.get("$before") for c in conditions] == [
         *([text(edge + second)] for edge in inner),
         None,

@@ -1,0 +1,345 @@
+"""Threads in simulated time: quick, repeatable, and no wait is real.
+
+One thread runs at a time, until it waits for the clock, for a condition, or for the lock of
+one. Which of the threads that could go on does so is drawn at random from a seed, so one seed
+is one schedule. Time moves only when all threads wait: on to the first moment at which one of
+them wakes up. Where none ever would, the thread that made the clock gets a `HangError`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import random
+import threading
+import typing as t
+from dataclasses import dataclass, field
+
+from tap_voucherify.clock import Clock, StoppedError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+STARTED_AT = 1_790_000_000.25
+
+# Real seconds in which a thread must have come to the clock, or be gone after the end.
+_PATIENCE_SECONDS = 20
+
+# A thread that alone wakes up so many times, while all others wait for ever, waits in vain.
+_VAIN_WAKE_UPS = 1000
+
+
+class HangError(AssertionError):
+    """All threads wait, and nothing would ever end that."""
+
+
+@dataclass(eq=False)
+class _Task:
+    """A thread as the scheduler sees it."""
+
+    name: str
+    is_ready: Callable[[], bool] = lambda: True
+    wakes_at: float = math.inf
+    error: HangError | None = None
+    gate: threading.Lock = field(default_factory=threading.Lock)
+
+
+class _Presence:
+    """Lies in a thread's local storage, and so is deleted when the thread ends."""
+
+    def __init__(self, scheduler: _Scheduler, task: _Task) -> None:
+        self.task = task
+        self._scheduler = scheduler
+
+    def __del__(self) -> None:
+        self._scheduler.leave(self.task)
+
+
+class _Scheduler:
+    """Lets one thread run at a time, and moves the time."""
+
+    def __init__(self, seed: int) -> None:
+        self.time = 0.0
+        self._random = random.Random(seed)
+        self._tasks: list[_Task] = []
+        self._threads: list[threading.Thread] = []
+        self._known = {*threading.enumerate()} - {threading.current_thread()}
+        self._arrival = threading.Condition()
+        self._local = threading.local()
+        self._last_waker: _Task | None = None
+        self._vain_wake_ups = 0
+        self._is_over = False
+        self._first = self._enter()
+
+    @property
+    def others(self) -> int:
+        """How many threads there are beside the one that made the clock."""
+        with self._arrival:
+            self._await_arrivals()
+            return len(self._tasks) - 1
+
+    def current(self) -> _Task:
+        """Return the running thread, which waits for its turn when it is new here."""
+        if not hasattr(self._local, "presence"):
+            self._wait_for_turn(self._enter())
+        return t.cast("_Presence", self._local.presence).task
+
+    def pause(self, is_ready: Callable[[], bool], wakes_at: float = math.inf) -> None:
+        """Let others run until this thread is ready, as it may become at `wakes_at`."""
+        task = self.current()
+        if self._is_over:
+            self._end_thread(task)
+            return  # in the first thread: nobody else is left
+        task.is_ready, task.wakes_at = is_ready, wakes_at
+        chosen = self._choose()
+        if chosen is not task:
+            chosen.gate.release()
+            self._wait_for_turn(task)
+        error, task.error = task.error, None
+        if error:
+            raise error
+
+    def leave(self, task: _Task) -> None:
+        """Forget a thread that ends, which is the running one."""
+        with self._arrival:
+            self._tasks.remove(task)
+        if not self._is_over and self._tasks:
+            self._choose().gate.release()
+
+    def end(self) -> None:
+        """End all other threads."""
+        with self._arrival:
+            self._await_arrivals()
+            self._is_over = True
+            waiting = [task for task in self._tasks if task is not self._first]
+        # pytest would complain of each thread that is ended.
+        usual_hook, threading.excepthook = threading.excepthook, lambda _: None
+        for task in waiting:
+            task.gate.release()
+        for thread in self._threads:
+            thread.join(_PATIENCE_SECONDS)
+            assert not thread.is_alive(), f"{thread.name} survives its test"
+        threading.excepthook = usual_hook
+
+    def _end_thread(self, task: _Task) -> None:
+        if task is not self._first:
+            raise SystemExit
+
+    def _enter(self) -> _Task:
+        thread = threading.current_thread()
+        task = _Task(thread.name)
+        task.gate.acquire()
+        with self._arrival:
+            self._local.presence = _Presence(self, task)
+            # In order of the names, so that it does not matter who comes first.
+            bisect.insort(self._tasks, task, key=lambda other: other.name)
+            self._known.add(thread)
+            if len(self._tasks) > 1:
+                self._threads.append(thread)
+            self._arrival.notify_all()
+        return task
+
+    def _wait_for_turn(self, task: _Task) -> None:
+        task.gate.acquire()
+        if self._is_over:
+            self._end_thread(task)
+
+    def _await_arrivals(self) -> None:
+        """Wait until every thread that was started has come here."""
+        arrived = self._arrival.wait_for(
+            lambda: self._known.issuperset(threading.enumerate()), _PATIENCE_SECONDS
+        )
+        assert arrived, "A thread does not use the clock"
+
+    def _choose(self) -> _Task:
+        """Return who runs next, and move the time if nobody else can."""
+        with self._arrival:
+            self._await_arrivals()
+            while True:
+                ready = [task for task in self._tasks if task.is_ready()]
+                if ready:
+                    chosen = ready[0] if len(ready) == 1 else self._random.choice(ready)
+                    if chosen is not self._last_waker:
+                        self._last_waker = None
+                    return chosen
+                wakers = [task for task in self._tasks if self.time < task.wakes_at < math.inf]
+                if not wakers or self._is_in_vain(wakers):
+                    names = ", ".join(task.name for task in self._tasks)
+                    self._first.error = HangError(f"For ever waiting at {self.time} s: {names}")
+                    return self._first
+                self.time = min(task.wakes_at for task in wakers)
+
+    def _is_in_vain(self, wakers: list[_Task]) -> bool:
+        if len(wakers) > 1 or len(self._tasks) == 1:
+            self._last_waker = None
+            return False
+        if wakers[0] is not self._last_waker:
+            self._last_waker, self._vain_wake_ups = wakers[0], 0
+        self._vain_wake_ups += 1
+        return self._vain_wake_ups > _VAIN_WAKE_UPS
+
+
+class _Mutex:
+    """A reentrant lock between the threads of one scheduler."""
+
+    def __init__(self, scheduler: _Scheduler) -> None:
+        self.owner: _Task | None = None
+        self._depth = 0
+        self._scheduler = scheduler
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def acquire(self, *, depth: int = 1) -> bool:
+        """Take the lock, as soon as it is free and the scheduler says so."""
+        task = self._scheduler.current()
+        if self.owner is not task:
+            self._scheduler.pause(lambda: self.owner is None)
+            self.owner = task
+        self._depth += depth
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; one that a failed wait has lost is nobody's to give."""
+        self._depth = max(self._depth - 1, 0)
+        if not self._depth:
+            self.owner = None
+
+    def give_up(self) -> int:
+        """Give the lock back whole, and return how often it was taken."""
+        depth, self._depth, self.owner = self._depth, 0, None
+        return depth
+
+    def take(self, task: _Task, depth: int) -> None:
+        """Take the lock, which is free, as often as it had been taken."""
+        assert self.owner is None
+        self.owner, self._depth = task, depth
+
+
+class _Condition(threading.Condition):
+    """A condition between the threads of one scheduler."""
+
+    def __init__(self, scheduler: _Scheduler) -> None:
+        self._mutex = _Mutex(scheduler)
+        super().__init__(t.cast("threading.Lock", self._mutex))
+        self._scheduler = scheduler
+        self._asleep: list[_Task] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait to be notified, and say whether that came before the timeout."""
+        task = self._owner()
+        wakes_at = math.inf if timeout is None else self._scheduler.time + max(timeout, 0)
+        depth = self._mutex.give_up()
+        self._asleep.append(task)
+        try:
+            self._scheduler.pause(
+                lambda: (
+                    self._mutex.owner is None
+                    and (task not in self._asleep or self._scheduler.time >= wakes_at)
+                ),
+                wakes_at,
+            )
+            self._mutex.take(task, depth)
+            return task not in self._asleep
+        finally:
+            if task in self._asleep:
+                self._asleep.remove(task)
+
+    def wait_for(self, predicate: Callable[[], t.Any], timeout: float | None = None) -> t.Any:  # noqa: ANN401 - as it is in threading
+        """Wait until `predicate` is true, and return what it last returned."""
+        end = math.inf if timeout is None else self._scheduler.time + timeout
+        while not (result := predicate()) and self._scheduler.time < end:
+            self.wait(None if end == math.inf else end - self._scheduler.time)
+        return result
+
+    def notify(self, n: int = 1) -> None:
+        """Wake up those who have waited longest."""
+        self._owner()
+        del self._asleep[:n]
+
+    def notify_all(self) -> None:
+        """Wake up everybody."""
+        self.notify(len(self._asleep))
+
+    def _owner(self) -> _Task:
+        task = self._scheduler.current()
+        if self._mutex.owner is not task:
+            raise RuntimeError("the lock is not held")
+        return task
+
+
+class VirtualClock(Clock):
+    """A clock whose threads run in simulated time; use it as a context manager.
+
+    All threads that are started within the block belong to it, and have to use it. They end
+    with the block at the latest.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        """Begin a schedule.
+
+        Args:
+            seed: Decides who runs when several threads could.
+        """
+        super().__init__()
+        self._scheduler = _Scheduler(seed)
+        self._is_stopped = False
+
+    def __enter__(self) -> VirtualClock:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End all threads."""
+        self._scheduler.end()
+
+    @property
+    def other_threads(self) -> int:
+        """How many threads have not ended, but for the one that made the clock."""
+        return self._scheduler.others
+
+    def now(self) -> float:
+        """Return the simulated seconds since 1970."""
+        return STARTED_AT + self.monotonic()
+
+    def monotonic(self) -> float:
+        """Return the simulated seconds since the clock was made."""
+        self._scheduler.current()
+        return self._scheduler.time
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, in simulated time.
+
+        Raises:
+            StoppedError: If the run ends meanwhile, or has ended.
+        """
+        end = self.monotonic() + max(seconds, 0)
+        self._scheduler.pause(lambda: self._is_stopped or self._scheduler.time >= end, end)
+        if self._is_stopped:
+            raise StoppedError
+
+    def spend(self, seconds: float) -> None:
+        """Let time pass that no stop cuts short, as in a call or in reading a file."""
+        end = self.monotonic() + seconds
+        self._scheduler.pause(lambda: self._scheduler.time >= end, end)
+
+    def condition(self) -> threading.Condition:
+        """Return a condition whose waits take simulated time."""
+        return _Condition(self._scheduler)
+
+    def stop(self) -> None:
+        """End every sleep, now and later."""
+        self._is_stopped = True
+
+    def settle(self) -> None:
+        """Wait until all other threads have ended."""
+        self._scheduler.pause(lambda: not self.other_threads)
