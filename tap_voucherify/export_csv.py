@@ -144,9 +144,9 @@ class _MetadataField:
     name = METADATA
 
     def __init__(self, found: Sequence[tuple[str, int]], attributes: Attributes) -> None:
-        kept = [(name, position) for name, position in found if attributes.is_selected(name)]
-        self._names = [name for name, _ in kept]
-        self._positions = [position for _, position in kept]
+        self.kept = [(name, position) for name, position in found if attributes.is_selected(name)]
+        self._names = [name for name, _ in self.kept]
+        self._positions = [position for _, position in self.kept]
         self._readers = attributes.readers
         self.misfits: Counter[str] = Counter()
 
@@ -225,6 +225,10 @@ class Block:
         # The repetitions have no end, so zip must not be strict.
         return b"".join(itertools.chain.from_iterable(zip(*parts, strict=False)))
 
+    def slice(self, start: int, stop: int) -> Block:
+        """Return the block of consecutive rows."""
+        return Block(self._fields, self._rows[start:stop])
+
     def select(self, kept: Iterable[bool]) -> Block:
         """Return the block of the rows to keep."""
         return Block(self._fields, list(itertools.compress(self._rows, kept)))
@@ -259,7 +263,11 @@ class ExportReader:
         """
         # Cells have no size limit of their own; the default one is 128 KiB.
         csv.field_size_limit(sys.maxsize)
-        self._file = file
+        self.file = file
+        self.columns = columns
+        self.keys = keys
+        self.first_of = first_of or {}
+        self.has_attributes = attributes is not None
         self._row_number = 0
         # The cast is for Python 3.10's stubs.
         binary = t.cast("t.IO[bytes]", file)
@@ -278,7 +286,7 @@ class ExportReader:
             _ColumnField(column, position, is_key=column.name in keys) for column, position in bound
         ]
         standard = {field.name: field for field in self._fields}
-        for name, (first, second) in (first_of or {}).items():
+        for name, (first, second) in self.first_of.items():
             self._fields.append(_FirstOfField(name, standard[first], standard[second]))
         self._metadata = _MetadataField(self.binding.metadata, attributes or Attributes())
         if attributes is not None:
@@ -287,6 +295,11 @@ class ExportReader:
     def close(self) -> None:
         """Let go of the file, which stays open."""
         self._text.detach()
+
+    @property
+    def kept_attributes(self) -> list[tuple[str, int]]:
+        """The names and positions of the custom attributes that are selected."""
+        return self._metadata.kept
 
     @property
     def misfits(self) -> Counter[str]:
@@ -330,7 +343,7 @@ class ExportReader:
             except csv.Error as error:
                 fault = f"line {self._rows.line_num} is no CSV: {error}"
             except UnicodeDecodeError:
-                fault = f"byte {_invalid_utf8(self._file)} of the file is not valid UTF-8"
+                fault = f"byte {_invalid_utf8(self.file)} of the file is not valid UTF-8"
             if rows:
                 yield rows
             if fault:

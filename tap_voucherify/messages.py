@@ -24,7 +24,7 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter, enc_hook
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.encoding.simple import RecordMessage, StateMessage
 
-from tap_voucherify.errors import OutputError, SettingsError
+from tap_voucherify.errors import OutputError
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers import types
     from singer_sdk.singerlib.encoding.simple import Message
 
+    from tap_voucherify.arrow_csv import ArrowBlock
     from tap_voucherify.export_csv import Block, Record
 
 # Output is handed on in pieces of this size.
@@ -107,8 +108,8 @@ class BlockStream(Stream, abc.ABC):
     """A stream whose records come in blocks, complete and ready to be emitted."""
 
     @abc.abstractmethod
-    def blocks(self) -> Iterator[Block | None]:
-        """Yield the records in blocks.
+    def blocks(self) -> Iterator[Block | ArrowBlock | None]:
+        """Yield the records in blocks; those of a table are for batch files only.
 
         Asking for the next block says that the last one is written, so the stream's
         state may cover it. None asks for a STATE.
@@ -118,7 +119,7 @@ class BlockStream(Stream, abc.ABC):
         """Yield the records one by one, as the SDK asks of every stream."""
         for block in self.blocks():
             if block:
-                yield from block.records()
+                yield from t.cast("Block", block).records()
 
     def begin_version(self) -> None:
         """Mark the records that follow as a new version of the whole table."""
@@ -130,7 +131,7 @@ class BlockStream(Stream, abc.ABC):
 
     def write_block(self, block: Block) -> None:
         """Write RECORD messages, by the SDK's own path if it would transform them."""
-        if self._has_transformations:
+        if self.has_transformations:
             for record in block.records():
                 self._write_record_message(record)
             return
@@ -144,7 +145,8 @@ class BlockStream(Stream, abc.ABC):
         )
 
     @property
-    def _has_transformations(self) -> bool:
+    def has_transformations(self) -> bool:
+        """Whether the settings ask the SDK to change records, or to leave some out."""
         first, *others = self.stream_maps
         return bool(others) or type(first) is not SameRecordTransform or first.flattening_enabled
 
@@ -152,29 +154,21 @@ class BlockStream(Stream, abc.ABC):
         self,
         context: types.Context | None = None,  # noqa: ARG002 - there are no partitions
         *,
-        write_messages: bool = True,
+        write_messages: bool = True,  # noqa: ARG002 - batches do not come this way
     ) -> t.Generator[Record, t.Any, t.Any]:
-        """Emit the records of all blocks, or yield them, to be put into batch files."""
-        if not write_messages and self._has_transformations:
-            raise SettingsError(
-                "batch_config: cannot be used with stream maps or flattening, which batch "
-                "files would not pass through"
-            )
+        """Emit the records of all blocks; unlike the SDK's, it yields none of them."""
+        yield from ()
         emitted = told = 0
         with self.get_record_counter() as counter, self.get_sync_timer():
             for block in self.blocks():
-                if write_messages and (not block or emitted - told >= self.STATE_MSG_FREQUENCY):
+                if not block or emitted - told >= self.STATE_MSG_FREQUENCY:
                     self._tap.state_writer.write_state(self.tap_state)
                     told = emitted
                 if not block:
                     continue
                 if self.ABORT_AT_RECORD_COUNT is not None:
                     self._check_max_record_limit(emitted)
-                    left = self.ABORT_AT_RECORD_COUNT - emitted
-                    block = block.select(index < left for index in range(len(block)))  # noqa: PLW2901
-                if write_messages:
-                    self.write_block(block)
-                else:
-                    yield from block.records()
+                    block = block.slice(0, self.ABORT_AT_RECORD_COUNT - emitted)  # noqa: PLW2901
+                self.write_block(t.cast("Block", block))
                 counter.increment(len(block))
                 emitted += len(block)

@@ -14,6 +14,7 @@ from singer_sdk.exceptions import SingerSDKError, SyncLifecycleSignal
 from singer_sdk.singerlib import Schema
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, Metadata
 
+from tap_voucherify.batches import wants_parquet, write_batches
 from tap_voucherify.bookmark import Bookmark
 from tap_voucherify.columns import METADATA, TIMESTAMP, Column, metadata_schema
 from tap_voucherify.errors import (
@@ -33,8 +34,10 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from singer_sdk.helpers import types
+    from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.singerlib import Catalog
 
+    from tap_voucherify.arrow_csv import ArrowBlock, ArrowReader
     from tap_voucherify.export_csv import Block
     from tap_voucherify.exports import ExportedFiles
     from tap_voucherify.tap import TapVoucherify
@@ -148,7 +151,32 @@ class ExportStream(BlockStream):
             ]
         return requests
 
-    def blocks(self) -> Iterator[Block | None]:
+    def get_batches(
+        self,
+        batch_config: BatchConfig,
+        context: types.Context | None = None,  # noqa: ARG002 - there are no partitions
+    ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
+        """Write all records to batch files and yield their manifests.
+
+        Raises:
+            SettingsError: If the settings ask for changes that files would escape.
+        """
+        if self.has_transformations:
+            raise SettingsError(
+                "batch_config: must not be set together with stream_maps or flattening, "
+                "which batch files would escape"
+            )
+        with self.get_record_counter() as counter, self.get_sync_timer():
+
+            def counted() -> Iterator[Block | ArrowBlock | None]:
+                for block in self.blocks():
+                    counter.increment(len(block or ()))
+                    yield block
+
+            for manifest in write_batches(self.name, batch_config, counted()):
+                yield batch_config.encoding, manifest
+
+    def blocks(self) -> Iterator[Block | ArrowBlock | None]:
         """Yield the records of all exports; a failure ends this stream only."""
         replaces_table = self._replaces_table
         if replaces_table:
@@ -166,7 +194,7 @@ class ExportStream(BlockStream):
         if replaces_table:
             self.activate_version()
 
-    def _read(self, exported: ExportedFiles) -> Iterator[Block | None]:
+    def _read(self, exported: ExportedFiles) -> Iterator[Block | ArrowBlock | None]:
         """Yield the records of one export and move the bookmark."""
         started, emitted, dropped = time.monotonic(), 0, 0
         request, bookmark = exported.request, self._bookmark
@@ -200,7 +228,7 @@ class ExportStream(BlockStream):
         if dropped:
             self.logger.info("%s: dropped %d rows outside of this range", request, dropped)
 
-    def _within(self, block: Block, request: ExportRequest) -> Block:
+    def _within(self, block: Block | ArrowBlock, request: ExportRequest) -> Block | ArrowBlock:
         """Return the rows that lie in the window, whatever the server has sent."""
         bounds = self._tap.bounds
         ranges = [(self._created_column, Window(bounds.start_date, bounds.end_date))]
@@ -219,7 +247,7 @@ class ExportStream(BlockStream):
                 block = block.select(kept)
         return block
 
-    def _read_file(self, file: t.BinaryIO) -> Iterator[Block]:
+    def _read_file(self, file: t.BinaryIO) -> Iterator[Block | ArrowBlock]:
         """Yield the rows of one file, and report what is odd about it."""
         sources = (self.updated_column, self._created_column or "")
         reader = ExportReader(
@@ -231,12 +259,25 @@ class ExportStream(BlockStream):
         )
         with contextlib.closing(reader):
             self._check_header(reader)
-            yield from reader
+            if wants_parquet(self.get_batch_config(self.config)):
+                yield from self._arrow_reader(reader)
+            else:
+                yield from reader
         if reader.misfits:
             self.logger.warning(
                 "Values that do not fit their metadata schema stay text: %s",
                 ", ".join(f"{count} of {name!r}" for name, count in reader.misfits.items()),
             )
+
+    @staticmethod
+    def _arrow_reader(reader: ExportReader) -> ArrowReader:
+        try:
+            from tap_voucherify.arrow_csv import ArrowReader  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise SettingsError(
+                "batch_config: parquet files need the extra tap-voucherify[parquet]"
+            ) from error
+        return ArrowReader(reader)
 
     def _check_header(self, reader: ExportReader) -> None:
         for column, title in reader.binding.trusted:

@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from .runs import Json, Tap
 from .sandbox import OBJECTS, Dataset, Sandbox
@@ -14,6 +15,10 @@ from .sandbox import OBJECTS, Dataset, Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("tap", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tap")
 
 ROWS = 40
 

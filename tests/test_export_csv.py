@@ -472,11 +472,11 @@ def test_a_metadata_key_may_equal_a_standard_title() -> None:
 
 
 def test_known_titles_at_other_places_are_found() -> None:
-    """Columns in another order are mapped by their titles if each occurs once."""
-    assert titles("ID", "Redemption Limit", "Code", columns=[CODE, COUNT, ID]) == {
-        "id": "ID",
+    """Columns in another order are mapped by their titles, as long as the key is still last."""
+    assert titles("Redemption Limit", "Code", "ID", "Season", columns=[CODE, COUNT, ID]) == {
         "redemption_quantity": "Redemption Limit",
         "code": "Code",
+        "id": "ID",
     }
 
 

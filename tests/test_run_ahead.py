@@ -10,7 +10,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_voucherify.clock import StoppedError
@@ -36,6 +36,11 @@ UTC = dt.timezone.utc
 HOUR = dt.timedelta(hours=1)
 # Long before any export is created.
 BEGINNING = dt.datetime(2026, 1, 1, tzinfo=UTC)
+
+SEEDS = st.integers(0, 2**32)
+
+# How long an example takes depends on how busy the machine is.
+quick = settings(max_examples=40, deadline=None)
 
 Ending = t.Literal["DONE", "ERROR", "VANISHED", "NEVER"]
 
@@ -315,7 +320,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(quick, max_examples=400)
 @given(scenarios())
 def test_any_schedule_keeps_the_rules(scenario: Scenario) -> None:
     """Places, order, windows, tries and files are right in whichever order things happen."""
@@ -412,9 +417,9 @@ def check_tries(run: Observed, failed: Mapping[str, ExportFailedError]) -> None:
         assert len(seen) == 12 or len(tries[name, request.window]) == 3
 
 
-SEEDS = st.integers(0, 2**32)
 
 
+@quick
 @given(SEEDS)
 def test_exports_of_all_streams_run_at_once(seed: int) -> None:
     """The time to sync is that of the slowest export, not the sum of all."""
@@ -427,6 +432,7 @@ def test_exports_of_all_streams_run_at_once(seed: int) -> None:
         run.end()
 
 
+@quick
 @given(SEEDS)
 def test_windows_run_in_rounds(seed: int) -> None:
     """Twenty windows in four places take five rounds, each up to the poll after its end."""
@@ -439,6 +445,7 @@ def test_windows_run_in_rounds(seed: int) -> None:
         run.end()
 
 
+@quick
 @given(SEEDS)
 def test_parts_of_a_window_run_at_once(seed: int) -> None:
     """What a window is cut into does not wait for each other, if there are places."""
@@ -570,7 +577,8 @@ def test_a_failure_surfaces_when_its_stream_is_read() -> None:
         run.end()
 
 
-@given(SEEDS, st.integers(0, 300))
+@settings(quick, max_examples=20)
+@given(SEEDS, st.integers(0, 60))
 def test_exports_of_a_stream_that_is_left_are_not_polled(seed: int, seconds: int) -> None:
     """Work that is not needed any more costs no further call."""
     with VirtualClock(seed) as clock:
@@ -582,8 +590,9 @@ def test_exports_of_a_stream_that_is_left_are_not_polled(seed: int, seconds: int
         assert max(time for *_, time in service.calls) <= run.left["a"]
 
 
-@given(SEEDS)
-def test_a_stream_that_is_left_frees_its_places_at_once(seed: int) -> None:
+@settings(quick, max_examples=20)
+@given(SEEDS, st.integers(60, 120))
+def test_a_stream_that_is_left_frees_its_places_at_once(seed: int, seconds: int) -> None:
     """The next stream need not wait until what is not needed any more would be polled."""
     with VirtualClock(seed) as clock:
 
@@ -595,12 +604,13 @@ def test_a_stream_that_is_left_frees_its_places_at_once(seed: int) -> None:
             "a": windowed("a", hours(0, 1), hours(1, 2)),
             "b": windowed("b", hours(0, 1), hours(1, 2)),
         })
-        run.read("a", at_most=1, seconds=200)
+        run.read("a", at_most=1, seconds=seconds)
         assert len(run.read("b")) == 2
-        assert clock.monotonic() - run.left["a"] < 1 + 1
+        assert clock.monotonic() - run.left["a"] <= 1 + 1
         run.end()
 
 
+@quick
 @given(SEEDS)
 def test_a_stopped_clock_ends_everything_at_once(seed: int) -> None:
     """No thread sleeps on when the run has ended, and none leaves a file."""
@@ -646,6 +656,7 @@ def test_an_interruption_ends_the_wait_of_the_reader() -> None:
         run.end()
 
 
+@quick
 @given(SEEDS, st.floats(0, 5))
 def test_finish_waits_for_the_deletion_of_what_was_read(seed: int, latency: float) -> None:
     """All exports that were read are deleted in the end, and no other."""
@@ -670,7 +681,7 @@ def test_a_stream_that_was_not_planned_is_empty() -> None:
         run.end()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(quick, max_examples=10)
 @given(SEEDS, st.integers(1, 8))
 def test_a_sandbox_account_gets_through(seed: int, places: int) -> None:
     """With 100 calls an hour all is read, nothing is refused, and no export is given up."""
@@ -685,9 +696,9 @@ def test_a_sandbox_account_gets_through(seed: int, places: int) -> None:
             latency=lambda: random.uniform(0, 0.5),
             export_timeout_seconds=100,
         )
-        run.plan({name: windowed(name, *(hours(n, n + 1) for n in range(4))) for name in "abcd"})
-        for name in "abcd":
-            assert len(run.read(name)) == 4
+        run.plan({name: windowed(name, *(hours(n, n + 1) for n in range(3))) for name in "abc"})
+        for name in "abc":
+            assert len(run.read(name)) == 3
         run.end()
         assert run.failures == []
         assert limit.refused == 0

@@ -26,6 +26,9 @@ STARTED_AT = 1_790_000_000.25
 # Real seconds in which a thread must have come to the clock, or be gone after the end.
 _PATIENCE_SECONDS = 20
 
+# How often a thread that could go on does, for a change of threads takes real time.
+_STAYING_SHARE = 0.6
+
 # A thread that alone wakes up so many times, while all others wait for ever, waits in vain.
 _VAIN_WAKE_UPS = 1000
 
@@ -92,7 +95,7 @@ class _Scheduler:
             self._end_thread(task)
             return  # in the first thread: nobody else is left
         task.is_ready, task.wakes_at = is_ready, wakes_at
-        chosen = self._choose()
+        chosen = self._choose(task)
         if chosen is not task:
             chosen.gate.release()
             self._wait_for_turn(task)
@@ -152,14 +155,16 @@ class _Scheduler:
         )
         assert arrived, "A thread does not use the clock"
 
-    def _choose(self) -> _Task:
+    def _choose(self, current: _Task | None = None) -> _Task:
         """Return who runs next, and move the time if nobody else can."""
         with self._arrival:
             self._await_arrivals()
             while True:
                 ready = [task for task in self._tasks if task.is_ready()]
                 if ready:
-                    chosen = ready[0] if len(ready) == 1 else self._random.choice(ready)
+                    chosen = self._random.choice(ready)
+                    if current in ready and self._random.random() < _STAYING_SHARE:
+                        chosen = current
                     if chosen is not self._last_waker:
                         self._last_waker = None
                     return chosen

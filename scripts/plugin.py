@@ -1,0 +1,77 @@
+"""The tap as Meltano knows it: in this project's `meltano.yml`, and for Meltano Hub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from scripts.about import about, json_type, settings
+
+# The two ways to authenticate.
+VALID_GROUPS = [["app_id", "app_token"], ["access_token"]]
+
+# Meltano's kinds of settings, by the type and the format of their schemas.
+KINDS = {
+    "string": "string",
+    "date-time": "date_iso8601",
+    "number": "decimal",
+    "integer": "integer",
+    "boolean": "boolean",
+    "object": "object",
+}
+
+OPTION_LABELS = {"eu": "Europe", "us": "United States", "as": "Asia"}
+
+WIDTH = 120
+
+
+def hub_definition() -> str:
+    """Return the definition for Meltano Hub, and for `meltano add --from-ref`."""
+    definition = {
+        "name": about()["name"],
+        "variant": "original",
+        "label": "Voucherify",
+        "description": about()["description"].splitlines()[0],
+        "namespace": about()["name"].replace("-", "_"),
+        "executable": about()["name"],
+        **_interface(settings(with_sdk=True)),
+    }
+    note = "# Generated from the tap: `python -m scripts` brings it up to date.\n"
+    return note + _yaml(definition)
+
+
+def project_settings() -> str:
+    """Return what meltano.yml says of the tap's capabilities and settings."""
+    lines = _yaml(_interface(settings())).splitlines(keepends=True)
+    return "".join(f"    {line}" for line in lines)
+
+
+def _interface(declared: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "capabilities": sorted(about()["capabilities"]),
+        "settings_group_validation": VALID_GROUPS,
+        "settings": [_setting(name, schema) for name, schema in declared.items()],
+    }
+
+
+def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    setting = {
+        "name": name,
+        "label": schema["title"],
+        "kind": KINDS[schema.get("format") or json_type(schema)],
+    }
+    if choices := schema.get("enum"):
+        setting["kind"] = "options"
+        setting["options"] = [
+            {"label": OPTION_LABELS[choice], "value": choice} for choice in choices
+        ]
+    if "default" in schema:
+        setting["value"] = schema["default"]
+    if schema.get("secret"):
+        setting["sensitive"] = True
+    return setting | {"description": schema["description"]}
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    return str(yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=WIDTH))

@@ -1,0 +1,123 @@
+"""Batch files: parquet straight from CSV, and gzipped JSON lines."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import typing as t
+from uuid import uuid4
+
+from singer_sdk.exceptions import SingerSDKError
+
+from tap_voucherify.errors import SettingsError
+from tap_voucherify.export_csv import Block
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow.parquet as pq
+    from singer_sdk.helpers._batch import BatchConfig
+
+    from tap_voucherify.arrow_csv import ArrowBlock
+
+
+def wants_parquet(config: BatchConfig | None) -> bool:
+    """Whether batch files are to be parquet.
+
+    Raises:
+        SettingsError: If they are to be what the tap cannot write.
+    """
+    if config is None or config.encoding.format == "jsonl":
+        return False
+    if config.encoding.format != "parquet":
+        raise SettingsError("batch_config.encoding.format: must be one of jsonl, parquet")
+    return True
+
+
+def write_batches(
+    name: str, config: BatchConfig, blocks: Iterator[Block | ArrowBlock | None]
+) -> Iterator[list[str]]:
+    """Write blocks to files, and yield the manifest of each file once it is complete.
+
+    The stream's state covers a block as soon as the next one is asked for. A file is
+    therefore told of even if the blocks end in an error.
+
+    Args:
+        name: Begins the names of the files.
+        config: Where and how to write.
+        blocks: The blocks; None ends a file.
+    """
+    file = _BatchFile(name, config)
+    try:
+        for block in blocks:
+            while block:
+                room = config.batch_size - file.rows
+                file.write(block.slice(0, room))
+                block = block.slice(room, len(block))  # noqa: PLW2901 - what is left of it
+                if file.rows == config.batch_size:
+                    yield file.finish()
+            if block is None and file.rows:
+                yield file.finish()
+    except SingerSDKError:
+        if file.rows:
+            yield file.finish()
+        raise
+    if file.rows:
+        yield file.finish()
+
+
+class _BatchFile:
+    """The file that is being written; the next one begins when it is finished."""
+
+    def __init__(self, name: str, config: BatchConfig) -> None:
+        self.rows = 0
+        self._config = config
+        self._name = f"{config.storage.prefix or ''}{name}-{uuid4()}"
+        self._number = 0
+        self._opened = contextlib.ExitStack()
+        self._is_gzipped = config.encoding.compression == "gzip"
+        self._json_lines: t.IO[bytes] | None = None
+        self._parquet: pq.ParquetWriter | None = None
+
+    @property
+    def _filename(self) -> str:
+        suffix = "parquet" if wants_parquet(self._config) else "jsonl"
+        if suffix == "jsonl" and self._is_gzipped:
+            suffix += ".gz"
+        return f"{self._name}-{self._number}.{suffix}"
+
+    def write(self, block: Block | ArrowBlock) -> None:
+        """Append rows."""
+        if not self.rows:
+            self._number += 1
+        self.rows += len(block)
+        if isinstance(block, Block):
+            self._write_json_lines(block)
+        else:
+            self._write_parquet(block)
+
+    def finish(self) -> list[str]:
+        """Complete the file and return the manifest that tells of it."""
+        self._opened.close()
+        self._json_lines = self._parquet = None
+        self.rows = 0
+        return [self._config.storage.get_url(self._filename)]
+
+    def _write_json_lines(self, block: Block) -> None:
+        if self._json_lines is None:
+            file = self._opened.enter_context(self._config.storage.open(self._filename, "wb"))
+            if self._is_gzipped:
+                file = self._opened.enter_context(gzip.GzipFile(fileobj=file, mode="wb"))
+            self._json_lines = file
+        self._json_lines.write(block.json_lines(b"", b"\n"))
+
+    def _write_parquet(self, block: ArrowBlock) -> None:
+        import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
+
+        if self._parquet is None:
+            file = self._opened.enter_context(self._config.storage.open(self._filename, "wb"))
+            compression = self._config.encoding.compression or "snappy"
+            self._parquet = self._opened.enter_context(
+                pq.ParquetWriter(file, block.table.schema, compression=compression)
+            )
+        self._parquet.write_table(block.table)

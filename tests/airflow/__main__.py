@@ -1,0 +1,298 @@
+"""Run the example DAG with two workers and check what arrived (`make test-airflow`).
+
+Exits with 1 if a shard differs from what the sandbox holds, if its state is not its own, or if no
+two shards ran at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from tests.expectations import INCREMENTAL, OBJECTS, expected_records, in_any_order, read_json
+from tests.sandbox import Behaviour, Dataset, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tests.sandbox import Request
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EXAMPLE = ROOT / "examples" / "airflow"
+AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"
+MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
+
+WORKSPACE = ROOT / ".airflow"
+RUN = WORKSPACE / "run"
+
+WORKERS = 2
+TIMEOUT_SECONDS = 240
+
+SECOND = timedelta(seconds=1)
+MILLISECOND = timedelta(milliseconds=1)
+LOOKBACK = 60 * SECOND
+#: Where the shards begin, and where the last one ends.
+BOUNDARIES = [datetime(2026, month, 1, tzinfo=timezone.utc) for month in (1, 2, 3, 4, 5)]
+#: Each shard's first instant, and the first after it.
+SHARDS = {f"{start:%Y-%m}": (start, end) for start, end in pairwise(BOUNDARIES)}
+
+
+def main() -> None:
+    """Run the DAG twice: from nothing, and then from where each shard's own state ends."""
+    shutil.rmtree(RUN, ignore_errors=True)
+    RUN.mkdir(parents=True)
+    # Exported times differ a little from those that are filtered on.
+    behaviour = Behaviour(latency_seconds=2.0, date_skew_ms=500)
+    with Sandbox(make_dataset(), behaviour) as sandbox:
+        environment = make_environment(sandbox)
+        meltano(environment, "state", "list")  # creates the database that the shards will share
+        execute([AIRFLOW, "db", "migrate"], environment, "migrate")
+        with api_server(environment):
+            print(f"=== First run: {len(SHARDS)} months, {WORKERS} at once", flush=True)
+            problems = check(sandbox, environment, "first", SHARDS)
+            print("=== Second run: each month again, from its bookmark", flush=True)
+            again = {month: (end - LOOKBACK, end) for month, (_, end) in SHARDS.items()}
+            problems += check(sandbox, environment, "second", again)
+    if problems:
+        sys.exit("\n".join(problems))
+    print("Each month has exactly its own rows and its own state.")
+
+
+def make_dataset() -> Dataset:
+    """Return rows of all months, with some right at the boundaries."""
+    sizes = {OBJECTS[stream]: 150 for stream in INCREMENTAL}
+    days = (BOUNDARIES[-1] - BOUNDARIES[0]).days
+    dataset = Dataset(seed=7, sizes=sizes, start=BOUNDARIES[0], days=days)
+    for name in sizes:
+        for boundary in BOUNDARIES:
+            for created in (boundary - LOOKBACK / 2, boundary - MILLISECOND, boundary):
+                dataset.add(name, created)
+    return dataset
+
+
+def make_environment(sandbox: Sandbox) -> dict[str, str]:
+    """Return the environment of Airflow and of Meltano, which its tasks start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    prefixes = ("AIRFLOW_", "_AIRFLOW_", "MELTANO_", "TAP_VOUCHERIFY_", "TARGET_JSONL_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    settings = {f"TAP_VOUCHERIFY_{name.upper()}": value for name, value in sandbox.config.items()}
+    return {
+        **inherited,
+        **settings,
+        "PATH": os.pathsep.join([str(MELTANO.parent), os.environ["PATH"]]),
+        "MELTANO_PROJECT_ROOT": str(EXAMPLE),
+        "MELTANO_SYS_DIR_ROOT": str(WORKSPACE / "meltano"),
+        "MELTANO_DATABASE_URI": f"sqlite:///{RUN / 'meltano.db'}",
+        "AIRFLOW_HOME": str(RUN / "airflow"),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE / "dags"),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": str(WORKERS),
+        # A worker takes so long to notice that its task has ended.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }
+
+
+@contextmanager
+def api_server(environment: Mapping[str, str]) -> Iterator[None]:
+    """Serve the part of Airflow that its workers talk to."""
+    command = [AIRFLOW, "api-server", "--apps", "execution", "--host", "127.0.0.1"]
+    with (RUN / "api-server.log").open("w") as log:
+        server = start([*command, "--workers", "1"], environment, log)
+        try:
+            address = ("127.0.0.1", int(environment["AIRFLOW__API__PORT"]))
+            wait_until_open(address, server)
+            yield
+        finally:
+            stop(server)
+
+
+def wait_until_open(address: tuple[str, int], server: subprocess.Popen[str]) -> None:
+    """Wait until a server accepts connections."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(address, timeout=1).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    sys.exit(f"Airflow's API server did not start: see {RUN / 'api-server.log'}")
+
+
+def start(
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    log: TextIO,
+) -> subprocess.Popen[str]:
+    """Start a command as the head of a process group."""
+    return subprocess.Popen(
+        command,
+        cwd=RUN,
+        env=environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Stop a command and everything that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def execute(command: Sequence[str | Path], environment: Mapping[str, str], name: str) -> None:
+    """Run a command to its end and, if it fails, show the end of its log."""
+    path = RUN / f"{name}.log"
+    with path.open("w") as log:
+        process = start(command, environment, log)
+        try:
+            exit_code = process.wait(timeout=TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            exit_code = None
+        finally:
+            stop(process)
+    if exit_code != 0:
+        print(*path.read_text().splitlines()[-80:], sep="\n", file=sys.stderr)
+        sys.exit(f"{path.name}: exit code {exit_code}")
+
+
+def meltano(environment: Mapping[str, str], *arguments: str) -> str:
+    """Run Meltano on the example's project and return its output."""
+    finished = subprocess.run(
+        [MELTANO, "--log-level=error", *arguments],
+        cwd=EXAMPLE,
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    return finished.stdout
+
+
+def check(
+    sandbox: Sandbox,
+    environment: Mapping[str, str],
+    name: str,
+    ranges: Mapping[str, tuple[datetime, datetime]],
+) -> list[str]:
+    """Run the DAG and return what is wrong with what it did."""
+    output = RUN / name
+    conf = {"first_month": min(SHARDS), "last_month": max(SHARDS), "output": str(output)}
+    command = [AIRFLOW, "dags", "test", "--use-executor", "voucherify_backfill"]
+    earlier = len(sandbox.requests)
+    execute([*command, "--conf", json.dumps(conf)], environment, name)
+    return [
+        *check_records(sandbox, output, ranges),
+        *check_states(environment),
+        *check_requests(sandbox.requests[earlier:]),
+    ]
+
+
+def check_records(
+    sandbox: Sandbox,
+    output: Path,
+    ranges: Mapping[str, tuple[datetime, datetime]],
+) -> Iterator[str]:
+    """Say which shards differ from the rows of their range, in any value of any row.
+
+    The ranges have no instant in common and no gaps, so this is also what makes the shards
+    disjoint and their union complete.
+    """
+    expected_paths = {Path(month, f"{stream}.jsonl") for month in ranges for stream in INCREMENTAL}
+    for path in sorted({path.relative_to(output) for path in output.glob("*/*")} - expected_paths):
+        yield f"{path}: not expected"
+    for month, (start, end) in ranges.items():
+        counts = []
+        for stream in INCREMENTAL:
+            path = output / month / f"{stream}.jsonl"
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            loaded = in_any_order(map(read_json, lines))
+            expected = expected_records(sandbox, stream, to_text(start), to_text(end))
+            if loaded != expected:
+                yield f"{month}: the {len(loaded)} {stream} are not the {len(expected)} expected"
+            counts.append(f"{len(loaded)} {stream}")
+        print(f"{month}: {', '.join(counts)}")
+
+
+def check_states(environment: Mapping[str, str]) -> Iterator[str]:
+    """Say which shards have no state of their own that ends where the shard does."""
+    expected_ids = {f"voucherify-backfill-{month}": end for month, (_, end) in SHARDS.items()}
+    ids = set(meltano(environment, "state", "list").split())
+    if ids != set(expected_ids):
+        yield f"The states are {sorted(ids)}, not {sorted(expected_ids)}"
+    for state_id in sorted(ids & set(expected_ids)):
+        state = json.loads(meltano(environment, "state", "get", state_id))
+        bookmarks = {
+            stream: bookmark["replication_key_value"]
+            for stream, bookmark in state["singer_state"]["bookmarks"].items()
+        }
+        if bookmarks != dict.fromkeys(INCREMENTAL, to_text(expected_ids[state_id])):
+            yield f"{state_id}: {bookmarks}"
+
+
+def check_requests(requests: Sequence[Request]) -> Iterator[str]:
+    """Say which shards made other exports than theirs, and whether no two ran at a time."""
+    months = {}
+    exports = defaultdict(list)
+    for request in requests:
+        if request.kind == "create":
+            month = month_of(request)
+            months[request.export_id] = month
+            exports[month].append(request.json["exported_object"])
+    if {month: sorted(names) for month, names in exports.items()} != dict.fromkeys(
+        SHARDS, sorted(OBJECTS[stream] for stream in INCREMENTAL)
+    ):
+        yield f"The shards made these exports: {dict(exports)}"
+    times = defaultdict(list)
+    for request in requests:
+        if request.export_id in months:
+            times[months[request.export_id]].append(request.at)
+    first = min(min(each) for each in times.values())
+    spans = {month: (min(each) - first, max(each) - first) for month, each in times.items()}
+    for month, (start, end) in sorted(spans.items()):
+        print(f"{month}: exports from {start:.1f} s to {end:.1f} s")
+    if not any(
+        max(one[0], other[0]) < min(one[1], other[1])
+        for one, other in combinations(spans.values(), 2)
+    ):
+        yield "No two shards ran at the same time"
+
+
+def month_of(request: Request) -> str:
+    """Return the month in which an export begins: it asks for one second more than it keeps."""
+    conditions = request.json["parameters"]["filters"]["created_at"]["conditions"]
+    after = datetime.fromisoformat(conditions["$after"][0].removesuffix("Z"))
+    return f"{after + SECOND:%Y-%m}"
+
+
+def to_text(moment: datetime) -> str:
+    """Return a moment as the tap writes it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S.000Z}"
+
+
+if __name__ == "__main__":
+    main()
