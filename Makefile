@@ -10,7 +10,7 @@ export XDG_STATE_HOME := $(CURDIR)/.meltano
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: .venv/installed .meltano/installed ## Run a Meltano pipeline twice against a local stand-in for Voucherify
@@ -18,6 +18,10 @@ demo: .venv/installed .meltano/installed ## Run a Meltano pipeline twice against
 
 .PHONY: test
 test: format-check lint types pytest ## Check format, lint and types, then run the tests
+
+.PHONY: test-airflow
+test-airflow: .venv/installed .venv-airflow/installed .airflow/installed ## Run the example of a sharded backfill in Airflow
+	$(BIN)/python -m tests.airflow
 
 .PHONY: format
 format: .venv/installed ## Format the code and fix what ruff can fix
@@ -42,7 +46,7 @@ pytest: .venv/installed
 
 .PHONY: clean
 clean: ## Remove everything these targets created
-	rm -rf .venv .venv-meltano .meltano .demo dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-airflow .venv-meltano .airflow .meltano .demo dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 define new-venv
@@ -57,14 +61,25 @@ endef
 	$(BIN)/python -m pip install --quiet --editable '.[parquet]' --group dev
 	touch $@
 
-# Python 3.14 came after the last DuckDB that the loader in meltano.yml works with.
+.venv-airflow/installed: pyproject.toml
+	$(call new-venv,.venv-airflow)
+	.venv-airflow/bin/python -m pip install --quiet --group airflow
+	touch $@
+
 .venv-meltano/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
-		{ echo 'Python 3.13 or older is needed: make demo PYTHON=/path/to/python3' >&2; exit 1; }
 	$(call new-venv,.venv-meltano)
 	.venv-meltano/bin/python -m pip install --quiet --group meltano
 	touch $@
 
+# Python 3.14 came after the last DuckDB that the loader in meltano.yml works with.
 .meltano/installed: .venv-meltano/installed meltano.yml
+	@.venv-meltano/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
+		{ echo 'Python 3.13 or older is needed: make clean demo PYTHON=/path/to/python3' >&2; exit 1; }
 	.venv-meltano/bin/meltano install
+	touch $@
+
+# Away from the example itself, which holds only what is in git.
+.airflow/installed: .venv-meltano/installed examples/airflow/meltano.yml
+	mkdir -p .airflow/meltano
+	cd examples/airflow && MELTANO_SYS_DIR_ROOT=../../.airflow/meltano ../../.venv-meltano/bin/meltano install
 	touch $@

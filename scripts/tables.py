@@ -34,7 +34,7 @@ def streams_table() -> str:
         "Stream",
         "What it holds",
         "Key",
-        "Replication key",
+        "Incremental by",
         "`track_updates`",
         "`metadata`",
         "Selected by default",
@@ -43,12 +43,12 @@ def streams_table() -> str:
 
 
 def _stream_row(stream: type[ExportStream]) -> tuple[str, ...]:
-    incremental = f"`{stream.replication_key}`" if stream.replication_key else "none: read in full"
+    key = stream.replication_key
     return (
         f"`{stream.name}`",
         " ".join(inspect.cleandoc(stream.__doc__ or "").split()),
         ", ".join(f"`{key}`" for key in stream.primary_keys),
-        incremental,
+        f"`{key}`" if key else "read in full",
         f"by `{MODIFIED_AT.name}`" if stream.updated_column else NO,
         YES if stream.has_metadata else NO,
         YES if stream.selected_by_default else NO,

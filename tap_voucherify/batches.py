@@ -76,7 +76,7 @@ class _BatchFile:
         self._number = 0
         self._opened = contextlib.ExitStack()
         self._is_gzipped = config.encoding.compression == "gzip"
-        self._json_lines: t.IO[bytes] | None = None
+        self._json_lines: t.IO[bytes] | gzip.GzipFile | None = None
         self._parquet: pq.ParquetWriter | None = None
 
     @property
@@ -106,9 +106,10 @@ class _BatchFile:
     def _write_json_lines(self, block: Block) -> None:
         if self._json_lines is None:
             file = self._opened.enter_context(self._config.storage.open(self._filename, "wb"))
-            if self._is_gzipped:
-                file = self._opened.enter_context(gzip.GzipFile(fileobj=file, mode="wb"))
             self._json_lines = file
+            if self._is_gzipped:
+                zipped = gzip.GzipFile(fileobj=file, mode="wb")
+                self._json_lines = self._opened.enter_context(zipped)
         self._json_lines.write(block.json_lines(b"", b"\n"))
 
     def _write_parquet(self, block: ArrowBlock) -> None:

@@ -276,10 +276,7 @@ class ExportReader:
         header = next(self._read_rows(1), None)
         if header is None:
             raise ExportFileError("the file is empty: not even a header")
-        self.binding = bind(header[0], columns)
-        if self.binding.metadata and attributes is None:
-            extra = [name for name, _ in self.binding.metadata]
-            raise ExportFileError(f"the header holds columns that were not asked for: {extra}")
+        self.binding = bind(header[0], columns, with_attributes=attributes is not None)
         bound = list(zip(columns, self.binding.positions, strict=True))
         self.missing = [column for column, position in bound if position is None]
         self._fields: list[_Field] = [
@@ -314,6 +311,8 @@ class ExportReader:
         """
         for rows in self._read_rows(ROWS_PER_BLOCK):
             try:
+                if set(map(len, rows)) != {self.binding.width}:
+                    raise ValueError  # noqa: TRY301 - the same as for a faulty cell
                 yield Block(self._fields, rows)
             except ValueError:
                 index, fault = next(self._faults(rows))

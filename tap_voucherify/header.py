@@ -30,7 +30,9 @@ class Binding:
     trusted: tuple[tuple[Column, str], ...] = ()
 
 
-def bind(header: Sequence[str], columns: Sequence[Column]) -> Binding:
+def bind(
+    header: Sequence[str], columns: Sequence[Column], *, with_attributes: bool = True
+) -> Binding:
     """Find the requested columns in a header; the others are custom attributes.
 
     Voucherify writes the columns in the order in which they were asked for, so each is
@@ -39,6 +41,7 @@ def bind(header: Sequence[str], columns: Sequence[Column]) -> Binding:
     Args:
         header: The titles of the file.
         columns: The columns asked for, in order; the last has a known title.
+        with_attributes: Whether the custom attributes were asked for, behind them.
 
     Raises:
         ExportFileError: If the header leaves room for doubt.
@@ -46,7 +49,7 @@ def bind(header: Sequence[str], columns: Sequence[Column]) -> Binding:
     titles = [simplify(title) for title in header]
     positions, trusted = _by_position(titles, columns), []
     if positions is None:
-        positions = _by_title(header, titles, columns)
+        positions = _by_title(titles, columns)
     else:
         trusted = [
             (column, header[index])
@@ -54,6 +57,14 @@ def bind(header: Sequence[str], columns: Sequence[Column]) -> Binding:
             if titles[index] not in column.titles
         ]
     rest = [index for index in range(len(header)) if index not in set(positions)]
+    # Custom attributes stand behind the last column asked for, and nothing else does.
+    last = positions[-1] if positions else None
+    if last is None or (rest and (rest[0] < last or not with_attributes)):
+        raise ExportFileError(
+            "the header does not show which column is which: it holds "
+            f"{list(header)}, and these were asked for, in this order: "
+            f"{[column.api_field for column in columns]}"
+        )
     names = [header[index] for index in rest]
     if names and all(name.startswith("metadata.") for name in names):
         names = [name.removeprefix("metadata.") for name in names]
@@ -87,25 +98,25 @@ def _by_position(titles: list[str], columns: Sequence[Column]) -> list[int | Non
     return list(range(len(columns)))
 
 
-def _by_title(
-    header: Sequence[str], titles: list[str], columns: Sequence[Column]
-) -> list[int | None]:
-    """Bind each column to the one place where its title stands.
+def _by_title(titles: list[str], columns: Sequence[Column]) -> list[int | None]:
+    """Bind each column to the one place where its title stands, or to none.
 
-    A column may be missing if nothing else in the header could be it.
+    A title behind that of the last column may be that of a custom attribute. A column
+    may be missing if nothing else in the header could be it. The list is empty if there
+    is any doubt.
     """
     places = [
         [index for index, title in enumerate(titles) if title in column.titles]
         for column in columns
     ]
-    bound = [index for found in places for index in found]
-    missing = [column for column, found in zip(columns, places, strict=True) if not found]
-    unclear = len(bound) != len(set(bound)) or any(len(found) > 1 for found in places)
-    hidden = len(bound) < len(header) and any(not column.title for column in missing)
-    if unclear or hidden or not bound:
-        raise ExportFileError(
-            "the header does not show which column is which: it holds "
-            f"{list(header)}, and these were asked for, in this order: "
-            f"{[column.api_field for column in columns]}"
-        )
-    return [found[0] if found else None for found in places]
+    last = min(places[-1], default=-1)
+    within = [[index for index in found if index <= last] for found in places]
+    missing = [column for column, found in zip(columns, within, strict=True) if not found]
+    bound = [index for found in within for index in found]
+    is_clear = (
+        len(bound) == len(set(bound))
+        and all(len(found) <= 1 for found in within)
+        and not any(found and not kept for found, kept in zip(places, within, strict=True))
+        and not (len(bound) < len(titles) and any(not column.title for column in missing))
+    )
+    return [found[0] if found else None for found in within] if is_clear else []

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import itertools
 import logging
-import time
 import typing as t
 from dataclasses import replace
 
@@ -196,7 +195,7 @@ class ExportStream(BlockStream):
 
     def _read(self, exported: ExportedFiles) -> Iterator[Block | ArrowBlock | None]:
         """Yield the records of one export and move the bookmark."""
-        started, emitted, dropped = time.monotonic(), 0, 0
+        started, emitted, dropped = self._tap.clock.monotonic(), 0, 0
         request, bookmark = exported.request, self._bookmark
         if bookmark:
             bookmark.start_export(exported.created_at)
@@ -217,7 +216,7 @@ class ExportStream(BlockStream):
         if bookmark:
             bookmark.finish_export(request.window)
             yield None
-        seconds = time.monotonic() - started
+        seconds = self._tap.clock.monotonic() - started
         self.logger.info(
             "%s: emitted %d rows in %.1f s (%.0f rows/s)",
             request,

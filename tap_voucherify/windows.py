@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import itertools
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -32,6 +33,13 @@ SHORTEST = dt.timedelta(hours=1)
 _FOREVER = "~"
 
 
+_INSTANT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
+    r"([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+
+
 def parse_instant(text: str) -> dt.datetime:
     """Read an ISO 8601 date or date-time; without an offset it is UTC.
 
@@ -40,15 +48,26 @@ def parse_instant(text: str) -> dt.datetime:
     Raises:
         ValueError: If `text` is neither.
     """
-    # Python 3.10 does not know the suffix Z.
-    instant = dt.datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text)
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=dt.timezone.utc)
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    date, hour, minute, second, fraction, offset = match.groups("")
+    clock = f"{hour or '00'}:{minute or '00'}:{second or '00'}"
+    instant = dt.datetime.fromisoformat(f"{date}T{clock}{_offset(offset)}")
+    # Rounded up, to whole microseconds first.
+    instant += dt.timedelta(microseconds=-(-int(fraction.ljust(9, "0")[:9]) // 1000))
     try:
         elapsed = instant - EPOCH
     except OverflowError as error:
         raise ValueError(text) from error
     return EPOCH + -(-elapsed // MILLISECOND) * MILLISECOND
+
+
+def _offset(text: str) -> str:
+    """Write an offset from UTC as all Python versions read it."""
+    if text in {"", "Z", "z"}:
+        return "+00:00"
+    return f"{text[:3]}:{text[-2:] if len(text) > len('+00') else '00'}"
 
 
 def is_instant(value: object) -> bool:

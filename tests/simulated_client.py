@@ -144,7 +144,9 @@ class SimulatedClient(Client):
         """Call the service, repeating what can be repeated."""
 
         def attempt() -> Answer:
-            content = self._exchange(kind, deadline, lambda: self._service.answer(kind, path, json or {}))
+            content = self._exchange(
+                kind, deadline, lambda: self._service.answer(kind, path, json or {})
+            )
             return Answer(content, self._virtual_clock.now())
 
         return self.retry(

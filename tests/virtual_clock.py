@@ -254,7 +254,7 @@ class _Condition(threading.Condition):
             if task in self._asleep:
                 self._asleep.remove(task)
 
-    def wait_for(self, predicate: Callable[[], t.Any], timeout: float | None = None) -> t.Any:  # noqa: ANN401 - as it is in threading
+    def wait_for(self, predicate: Callable[[], t.Any], timeout: float | None = None) -> t.Any:
         """Wait until `predicate` is true, and return what it last returned."""
         end = math.inf if timeout is None else self._scheduler.time + timeout
         while not (result := predicate()) and self._scheduler.time < end:
@@ -277,6 +277,7 @@ class _Condition(threading.Condition):
         return task
 
 
+@t.final
 class VirtualClock(Clock):
     """A clock whose threads run in simulated time; use it as a context manager.
 

@@ -60,14 +60,14 @@ def main() -> None:
         meltano(environment, "state", "list")  # creates the database that the shards will share
         execute([AIRFLOW, "db", "migrate"], environment, "migrate")
         with api_server(environment):
-            print(f"=== First run: {len(SHARDS)} months, {WORKERS} at once", flush=True)
+            say(f"=== First run: {len(SHARDS)} months, {WORKERS} at once")
             problems = check(sandbox, environment, "first", SHARDS)
-            print("=== Second run: each month again, from its bookmark", flush=True)
+            say("=== Second run: each month again, from its bookmark")
             again = {month: (end - LOOKBACK, end) for month, (_, end) in SHARDS.items()}
             problems += check(sandbox, environment, "second", again)
     if problems:
         sys.exit("\n".join(problems))
-    print("Each month has exactly its own rows and its own state.")
+    say("Each month has exactly its own rows and its own state.")
 
 
 def make_dataset() -> Dataset:
@@ -112,9 +112,9 @@ def make_environment(sandbox: Sandbox) -> dict[str, str]:
 @contextmanager
 def api_server(environment: Mapping[str, str]) -> Iterator[None]:
     """Serve the part of Airflow that its workers talk to."""
-    command = [AIRFLOW, "api-server", "--apps", "execution", "--host", "127.0.0.1"]
+    command = [AIRFLOW, "api-server", "--apps=execution", "--host=127.0.0.1", "--workers=1"]
     with (RUN / "api-server.log").open("w") as log:
-        server = start([*command, "--workers", "1"], environment, log)
+        server = start(command, environment, log)
         try:
             address = ("127.0.0.1", int(environment["AIRFLOW__API__PORT"]))
             wait_until_open(address, server)
@@ -126,14 +126,19 @@ def api_server(environment: Mapping[str, str]) -> Iterator[None]:
 def wait_until_open(address: tuple[str, int], server: subprocess.Popen[str]) -> None:
     """Wait until a server accepts connections."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while server.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(address, timeout=1).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    sys.exit(f"Airflow's API server did not start: see {RUN / 'api-server.log'}")
+    while not is_open(address):
+        if server.poll() is not None or time.monotonic() > deadline:
+            sys.exit(f"Airflow's API server did not start: see {RUN / 'api-server.log'}")
+        time.sleep(0.2)
+
+
+def is_open(address: tuple[str, int]) -> bool:
+    """Whether a server accepts connections."""
+    try:
+        socket.create_connection(address, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def start(
@@ -176,7 +181,7 @@ def execute(command: Sequence[str | Path], environment: Mapping[str, str], name:
         finally:
             stop(process)
     if exit_code != 0:
-        print(*path.read_text().splitlines()[-80:], sep="\n", file=sys.stderr)
+        say("\n".join(path.read_text(encoding="utf-8").splitlines()[-80:]))
         sys.exit(f"{path.name}: exit code {exit_code}")
 
 
@@ -202,9 +207,19 @@ def check(
     """Run the DAG and return what is wrong with what it did."""
     output = RUN / name
     conf = {"first_month": min(SHARDS), "last_month": max(SHARDS), "output": str(output)}
-    command = [AIRFLOW, "dags", "test", "--use-executor", "voucherify_backfill"]
     earlier = len(sandbox.requests)
-    execute([*command, "--conf", json.dumps(conf)], environment, name)
+    execute(
+        [
+            AIRFLOW,
+            "dags",
+            "test",
+            "--use-executor",
+            f"--conf={json.dumps(conf)}",
+            "voucherify_backfill",
+        ],
+        environment,
+        name,
+    )
     return [
         *check_records(sandbox, output, ranges),
         *check_states(environment),
@@ -235,7 +250,7 @@ def check_records(
             if loaded != expected:
                 yield f"{month}: the {len(loaded)} {stream} are not the {len(expected)} expected"
             counts.append(f"{len(loaded)} {stream}")
-        print(f"{month}: {', '.join(counts)}")
+        say(f"{month}: {', '.join(counts)}")
 
 
 def check_states(environment: Mapping[str, str]) -> Iterator[str]:
@@ -274,7 +289,7 @@ def check_requests(requests: Sequence[Request]) -> Iterator[str]:
     first = min(min(each) for each in times.values())
     spans = {month: (min(each) - first, max(each) - first) for month, each in times.items()}
     for month, (start, end) in sorted(spans.items()):
-        print(f"{month}: exports from {start:.1f} s to {end:.1f} s")
+        say(f"{month}: exports from {start:.1f} s to {end:.1f} s")
     if not any(
         max(one[0], other[0]) < min(one[1], other[1])
         for one, other in combinations(spans.values(), 2)
@@ -287,6 +302,11 @@ def month_of(request: Request) -> str:
     conditions = request.json["parameters"]["filters"]["created_at"]["conditions"]
     after = datetime.fromisoformat(conditions["$after"][0].removesuffix("Z"))
     return f"{after + SECOND:%Y-%m}"
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal, ahead of what comes next."""
+    print(text, flush=True)  # noqa: T201 - the one place
 
 
 def to_text(moment: datetime) -> str:
