@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from scripts.plugin import hub_definition, project_settings
-from scripts.tables import settings_table, streams_table
+from scripts.tables import describe_modules, settings_table, streams_table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,11 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 def generated() -> dict[Path, str]:
     """Return the files that hold something generated, with what they are to contain."""
     readme, project = ROOT / "README.md", ROOT / "meltano.yml"
+    contributing = ROOT / ".github" / "CONTRIBUTING.md"
     text = readme.read_text(encoding="utf-8")
     text = replace_between(text, "settings", settings_table())
     text = replace_between(text, "streams", streams_table())
     return {
         readme: text,
+        contributing: describe_modules(contributing.read_text(encoding="utf-8")),
         project: replace_between(
             project.read_text(encoding="utf-8"), "generated", project_settings()
         ),

@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 
 from scripts.about import about, json_type, settings
-from tap_voucherify.streams import STREAMS
 
 # The two ways to authenticate.
 VALID_GROUPS = [["app_id", "app_token"], ["access_token"]]
@@ -36,8 +35,6 @@ def hub_definition() -> str:
         "description": about()["description"].splitlines()[0],
         "namespace": about()["name"].replace("-", "_"),
         "executable": about()["name"],
-        # By itself Meltano selects everything, whatever a catalog says of the default.
-        "select": ["*.*", *(f"!{s.name}.*" for s in STREAMS if not s.selected_by_default)],
         **_interface(settings(with_sdk=True)),
     }
     note = "# Generated from the tap: `python -m scripts` brings it up to date.\n"

@@ -1,11 +1,15 @@
-"""README's tables of settings and streams."""
+"""The tables of README and CONTRIBUTING: settings, streams and modules."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tap_voucherify
 from scripts.about import settings
 from tap_voucherify.stream import MODIFIED_AT
 from tap_voucherify.streams import STREAMS
@@ -15,7 +19,9 @@ if TYPE_CHECKING:
 
     from tap_voucherify.stream import ExportStream
 
-YES, NO = "yes", "–"
+PACKAGE = Path(tap_voucherify.__file__).parent
+
+YES, NO = "yes", "no"
 
 
 def settings_table() -> str:
@@ -42,10 +48,22 @@ def streams_table() -> str:
     return _table(titles, map(_stream_row, STREAMS))
 
 
+def describe_modules(text: str) -> str:
+    """Return a text in whose table each module is described by its own first sentence."""
+
+    def row(found: re.Match[str]) -> str:
+        code = (PACKAGE / f"{found[1]}.py").read_text(encoding="utf-8")
+        first = (ast.get_docstring(ast.parse(code)) or "").partition("\n\n")[0]
+        return f"| `{found[1]}.py` | {' '.join(first.split())} |"
+
+    return re.sub(r"(?m)^\| `(\w+)\.py` \|.*$", row, text)
+
+
 def _stream_row(stream: type[ExportStream]) -> tuple[str, ...]:
     key = stream.replication_key
     return (
-        f"`{stream.name}`",
+        # mypy takes the SDK's `name` for an attribute of instances alone.
+        f"`{vars(stream)['name']}`",
         " ".join(inspect.cleandoc(stream.__doc__ or "").split()),
         ", ".join(f"`{key}`" for key in stream.primary_keys),
         f"`{key}`" if key else "read in full",

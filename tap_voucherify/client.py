@@ -131,7 +131,6 @@ class Client:
         credentials = credentials or self._credentials
 
         def attempt() -> Answer:
-            time_limit = Deadline(self._clock, self._request_timeout_seconds)
             headers = credentials.headers()
             response = self._send(
                 kind,
@@ -146,9 +145,9 @@ class Client:
             with contextlib.closing(response):
                 if response.status_code == HTTPStatus.UNAUTHORIZED and credentials.renew(headers):
                     raise TransientError("the OAuth token is no longer valid")
-                body = read_body(response.raw, time_limit)
                 if not response.ok or response.is_redirect:
-                    raise self._refusal(response, body)
+                    raise self._refusal(response)
+                body = read_body(response.raw, self._answer_limit)
                 content = parse_object(body) if body else {}
                 return Answer(content, server_time(response.headers, self._clock))
 
@@ -194,8 +193,7 @@ class Client:
             if response.status_code == HTTPStatus.UNAUTHORIZED:
                 raise LinkExpiredError("the download answers 401, as expired links do")
             if response.status_code != HTTPStatus.OK:
-                time_limit = Deadline(self._clock, self._request_timeout_seconds)
-                raise self._refusal(response, read_body(response.raw, time_limit))
+                raise self._refusal(response)
             return save_body(response.raw, file, deadline)
 
     def retry(
@@ -236,11 +234,13 @@ class Client:
 
     def _open(self, url: str, deadline: Deadline) -> requests.Response:
         """Request a file, following redirects without credentials to another host."""
-        host = urlsplit(url).hostname
+        first_host = None
         for _ in range(MAX_REDIRECTS):
             headers = {"Accept-Encoding": "gzip, identity"}
             trusted = self._hosts.may_receive_credentials(url)
-            if trusted and urlsplit(url).hostname == host:
+            host = urlsplit(url).hostname
+            first_host = first_host or host
+            if trusted and host == first_host:
                 headers |= self._credentials.headers()
             response = self._send("download", "GET", url, headers, deadline)
             if not response.is_redirect:
@@ -292,7 +292,15 @@ class Client:
             self._rate_limit.release(answer_headers)
         return response
 
-    def _refusal(self, response: requests.Response, body: bytes) -> Exception:
+    @property
+    def _answer_limit(self) -> Deadline:
+        return Deadline(self._clock, self._request_timeout_seconds)
+
+    def _refusal(self, response: requests.Response) -> Exception:
+        body = b""
+        # What its status and headers say holds, whatever becomes of its body.
+        with contextlib.suppress(RequestError, TransientError):
+            body = read_body(response.raw, self._answer_limit)
         return refusal(response.status_code, response.headers, body, self._clock)
 
 

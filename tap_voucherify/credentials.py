@@ -141,7 +141,13 @@ class TrustedHosts:
             RequestError: If nothing at all may be requested from it: it is neither
                 https nor a trusted host on this machine.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise RequestError("Voucherify names a file at an invalid address") from error
+        if not url.isprintable() or set(url) & set(" \\"):
+            # Libraries differ in which host such an address names.
+            raise RequestError("Voucherify names a file at an ambiguous address")
         host = (parts.hostname or "").lower()
         trusted = self._is_trusted(host)
         if parts.scheme == "https" and host:

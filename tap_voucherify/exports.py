@@ -190,8 +190,9 @@ class ExportRunner:
             StoppedError: If it is not wanted any more.
             StreamError: If anything else goes wrong for good.
         """
+        export = self._adopt(request)
         deadline = Deadline(self._clock, self._export_timeout_seconds)
-        export = self._adopt(request) or self._create(request, deadline)
+        export = export or self._create(request, deadline)
         try:
             urls = self._wait(export, deadline, is_wanted)
             return ExportedFiles(
@@ -271,12 +272,12 @@ class ExportRunner:
         """Poll until the export is done and return the links to its files."""
         started, report_after = self._clock.monotonic(), FIRST_REPORT_SECONDS
         for pause in poll_pauses(self._poll_interval_seconds):
-            if not is_wanted():
-                raise StoppedError
             remaining = deadline.remaining_seconds
             if remaining <= 0:
                 break
             self._clock.sleep(min(pause, remaining))
+            if not is_wanted():
+                raise StoppedError
             urls = self._poll(export, deadline)
             waited = self._clock.monotonic() - started
             if urls:
@@ -285,8 +286,11 @@ class ExportRunner:
             if waited >= report_after:
                 logger.info("%s: still waiting after %.0f s", export.request, waited)
                 report_after = 2 * report_after
-        raise ExportTimeoutError(
-            f"the export did not end within {self._export_timeout_seconds} s "
+        raise self._timeout(export)
+
+    def _timeout(self, export: _Export) -> ExportTimeoutError:
+        return ExportTimeoutError(
+            f"the export did not end within {self._export_timeout_seconds:.0f} s "
             "(export_timeout_seconds)",
             export.created_at,
         )
@@ -313,29 +317,36 @@ class ExportRunner:
     ) -> tuple[t.BinaryIO, ...]:
         links = _Links(urls, self._clock, lambda: self._poll(export, deadline))
         with contextlib.ExitStack() as kept:
-            files = tuple(kept.enter_context(_temporary_file()) for _ in range(len(urls)))
+            files = tuple(kept.enter_context(_temporary_file()) for _ in urls)
             for index, file in enumerate(files):
                 if not is_wanted():
                     raise StoppedError
-                started = self._clock.monotonic()
-                size = self._client.retry(
-                    lambda: links.use(
-                        index,  # noqa: B023
-                        lambda url: self._client.download(url, file, deadline),  # noqa: B023
-                    ),
-                    f"{export.request}: could not download the file",
-                    deadline=deadline,
-                )
-                seconds = self._clock.monotonic() - started
-                logger.info(
-                    "%s: downloaded %.1f MB in %.1f s (%.1f MB/s)",
-                    export.request,
-                    size / 1e6,
-                    seconds,
-                    size / 1e6 / max(seconds, 1e-3),
-                )
+                self._download_file(export, links, index, file, deadline)
             kept.pop_all()
             return files
+
+    def _download_file(
+        self, export: _Export, links: _Links, index: int, file: t.BinaryIO, deadline: Deadline
+    ) -> None:
+        def attempt() -> int:
+            try:
+                return links.use(index, lambda url: self._client.download(url, file, deadline))
+            except TransientError as error:
+                if deadline.remaining_seconds <= 0:
+                    raise self._timeout(export) from error
+                raise
+
+        started = self._clock.monotonic()
+        problem = f"{export.request}: could not download the file"
+        size = self._client.retry(attempt, problem, deadline=deadline) / 1e6
+        seconds = self._clock.monotonic() - started
+        logger.info(
+            "%s: downloaded %.1f MB in %.1f s (%.1f MB/s)",
+            export.request,
+            size,
+            seconds,
+            size / max(seconds, 1e-3),
+        )
 
 
 class _Export(t.NamedTuple):

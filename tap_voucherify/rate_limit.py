@@ -40,9 +40,11 @@ class RateLimit:
         self._reserve = reserve
         self._changed = clock.condition()
         self._in_flight = 0
-        self._heard = False
+        self._heard = self._is_probing = False
         self._limit: int | None = None
         self._left = math.inf
+        # When the period ends, by the server's clock and by ours.
+        self._period = self._told_period = -math.inf
         self._resets_at = -math.inf
 
     @property
@@ -60,15 +62,15 @@ class RateLimit:
         """
         started = self._clock.monotonic()
         with self._changed:
-            told = False
             while wait := self._wait_seconds():
-                if self._heard and not told:
-                    told = True
+                if wait != math.inf and self._told_period != self._period:
+                    self._told_period = self._period
                     logger.info(
                         "Only the reserve of the rate limit is left: waiting %.0f s for its reset",
                         wait,
                     )
                 self._changed.wait(None if wait == math.inf else wait)
+            self._is_probing = not self._heard
             self._in_flight += 1
             self._left -= 1
         if deadline:
@@ -82,7 +84,9 @@ class RateLimit:
         """
         with self._changed:
             self._in_flight -= 1
-            self._heard = True
+            self._is_probing = False
+            if headers:
+                self._heard = True
             if headers.get("X-Rate-Limit-Type") != QUOTA:
                 self._observe(headers)
             self._changed.notify_all()
@@ -95,7 +99,7 @@ class RateLimit:
             self._heard, self._left = False, math.inf
         if not self._heard:
             # One call goes alone, so that the limit is known before others follow.
-            return math.inf if self._in_flight else 0
+            return math.inf if self._is_probing else 0
         return self._resets_at - now if self._left <= self._reserved else 0
 
     @property
@@ -106,15 +110,20 @@ class RateLimit:
         try:
             limit = int(headers["X-Rate-Limit-Limit"])
             remaining = int(headers["X-Rate-Limit-Remaining"])
-            reset_seconds = float(headers["X-Rate-Limit-Retry"]) - server_time(headers, self._clock)
+            period = float(headers["X-Rate-Limit-Retry"])
         except (KeyError, ValueError):
             return
-        resets_at = self._clock.monotonic() + reset_seconds + _ROUNDING_SECONDS
+        if not math.isfinite(period):
+            return
         left = remaining - self._in_flight
-        # Answers can overtake each other; within one period only the least counts.
-        same_period = resets_at <= self._resets_at + 2 * _ROUNDING_SECONDS
-        self._left = min(self._left, left) if same_period else left
-        self._resets_at = max(self._resets_at, resets_at)
+        seconds = period - server_time(headers, self._clock) + _ROUNDING_SECONDS
+        resets_at = self._clock.monotonic() + seconds
+        if period > self._period:
+            self._period, self._left, self._resets_at = period, left, resets_at
+        elif period == self._period:
+            # Answers can overtake each other, and take their time: the least counts.
+            self._left = min(self._left, left)
+            self._resets_at = min(self._resets_at, resets_at)
         self._limit = limit
 
 

@@ -31,7 +31,8 @@ _RETRIED = {
 }
 _TOLD = ("key", "message", "details")
 _HINTS: dict[str | int, str] = {
-    HTTPStatus.UNAUTHORIZED: "check the settings app_id and app_token, or access_token",
+    HTTPStatus.UNAUTHORIZED: "check app_id and app_token, or access_token, and that "
+    "api_url or region is the account's own",
     HTTPStatus.PAYMENT_REQUIRED: "the account's plan is exceeded: waiting cannot help",
     HTTPStatus.FORBIDDEN: "check that the key of app_id and app_token, or the scope of "
     "access_token, allows exports, and that api_url or region is the account's own",
@@ -83,16 +84,19 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, clock: Clock) 
 def _describe(status: int, headers: Mapping[str, str], told: Mapping[str, t.Any]) -> str:
     parts = [f"Voucherify answers {status}"]
     parts += [str(told[name])[:_SHOWN_CHARACTERS] for name in _TOLD if told.get(name)]
-    if location := headers.get("Location"):
-        parts.append(
-            f"a redirect to {urlsplit(location).hostname or 'another path'}, "
-            "where credentials do not go"
-        )
+    if "Location" in headers:
+        parts.append(f"a redirect to {_host(headers['Location'])}, where credentials do not go")
     message = ": ".join(parts)
     if request_id := told.get("request_id"):
         message += f" (request_id {request_id})"
     hint = _HINTS.get(told.get("key", "")) or _HINTS.get(status)
     return f"{message}; {hint}" if hint else message
+
+
+def _host(location: str) -> str:
+    with contextlib.suppress(ValueError):
+        return urlsplit(location).hostname or "another path"
+    return "an invalid address"
 
 
 def _asked_wait_seconds(headers: Mapping[str, str], clock: Clock) -> float:

@@ -88,11 +88,7 @@ class RunAhead:
         jobs = self._jobs[stream] = deque(map(_Job, requests))
         with self._changed:
             self._waiting.extend(jobs)
-            while self._threads < min(self._places, len(self._waiting)):
-                self._threads += 1
-                name = f"export-{self._threads}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
-            self._changed.notify_all()
+            self._staff(len(jobs))
 
     def read(self, stream: str) -> Iterator[ExportedFiles]:
         """Yield the exports of a stream in order, each as soon as its files are there.
@@ -135,6 +131,14 @@ class RunAhead:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
+
+    def _staff(self, jobs: int) -> None:
+        """Have so many more jobs worked on, as far as there are places."""
+        for _ in range(min(jobs, self._places - self._threads)):
+            self._threads += 1
+            name = f"export-{self._threads}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._changed.notify_all()
 
     def _work(self) -> None:
         while True:
@@ -198,7 +202,7 @@ class RunAhead:
             # later could take it, and wait for this reader as this reader for a place.
             job.is_wanted = False
             self._waiting.extendleft(reversed(jobs))
-            self._changed.notify_all()
+            self._staff(len(jobs))
         return jobs
 
     def _drop(self, jobs: Iterable[_Job]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import functools
 import logging
@@ -195,7 +196,9 @@ class TapVoucherify(Tap):
             window=first_second,
             filter_field="created_at",
         )
-        self._runner.run(request, lambda: True).close()
+        exported = self._runner.run(request, lambda: True)
+        exported.close()
+        self._runner.delete(exported)
         self.logger.info("The connection test has passed")
 
     def load_state(self, state: dict[str, t.Any]) -> None:
@@ -316,7 +319,7 @@ class TapVoucherify(Tap):
         Raises:
             SettingsError: If a setting breaks a rule.
         """
-        schema = self.config_jsonschema
+        schema = copy.deepcopy(self.config_jsonschema)
         self.append_builtin_config(schema)
         for name in [name for name, value in self._config.items() if value is None]:
             del self._config[name]

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypedDict, TypeVar
 
 from tap_voucherify.clock import Clock
@@ -38,7 +39,8 @@ class Job(TypedDict):
         log: The file that standard error goes to.
         speed: How many seconds of the tap pass in a real one.
         file_bytes: How long a file can get, as if the disk were full then; -1 for any length.
-        timeout_seconds: After how many real seconds the command is killed.
+        kill_after_seconds: After how many real seconds the command is killed.
+        kill_at_bytes: At how much output it is killed; -1 for never.
     """
 
     options: list[str]
@@ -48,7 +50,8 @@ class Job(TypedDict):
     log: str
     speed: float
     file_bytes: int
-    timeout_seconds: int
+    kill_after_seconds: float
+    kill_at_bytes: int
 
 
 class FastClock(Clock):
@@ -99,17 +102,29 @@ class FastTap(TapVoucherify):
 def serve() -> None:
     """Run the jobs; returns in the processes that are to run one."""
     while line := sys.stdin.readline():
+        job: Job = json.loads(line)
         process_id = os.fork()
         if not process_id:
-            become(json.loads(line))
+            become(job)
             return
-        _, status = os.waitpid(process_id, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 - to whoever asked
+        print(attend(process_id, job), flush=True)  # noqa: T201 - to whoever asked
+
+
+def attend(process_id: int, job: Job) -> int:
+    """Wait for a process, kill it when that is due, and return its exit code."""
+    end = time.monotonic() + job["kill_after_seconds"]
+    while True:
+        ended, status = os.waitpid(process_id, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        is_due = 0 <= job["kill_at_bytes"] <= Path(job["output"]).stat().st_size
+        if is_due or time.monotonic() > end:
+            os.kill(process_id, signal.SIGKILL)
+        time.sleep(_SHORTEST_WAIT_SECONDS)
 
 
 def become(job: Job) -> None:
     """Turn this process into one that was started for a job."""
-    signal.alarm(job["timeout_seconds"])
     for number, path in enumerate((os.devnull, job["output"], job["log"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
     os.environ.clear()

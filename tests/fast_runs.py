@@ -25,11 +25,11 @@ COMMAND = (sys.executable, str(Path(__file__).with_name("fast_cli.py")))
 
 
 class Servers:
-    """Processes that run commands, one for each processor, as long as the `with` block."""
+    """Processes that run commands, as long as the `with` block."""
 
-    def __init__(self, count: int | None = None) -> None:
+    def __init__(self, count: int) -> None:
         """Prepare so many processes."""
-        self.count = count or os.cpu_count() or 1
+        self.count = count
         self._free: queue.Queue[subprocess.Popen[str]] = queue.Queue()
         self._resources = ExitStack()
 
@@ -67,7 +67,14 @@ class Servers:
 
 
 class FastTap(Tap):
-    """The tap, set up for a sandbox, as a command whose time passes faster."""
+    """The tap, set up for a sandbox, as a command whose time passes faster.
+
+    Attributes:
+        environment: What is added to the environment of every run.
+        file_bytes: How long a file can get, as if the disk were full then; -1 for any length.
+        kill_after_seconds: After how many real seconds a run is killed.
+        kill_at_bytes: At how much output it is killed; -1 for never.
+    """
 
     def __init__(
         self,
@@ -91,6 +98,8 @@ class FastTap(Tap):
         self._speed = speed
         self.environment: dict[str, str] = {}
         self.file_bytes = -1
+        self.kill_after_seconds = 60.0
+        self.kill_at_bytes = -1
 
     def run(self, *options: str, environment: Mapping[str, str] | None = None) -> Run:
         """Run the command with any options."""
@@ -105,7 +114,8 @@ class FastTap(Tap):
                 "log": str(log),
                 "speed": self._speed,
                 "file_bytes": self.file_bytes,
-                "timeout_seconds": 60,
+                "kill_after_seconds": self.kill_after_seconds,
+                "kill_at_bytes": self.kill_at_bytes,
             }
         )
         lines = output.read_text(encoding="utf-8").splitlines()

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 # What concerns one connection only.
-_HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "date", "server"}
+_HOP_BY_HOP = {
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "date",
+    "server",
+}
 
 
 class Relay:

@@ -2,53 +2,123 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
-from tap_voucherify.tap import TapVoucherify
+from scripts.__main__ import generated, replace_between
+from scripts.about import about, settings
+from scripts.plugin import VALID_GROUPS
+from tap_voucherify import errors
+from tap_voucherify.settings import broken_rules
+from tap_voucherify.streams import STREAMS
+
+from . import test_extra_stream
+from .test_architecture import ROOMS, parsed
 
 ROOT = Path(__file__).parents[1]
+HUB = ROOT / "hub" / "tap-voucherify.yml"
+CHECK_JSONSCHEMA = (sys.executable, "-m", "check_jsonschema")
 
-# The SDK adds these to every tap, as soon as there is one; they are documented there.
-OF_THE_SDK = {
-    "batch_config",
-    "faker_config",
-    "flattening_enabled",
-    "flattening_max_depth",
-    "flattening_max_key_length",
-    "flattening_separator",
-    "stream_map_config",
-    "stream_maps",
-}
-SETTINGS: dict[str, dict[str, Any]] = {
-    name: schema
-    for name, schema in TapVoucherify.config_jsonschema["properties"].items()
-    if name not in OF_THE_SDK
-}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LONGEST_README = 200
+
+# The SDK adds settings of its own to every tap; they are documented there.
+SETTINGS = settings()
 
 # The kinds of meltano.yml for the types of JSON schemas.
 KINDS = {
     "string": {"string", "options", "date_iso8601"},
-    "number": {"integer", "decimal"},
+    "number": {"decimal"},
     "integer": {"integer"},
     "boolean": {"boolean"},
     "object": {"object"},
     "array": {"array"},
 }
 
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", ".github/**/*.md", "examples/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+
+ERRORS = {
+    name
+    for name, value in vars(errors).items()
+    if isinstance(value, type) and value.__module__ == errors.__name__
+}
+
+# Stands for whatever is put into a message, in README as in this test.
+VARIABLE = "…"
+
+# Messages that are put together elsewhere than where the error is made: by its class and module,
+# the module that has the texts, and what they contain.
+COMPOSED = {
+    ("SettingsError", "tap"): ("settings", [": must be set together with …"]),
+    ("AccountError", "refusals"): ("refusals", ["Voucherify answers …"]),
+    ("NotFoundError", "refusals"): ("refusals", ["Voucherify answers …"]),
+    ("RateLimitError", "refusals"): ("refusals", ["Voucherify answers …"]),
+    ("ExportFileError", "export_csv"): (
+        "export_csv",
+        ["line … is no CSV: …", "byte … of the file is not valid UTF-8"],
+    ),
+    ("Interruption", "interruption"): ("errors", ["Interrupted by …"]),
+}
+
+
+def load_yaml(path: Path) -> Any:
+    """Return what a file holds."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
 
 @pytest.fixture(scope="module")
 def in_meltano_yml() -> dict[str, dict[str, Any]]:
     """Return the settings as meltano.yml declares them, by name."""
-    project = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
-    (tap,) = project["plugins"]["extractors"]
+    (tap,) = load_yaml(ROOT / "meltano.yml")["plugins"]["extractors"]
     return {setting["name"]: setting for setting in tap["settings"]}
 
 
-# meltano.yml
+@pytest.fixture(scope="module")
+def in_hub() -> dict[str, Any]:
+    """Return the definition of the plugin for Meltano Hub."""
+    definition: dict[str, Any] = load_yaml(HUB)
+    return definition
+
+
+# What is generated
+
+
+@pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
+def test_what_is_generated_is_up_to_date(path: Path) -> None:
+    """Nothing would change if `python -m scripts` were run."""
+    assert path.read_text(encoding="utf-8") == generated()[path]
+
+
+def test_the_check_tells_nothing_if_all_is_up_to_date() -> None:
+    """`python -m scripts --check` succeeds and is silent."""
+    command = (sys.executable, "-m", "scripts", "--check")
+
+    ended = subprocess.run(command, capture_output=True, check=False, cwd=ROOT)
+
+    assert ended.returncode == 0
+    assert ended.stdout == b""
+
+
+def test_a_place_that_is_missing_is_told() -> None:
+    """Nothing is written where the marks of a generated part are gone."""
+    with pytest.raises(ValueError, match="0 places begin with 'begin settings'"):
+        replace_between("begin streams\nend streams\n", "settings", "new")
+
+
+# meltano.yml, and the definition for Meltano Hub
 
 
 def test_meltano_knows_every_setting_in_order(in_meltano_yml: dict[str, dict[str, Any]]) -> None:
@@ -58,9 +128,9 @@ def test_meltano_knows_every_setting_in_order(in_meltano_yml: dict[str, dict[str
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_meltano_describes_a_setting_as_the_tap_does(
-    in_meltano_yml: dict[str, dict[str, Any]], name: str
+    in_meltano_yml: dict[str, dict[str, Any]], in_hub: dict[str, Any], name: str
 ) -> None:
-    """Title, description, default, secrecy and type of a setting are the same in both."""
+    """Title, description, default, secrecy and type of a setting are the same everywhere."""
     schema, setting = SETTINGS[name], in_meltano_yml.get(name, {})
 
     assert setting.get("label") == schema["title"]
@@ -68,9 +138,191 @@ def test_meltano_describes_a_setting_as_the_tap_does(
     assert setting.get("value") == schema.get("default")
     assert setting.get("sensitive", False) == schema.get("secret", False)
     (json_type,) = set(schema["type"]) - {"null"}
-    assert setting.get("kind", "string") in KINDS[json_type]
+    assert setting.get("kind") in KINDS[json_type]
     choices = [option["value"] for option in setting.get("options", [])]
     assert choices == [choice for choice in schema.get("enum", []) if choice is not None]
+    assert setting in in_hub["settings"]
 
 
-# README.md: its tables of settings and streams belong here.
+def test_the_hub_knows_the_settings_of_the_sdk_too(in_hub: dict[str, Any]) -> None:
+    """The definition lists all that `--about` tells: settings and capabilities."""
+    assert [setting["name"] for setting in in_hub["settings"]] == list(settings(with_sdk=True))
+    assert in_hub["capabilities"] == sorted(about()["capabilities"])
+
+
+@pytest.mark.parametrize("group", VALID_GROUPS, ids="_and_".join)
+def test_a_valid_group_is_what_the_tap_asks_for(group: list[str]) -> None:
+    """The settings of a group are enough for the tap, and none of them can be left out."""
+    schema = {"properties": SETTINGS}
+
+    assert broken_rules(dict.fromkeys(group, "secret"), schema) == []
+    for left_out in group:
+        others = {name: "secret" for name in group if name != left_out}
+        assert broken_rules(others, schema)
+
+
+@pytest.mark.parametrize("path", [ROOT / "meltano.yml", HUB], ids=lambda path: path.name)
+def test_meltano_accepts_the_definition(tmp_path: Path, path: Path) -> None:
+    """Both files are valid by the schema of meltano.yml."""
+    file = tmp_path / "meltano.json"
+    file.write_text(json.dumps(as_project(path)), encoding="utf-8")
+
+    subprocess.run((*CHECK_JSONSCHEMA, "--builtin-schema=vendor.meltano", file), check=True)
+
+
+@pytest.mark.meltano
+@pytest.mark.parametrize("path", [ROOT / "meltano.yml", HUB], ids=lambda path: path.name)
+def test_the_installed_meltano_accepts_the_definition(path: Path) -> None:
+    """Both files are valid by the schema that Meltano itself ships."""
+    found = [*ROOT.glob(".venv-meltano/lib/*/site-packages/meltano/schemas/meltano.schema.json")]
+    if not found:
+        pytest.skip("Meltano is not installed: `make demo` does that")
+
+    jsonschema.validate(as_project(path), json.loads(found[0].read_text(encoding="utf-8")))
+
+
+def as_project(path: Path) -> Any:
+    """Return a project as it is, or one around the definition of a plugin."""
+    content = load_yaml(path)
+    return content if "plugins" in content else {"plugins": {"extractors": [content]}}
+
+
+# README.md
+
+
+def test_readme_is_short() -> None:
+    """What a newcomer needs fits into so many lines; the rest belongs in docs."""
+    assert len(README.splitlines()) < LONGEST_README
+
+
+@pytest.mark.parametrize("name", settings(with_sdk=True))
+def test_readme_names_every_setting(name: str) -> None:
+    """Whoever looks for a setting finds it, the SDK's included."""
+    assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_readme_tells_what_a_stream_supports(stream: Any) -> None:
+    """The table has a row for each stream, with its keys."""
+    (row,) = re.findall(rf"(?m)^\| `{stream.name}` \|.*$", README)
+
+    assert all(f"`{key}`" in row for key in stream.primary_keys)
+    assert (f"`{stream.replication_key}`" in row) == bool(stream.replication_key)
+    assert ("modified_at" in row) == bool(stream.updated_column)
+
+
+# README.md: when something goes wrong
+
+
+def text_of(node: ast.expr) -> str:
+    """Return a text of the code, with a mark for all that it does not say itself."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(text_of, node.values))
+    return VARIABLE
+
+
+def texts_in(module: str) -> set[str]:
+    """Return all texts of a module."""
+    found = (n for n in ast.walk(parsed(module)) if isinstance(n, (ast.Constant, ast.JoinedStr)))
+    return {text_of(node) for node in found}
+
+
+def messages() -> list[tuple[str, str]]:
+    """Return the class and the text of every error that the tap can end with."""
+    found: list[tuple[str, str]] = []
+    for module in ROOMS:
+        for node in ast.walk(parsed(module)):
+            name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+            if not isinstance(node, ast.Call) or name not in ERRORS:
+                continue
+            message = text_of(node.args[0])
+            if message == VARIABLE:
+                _, texts = COMPOSED[name, module]
+                found += [(name, text) for text in texts]
+            else:
+                found.append((name, message))
+    return found
+
+
+def symptoms() -> list[str]:
+    """Return what README's table quotes, without what differs from case to case."""
+    rows = README.split("| Symptom |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    quoted = [quote for row in rows for quote in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+    return [re.sub("[0-9]+", VARIABLE, quote).strip(f"{VARIABLE} ") for quote in quoted]
+
+
+@pytest.mark.parametrize(("module", "texts"), COMPOSED.values(), ids=map("-".join, COMPOSED))
+def test_a_composed_message_is_what_it_was(module: str, texts: list[str]) -> None:
+    """The texts that this test knows of are those of the code."""
+    assert [text for text in texts if not any(text in told for told in texts_in(module))] == []
+
+
+def test_every_error_has_a_message() -> None:
+    """Whatever class of error there is, this test sees where it is made."""
+    made = {name for name, _ in messages()}
+
+    assert ERRORS - made == {"StreamError"}
+
+
+@pytest.mark.parametrize(("name", "message"), sorted(set(messages())))
+def test_readme_knows_what_to_do(name: str, message: str) -> None:
+    """Each error that the tap can end with has a row that quotes words of it."""
+    assert [symptom for symptom in symptoms() if symptom in message], name
+
+
+@pytest.mark.parametrize("symptom", symptoms())
+def test_readme_quotes_what_is_said(symptom: str) -> None:
+    """Each quoted symptom is in the code."""
+    assert [module for module in ROOMS if any(symptom in text for text in texts_in(module))]
+
+
+def test_docs_quote_the_warnings_that_ask_for_a_report() -> None:
+    """Each warning that docs/api.md quotes is in the code."""
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    section = text.split("## Warnings that ask for a report", 1)[1].split("##", 1)[0]
+    quotes = re.findall(r"(?m)^- `([^`]+)`", section)
+    known = set().union(*map(texts_in, ROOMS))
+
+    assert quotes
+    for quote in quotes:
+        said = quote.replace(f"'{VARIABLE}'", VARIABLE).strip(f"{VARIABLE} ")
+        assert any(said in text for text in known), quote
+
+
+# All documents
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path: Path) -> None:
+    """A link to a file names one that exists, and one to a heading names one of its headings."""
+    text = re.sub(r"(?ms)^```.*?^```", "", path.read_text(encoding="utf-8"))
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    for link in links:
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name) if name else path
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a file."""
+    headings = re.findall(r"(?m)^#+ (.+)$", path.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_contributing_maps_every_module() -> None:
+    """The map lists the modules in the order in which they may import each other."""
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+    assert tuple(re.findall(r"(?m)^\| `(\w+)\.py` \|", text)) == ROOMS
+
+
+def test_contributing_shows_the_stream_that_is_tested() -> None:
+    """The ten lines of a new stream are those that another test declares."""
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (declaration,) = re.findall(r"(?ms)^class OrderTotals.*?^    \)\n", text)
+
+    assert declaration in test_extra_stream.MODULE

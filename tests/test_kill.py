@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .expectations import expected_records, identity
+from .fast_runs import FastTap, Servers
 from .runs import Json, Output, Tap, select
 from .sandbox import OBJECTS, Behaviour, Dataset, Sandbox
 
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ROWS = 4_000
+ROWS = 2_000
 KILLS = 25
-
-# By these moments a run has not yet started, or is reading its exports.
-SECONDS = (0.2, 1.2)
+SETTINGS = {"start_date": "2025-03-01", "end_date": "2025-04-02", "window_days": 4}
 
 
 @pytest.fixture(scope="module")
@@ -35,66 +33,65 @@ def busy() -> Iterator[Sandbox]:
         yield busy
 
 
-def killed_run(tap: Tap, catalog: Json, state: Json | None, randomness: random.Random) -> Output:
-    """Kill a run at a random moment and return all it has written, in whole lines."""
-    by_time = randomness.random() < 0.5
-    lines: list[str] = []
-    last = randomness.randrange(ROWS)
-    settings = {"start_date": "2025-03-01", "end_date": "2025-04-02", "window_days": 4}
-    with tap.start(catalog=catalog, state=state, **settings) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        # Else a log that nobody reads would hold the run up.
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        timer = threading.Timer(randomness.uniform(*SECONDS), process.kill)
-        if by_time:
-            timer.start()
-        for line in process.stdout:
-            if line.endswith(b"\n"):
-                lines.append(line.decode().rstrip("\n"))
-            if not by_time and len(lines) > last:
-                process.kill()
-        timer.cancel()
-    return Output(lines)
+def killed_run(tap: FastTap, catalog: Json, state: Json | None, at: tuple[float, int]) -> Output:
+    """Kill a run, after some seconds or bytes, and return all it has written, in whole lines."""
+    tap.kill_after_seconds, tap.kill_at_bytes = at
+    run = tap(catalog=catalog, state=state, **SETTINGS)
+    tap.kill_after_seconds, tap.kill_at_bytes = 60, -1
+    assert run.exit_code in {-9, 0}
+    return Output([line for line in run.lines if line.endswith("}")])
+
+
+def play(tap: FastTap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
+    """Kill one run after the other; return how many, and what was committed, by series."""
+    randomness = random.Random(seed)
+    series: list[tuple[int, set[str]]] = []
+    state: Json | None = None
+    committed: set[str] = set()
+    kills = total = length = 0
+    while total < KILLS:
+        if randomness.random() < 0.5:
+            at = randomness.uniform(0.02, 0.4), -1
+        else:
+            at = 60.0, randomness.randrange(max(length, 400_000))
+        output = killed_run(tap, catalog, state, at)
+        length = max(length, sum(map(len, output.lines)))
+        if output.states:
+            output, state = output.until_state, output.state
+            committed |= set(map(identity, output.records("customers")))
+        bookmark = (state or {}).get("bookmarks", {}).get("customers", {})
+        if bookmark.get("replication_key_value", "") >= str(SETTINGS["end_date"]):
+            # Everything is read, so this was too late for a kill; the next series begins anew.
+            series.append((kills, committed))
+            kills, committed, state = 0, set(), None
+        else:
+            kills, total = kills + 1, total + 1
+    last = tap(catalog=catalog, state=state, **SETTINGS)
+    assert (last.exit_code, last.errors) == (0, [])
+    return [*series, (kills, committed | set(map(identity, last.records("customers"))))]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [(1, 2)])
-def test_killed_runs_end_in_the_exact_data(
-    busy: Sandbox, discovered: Json, tmp_path: Path, seeds: tuple[int, ...]
-) -> None:
+def test_killed_runs_end_in_the_exact_data(busy: Sandbox, discovered: Json, tmp_path: Path) -> None:
     """However often runs are killed, what was committed in the end is the data, nothing else."""
     catalog = select(discovered, ["customers"])
     expected = set(map(identity, expected_records(busy, "customers")))
+    seeds = (1, 2)
 
-    def play(seed: int) -> list[tuple[int, set[str]]]:
-        """Return what was committed by each series of runs, and how many kills it saw."""
-        directory = tmp_path / str(seed)
-        directory.mkdir()
-        tap, randomness = Tap(directory, busy.config), random.Random(seed)
-        series: list[tuple[int, set[str]]] = []
-        state: Json | None = None
-        kills, committed = 0, set[str]()
-        for _ in range(KILLS):
-            output = killed_run(tap, catalog, state, randomness)
-            kills += 1
-            if not output.states:
-                continue
-            output, state = output.until_state, output.state
-            committed |= set(map(identity, output.records("customers")))
-            if state["bookmarks"]["customers"].get("replication_key_value", "") >= "2025-04-02":
-                # The kill came too late; the next series begins anew.
-                series.append((kills, committed))
-                kills, committed, state = 0, set(), None
-        last = tap(catalog=catalog, state=state)
-        assert last.exit_code == 0
-        return [*series, (kills, committed | set(map(identity, last.records("customers"))))]
+    with Servers(len(seeds)) as servers, ThreadPoolExecutor(len(seeds)) as pool:
+        directories = [tmp_path / str(seed) for seed in seeds]
+        for directory in directories:
+            directory.mkdir()
+        taps = [FastTap(servers, directory, busy.config, speed=1) for directory in directories]
+        all_series = [
+            series
+            for played in pool.map(play, taps, [catalog] * len(seeds), seeds)
+            for series in played
+        ]
 
-    with ThreadPoolExecutor(len(seeds)) as pool:
-        for series in pool.map(play, seeds):
-            assert sum(kills for kills, _ in series) == KILLS
-            for _, committed in series:
-                assert committed == expected
+    assert sum(kills for kills, _ in all_series) == KILLS * len(seeds)
+    for _, committed in all_series:
+        assert committed == expected
 
 
 @pytest.mark.slow
@@ -102,12 +99,11 @@ def test_a_killed_run_leaves_no_file(
     busy: Sandbox, discovered: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even kill -9 leaves customers' data in a folder for temporary files."""
-    catalog = select(discovered, ["customers"])
     directory = tmp_path / "temporary"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))
     tap = Tap(tmp_path, busy.config)
-    with tap.start(catalog=catalog) as process:
+    with tap.start(catalog=select(discovered, ["customers"])) as process:
         assert process.stdout is not None
         while b'"RECORD"' not in process.stdout.readline():
             pass

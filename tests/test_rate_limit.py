@@ -228,6 +228,25 @@ def test_the_least_that_was_told_counts() -> None:
         assert 1 < calls - 1 <= 6
 
 
+def test_calls_under_way_count_in_a_new_period() -> None:
+    """What has not been answered at a reset may reach the server after it."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        rate_limit.acquire()
+        rate_limit.release(told(20, 18, 10))
+        for _ in range(5):
+            rate_limit.acquire()
+        clock.spend(20)
+        rate_limit.acquire()
+        rate_limit.release(told(20, 19, PERIOD))
+        calls = 1 + 5
+        while clock.monotonic() < PERIOD:
+            rate_limit.acquire()
+            rate_limit.release({})
+            calls += 1
+        assert calls - 1 == 20 - 2
+
+
 @pytest.mark.parametrize("remaining", [10, 9, 0])
 def test_the_calls_of_others_count(remaining: int) -> None:
     """What others use of the limit is in the answers, and the tap makes room."""

@@ -142,7 +142,7 @@ class Scene:
     """
 
     prepare: Callable[[Sandbox], object] = lambda _: None
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     exit_code: int = 0
 
 
@@ -191,7 +191,8 @@ SCENES = {
 
 @pytest.mark.parametrize("logging", ["plain", "structured"])
 @pytest.mark.parametrize("name", SCENES)
-def test_no_output_holds_a_secret(
+def test_no_output_holds_a_secret(  # noqa: PLR0913 - each is a fixture or a parameter
+    *,
     voucherify: Sandbox,
     fast_tap: FastTap,
     customers: Json,
@@ -393,6 +394,7 @@ def test_a_foreign_host_gets_no_credentials(
 @pytest.mark.parametrize("settings", [{}, {"use_oauth": True}])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_takes_no_credentials_along(  # noqa: PLR0913 - each is a fixture or a parameter
+    *,
     voucherify: Sandbox,
     fast_tap: FastTap,
     customers: Json,

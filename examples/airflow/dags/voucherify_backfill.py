@@ -19,8 +19,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 #: Streams without a time to shard by: every shard would read all of them.
 FULL_TABLE_STREAMS = ("points_expirations", "products", "skus")
 
-# `meltano run` would keep the state that it hands to the tap in one file for all shards; `meltano
-# el` gives each run a folder. Nor must two shards install plugins at the same time.
+# `meltano el` gives each run a folder; `meltano run` keeps the catalog and the state that it hands
+# to the tap in one for all runs, whatever their state ids are, and so would mix up the shards.
 LOAD = " ".join(
     (
         "meltano el tap-voucherify target-jsonl",
@@ -40,8 +40,7 @@ def next_month(month: str) -> str:
 def month_param(description: str) -> Param:
     """Return a parameter that is a month."""
     return Param(
-        "2026-01",
-        description,
+        description=description,
         type="string",
         pattern=r"^20\d\d-(0[1-9]|1[0-2])$",
     )

