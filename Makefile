@@ -23,6 +23,10 @@ test: format-check lint types pytest ## Check format, lint and types, then run t
 test-airflow: .venv/installed .venv-airflow/installed .airflow/installed ## Run the example of a sharded backfill in Airflow
 	$(BIN)/python -m tests.airflow
 
+.PHONY: bench
+bench: .venv/bench-installed ## Measure the tap beside other tools
+	$(BIN)/python -m bench
+
 .PHONY: format
 format: .venv/installed ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only --quiet
@@ -41,7 +45,7 @@ types: .venv/installed ## Check the types
 	$(BIN)/mypy
 
 .PHONY: pytest
-pytest: .venv/installed
+pytest: .venv/installed .meltano/installed .meltano/loaders-installed
 	$(BIN)/pytest --cov
 
 .PHONY: clean
@@ -71,11 +75,20 @@ endef
 	.venv-meltano/bin/python -m pip install --quiet --group meltano
 	touch $@
 
+.venv/bench-installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
 # Python 3.14 came after the last DuckDB that the loader in meltano.yml works with.
 .meltano/installed: .venv-meltano/installed meltano.yml
 	@.venv-meltano/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
-		{ echo 'Python 3.13 or older is needed: make clean demo PYTHON=/path/to/python3' >&2; exit 1; }
+		{ echo 'Python 3.13 or older is needed: make clean, then add PYTHON=/path/to/python3' >&2; exit 1; }
 	.venv-meltano/bin/meltano install
+	touch $@
+
+# Beside the demo's, and after them, since both share Meltano's database.
+.meltano/loaders-installed: .venv-meltano/installed tests/loaders/meltano.yml | .meltano/installed
+	cd tests/loaders && MELTANO_SYS_DIR_ROOT=../../.meltano ../../.venv-meltano/bin/meltano install
 	touch $@
 
 # Away from the example itself, which holds only what is in git.

@@ -21,6 +21,7 @@ from tap_voucherify.errors import (
     RateLimitError,
     RequestError,
     TransientError,
+    one_line,
 )
 from tap_voucherify.rate_limit import server_time
 from tap_voucherify.refusals import parse_object, refusal
@@ -221,12 +222,12 @@ class Client:
             try:
                 return attempt()
             except RateLimitError as error:
-                reason = str(error)
+                reason = one_line(error)
                 seconds = min(error.wait_seconds, self._longest_wait_seconds)
                 if deadline:
                     deadline.extend(seconds)
             except TransientError as error:
-                reason = f"{error} {if_answer_lost}".strip()
+                reason = f"{one_line(error)} {if_answer_lost}".strip()
                 seconds = self._jitter(pause)
             logger.warning("%s: %s; trying again in %.1f s", problem, reason, seconds)
             self._clock.sleep(seconds)
@@ -246,7 +247,10 @@ class Client:
             if not response.is_redirect:
                 return response
             response.close()
-            url = urljoin(url, response.headers["Location"])
+            try:
+                url = urljoin(url, response.headers["Location"])
+            except ValueError as error:
+                raise RequestError("the download is redirected to an invalid address") from error
         raise RequestError(f"the download was redirected {MAX_REDIRECTS} times")
 
     def _send(
@@ -282,8 +286,10 @@ class Client:
                 f"the certificate of {urlsplit(url).hostname} is not trusted: "
                 f"{innermost_reason(error)}; a private authority is named in REQUESTS_CA_BUNDLE"
             ) from error
-        except requests.exceptions.InvalidURL as error:
-            raise RequestError("Voucherify names a file at an invalid address") from error
+        except ValueError as error:
+            raise RequestError(
+                "the address of a file, or of a proxy, is invalid: it names no host"
+            ) from error
         except requests.RequestException as error:
             raise TransientError(
                 f"{urlsplit(url).hostname} does not answer: {innermost_reason(error)}"

@@ -10,7 +10,7 @@ from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.helpers._util import load_json
 from singer_sdk.plugin_base import SingerCommand
 
-from tap_voucherify.errors import SettingsError
+from tap_voucherify.errors import SettingsError, one_line
 
 if t.TYPE_CHECKING:
     from types import TracebackType
@@ -49,7 +49,7 @@ class TapCommand(SingerCommand):
         wanted = not expected or self.logger.isEnabledFor(logging.DEBUG)
         self.logger.error(
             "%s",
-            exc_value if expected else f"{exc_type.__name__}: {exc_value}",
+            f"{'' if expected else f'{exc_type.__name__}: '}{one_line(exc_value)}",
             exc_info=(exc_type, exc_value, exc_traceback) if wanted else None,
         )
 

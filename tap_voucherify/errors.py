@@ -39,6 +39,17 @@ if t.TYPE_CHECKING:
     import datetime as dt
 
 
+# As much of an error as a log shows; servers can answer with more.
+_SHOWN_CHARACTERS = 2000
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message as one line, of bearable length and without controls."""
+    shown = (char if char.isprintable() else " " for char in str(error))
+    line = " ".join("".join(shown).split())
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}..."
+
+
 class SettingsError(ConfigurationError):
     """A setting breaks a rule; the message names both, and never the value."""
 

@@ -40,6 +40,8 @@ LINK_TRIES = 3
 
 FIRST_REPORT_SECONDS = 10
 
+UNFINISHED = ("SCHEDULED", "IN_PROGRESS")
+
 logger = logging.getLogger("tap-voucherify.exports")
 
 
@@ -253,7 +255,7 @@ class ExportRunner:
             for export in (exports if isinstance(exports, list) else [])
             if isinstance(export, dict)
             and isinstance(export.get("id"), str)
-            and export.get("status") in {"SCHEDULED", "IN_PROGRESS"}
+            and export.get("status") in UNFINISHED
             and (_created_at(export, 0) - EPOCH).total_seconds() > oldest
         ]
 
@@ -304,7 +306,7 @@ class ExportRunner:
             return file_urls(content.get("result"))
         if status == "ERROR":
             raise ExportFailedError("Voucherify ended the export with ERROR", export.created_at)
-        if status not in {"SCHEDULED", "IN_PROGRESS"}:
+        if status not in UNFINISHED:
             raise RequestError(f"an export has the status {status!r}, unknown to this tap")
         return []
 

@@ -89,7 +89,7 @@ def _describe(status: int, headers: Mapping[str, str], told: Mapping[str, t.Any]
     message = ": ".join(parts)
     if request_id := told.get("request_id"):
         message += f" (request_id {request_id})"
-    hint = _HINTS.get(told.get("key", "")) or _HINTS.get(status)
+    hint = _HINTS.get(str(told.get("key"))) or _HINTS.get(status)
     return f"{message}; {hint}" if hint else message
 
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import typing as t
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from tap_voucherify.clock import StoppedError
@@ -79,6 +79,8 @@ class RunAhead:
         self._changed = clock.condition()
         self._waiting: deque[_Job] = deque()
         self._jobs: dict[str, deque[_Job]] = {}
+        self._running: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
         self._threads = 0
         self._unclean = 0
         self._is_closed = False
@@ -99,14 +101,12 @@ class RunAhead:
             StreamError: If the stream cannot go on.
         """
         jobs = self._jobs.pop(stream, deque())
-        failures = 0
         try:
             while jobs:
                 try:
                     exported = self._result(jobs[0])
                 except ExportFailedError as error:
-                    failures += 1
-                    if failures >= FAILURES_PER_STREAM:
+                    if self._failures[stream] >= FAILURES_PER_STREAM:
                         raise
                     jobs.extendleft(reversed(self._replace(jobs.popleft(), error)))
                     continue
@@ -143,12 +143,24 @@ class RunAhead:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: bool(self._waiting) or self._is_closed)
+                self._changed.wait_for(lambda: self._is_closed or self._next_job is not None)
                 if self._is_closed:
                     return
-                job = self._waiting.popleft()
+                job = t.cast("_Job", self._next_job)
+                self._waiting.remove(job)
+                self._running[job.request.stream] += 1
             with contextlib.suppress(StoppedError):
                 self._finish_job(job)
+
+    @property
+    def _next_job(self) -> _Job | None:
+        """The first that may begin: streams whose exports fail stay within their bound."""
+        for job in self._waiting:
+            failures = self._failures[job.request.stream]
+            running = self._running[job.request.stream]
+            if not failures or failures + running < FAILURES_PER_STREAM:
+                return job
+        return None
 
     def _finish_job(self, job: _Job) -> None:
         outcome: ExportedFiles | BaseException
@@ -158,6 +170,8 @@ class RunAhead:
             outcome = error
         with self._changed:
             job.outcome = outcome
+            self._running[job.request.stream] -= 1
+            self._failures[job.request.stream] += isinstance(outcome, ExportFailedError)
             self._changed.notify_all()
             self._changed.wait_for(lambda: job.is_read or not job.is_wanted or self._is_closed)
         if isinstance(outcome, BaseException):

@@ -24,7 +24,13 @@ from tap_voucherify.credentials import (
     KeyPair,
     TrustedHosts,
 )
-from tap_voucherify.errors import AccountError, Interruption, SettingsError, StreamError
+from tap_voucherify.errors import (
+    AccountError,
+    Interruption,
+    SettingsError,
+    StreamError,
+    one_line,
+)
 from tap_voucherify.exports import ExportRequest, ExportRunner
 from tap_voucherify.interruption import StopRequest
 from tap_voucherify.messages import MessageWriter
@@ -226,7 +232,7 @@ class TapVoucherify(Tap):
         self.logger.error(
             "Stream '%s' failed: %s",
             stream,
-            error,
+            one_line(error),
             exc_info=self.logger.isEnabledFor(logging.DEBUG),
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from singer_sdk import Stream
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.helpers.conform import TypeConformanceLevel
 
@@ -14,6 +13,8 @@ from .export import download
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from singer_sdk import Stream
 
 
 class Vouchers(stock.Vouchers):

@@ -85,18 +85,23 @@ def differences(
         read: Returns what the table of a stream holds.
         convert: Returns a record as the loader writes it.
     """
-    found: dict[Key, list[Record]] = defaultdict(list)
-    allowed: dict[Key, list[Record]] = defaultdict(list)
+    lines = []
     for stream in OBJECTS:
-        for record in read(stream):
-            found[stream, *_key(stream, record)].append(record)
-        for record in map(convert, expected_rows(sandbox, stream)):
-            allowed[stream, *_key(stream, record)].append(record)
-    return [
-        f"{key}: loaded {found.get(key)}, expected one of {allowed.get(key)}"
-        for key in found.keys() | allowed.keys()
-        if len(found.get(key, ())) != 1 or found[key][0] not in allowed.get(key, ())
-    ]
+        found = _by_key(stream, read(stream))
+        allowed = _by_key(stream, map(convert, expected_rows(sandbox, stream)))
+        lines += [
+            f"{stream}: loaded {found.get(key)}, expected one of {allowed.get(key)}"
+            for key in found.keys() | allowed.keys()
+            if len(found.get(key, ())) != 1 or found[key][0] not in allowed.get(key, ())
+        ]
+    return lines
+
+
+def _by_key(stream: str, records: Iterable[Record]) -> dict[Key, list[Record]]:
+    found: dict[Key, list[Record]] = defaultdict(list)
+    for record in records:
+        found[_key(stream, record)].append(record)
+    return found
 
 
 def _key(stream: str, record: Record) -> Key:
@@ -105,7 +110,8 @@ def _key(stream: str, record: Record) -> Key:
 
 def in_full(sandbox: Sandbox, earlier: int) -> bool:
     """Whether all exports after so many earlier ones asked for everything there is."""
-    return all("filters" not in body["parameters"] for body in created_exports(sandbox)[earlier:])
+    asked = [body["parameters"] for body in created_exports(sandbox)[earlier:]]
+    return bool(asked) and not any("filters" in parameters for parameters in asked)
 
 
 def starts(sandbox: Sandbox, earlier: int) -> dict[str, set[str]]:

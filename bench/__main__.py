@@ -1,0 +1,59 @@
+"""Measure what a sync costs and print it as Markdown (`make bench`)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+
+from . import start_up, throughput
+from .processes import ROOT
+
+PACKAGES = ("tap-voucherify", "singer-sdk", "msgspec", "duckdb", "pyarrow", "pandas")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs")
+    parser.add_argument("--large", action="store_true", help="read two million rows as well")
+    options = parser.parse_args()
+
+    table = list(throughput.measure(options.rounds))
+    print(f"\n{machine()}\n\n### Records per CPU second\n", *table, sep="\n", flush=True)
+    if options.large:
+        print("\n### Memory\n", *throughput.measure_memory(), sep="\n", flush=True)
+    start = start_up.measure(2 * options.rounds + 1)
+    print("\n### Start-up\n", *start.table(), "\n### Orchestration\n", sep="\n", flush=True)
+    # In a process of its own: what is resident here would count as the contenders' memory.
+    orchestration = ("-m", "bench.orchestration", f"{start.tap.wall_seconds}")
+    subprocess.run((sys.executable, *orchestration), cwd=ROOT, check=True)
+
+
+def machine() -> str:
+    """Describe what this runs on."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    installed = {distribution.name: distribution.version for distribution in distributions()}
+    versions = [f"{name} {installed[name]}" for name in PACKAGES if name in installed]
+    return (
+        f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}; "
+        f"{', '.join([f'Python {platform.python_version()}', *versions])}."
+    )
+
+
+def processor() -> str:
+    """Return the name of the processor, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    main()

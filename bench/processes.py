@@ -1,0 +1,89 @@
+"""Processes, and what they cost."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.runs import select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Json = dict[str, Any]
+
+
+class Usage(NamedTuple):
+    """What a process has used from its start to its end.
+
+    Attributes:
+        cpu_seconds: User and system time of all its threads.
+        wall_seconds: Time that passed.
+        peak_mib: The most memory that was resident.
+    """
+
+    cpu_seconds: float
+    wall_seconds: float
+    peak_mib: float
+
+
+def run(command: Sequence[str], output: Path) -> Usage:
+    """Run a Python command, with its standard output in a file, and return what it has used."""
+    log = output.with_suffix(".log")
+    started = time.monotonic()
+    with output.open("wb") as stdout, log.open("wb") as stderr:
+        process = subprocess.Popen(
+            (sys.executable, *command), stdout=stdout, stderr=stderr, cwd=ROOT
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    wall_seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} has failed:\n{log.read_text()[-2000:]}")
+    return Usage(used.ru_utime + used.ru_stime, wall_seconds, used.ru_maxrss / 1024)
+
+
+@contextmanager
+def sandbox(vouchers: int) -> Iterator[Json]:
+    """Run a sandbox in a process of its own and return what a client has to know of it."""
+    sizes = ("--vouchers", str(vouchers), "--export-seconds", "0")
+    command = (sys.executable, "-m", "tests.sandbox", *sizes)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    ) as process:
+        # It then tells nothing more until it is ended.
+        lines = itertools.islice(process.stdout or (), 3)
+        settings = dict(line.strip().split("=", 1) for line in lines)
+        try:
+            yield {
+                name.removeprefix("TAP_VOUCHERIFY_").lower(): value
+                for name, value in settings.items()
+            }
+        finally:
+            process.terminate()
+
+
+def write_json(path: Path, content: object) -> str:
+    """Write a file and return its name."""
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+def tap_command(
+    directory: Path, config: Mapping[str, Any], streams: Sequence[str] = ("vouchers",)
+) -> list[str]:
+    """Return the command that syncs a few streams whole."""
+    settings = write_json(directory / "config.json", config)
+    discovered = directory / "catalog.json"
+    run(["-m", "tap_voucherify", "--config", settings, "--discover"], discovered)
+    chosen = write_json(discovered, select(json.loads(discovered.read_text()), streams))
+    return ["-m", "tap_voucherify", "--config", settings, "--catalog", chosen]

@@ -1,0 +1,60 @@
+"""Starting: an empty sync beside the import of the SDK, which every tap pays."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from .processes import Usage, run, tap_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# An empty range of time needs no call.
+CONFIG = {
+    "app_id": "-",
+    "app_token": "-",
+    "start_date": "2026-01-01T00:00:00Z",
+    "end_date": "2026-01-01T00:00:00Z",
+}
+
+
+class StartUp(NamedTuple):
+    """What starting costs, as the median of some rounds.
+
+    Attributes:
+        sdk: The import of `singer_sdk.Tap`.
+        tap: An empty sync.
+    """
+
+    sdk: Usage
+    tap: Usage
+
+    def table(self) -> list[str]:
+        """Return the lines of a Markdown table."""
+        lines = ["| | CPU s | wall s | peak MiB |", "|---|--:|--:|--:|"]
+        for what, used in (
+            ("`python -c 'from singer_sdk import Tap'`", self.sdk),
+            ("an empty sync", self.tap),
+        ):
+            lines.append(
+                f"| {what} | {used.cpu_seconds:.2f} | {used.wall_seconds:.2f} "
+                f"| {used.peak_mib:.0f} |"
+            )
+        return lines
+
+
+def measure(rounds: int) -> StartUp:
+    """Run both in turn."""
+    with tempfile.TemporaryDirectory(prefix="tap-voucherify-bench-") as name:
+        directory = Path(name)
+        commands = ["-c", "from singer_sdk import Tap"], tap_command(directory, CONFIG)
+        used = [[run(command, directory / "output") for command in commands] for _ in range(rounds)]
+    sdk, tap = map(_median, zip(*used, strict=True))
+    return StartUp(sdk, tap)
+
+
+def _median(usages: Sequence[Usage]) -> Usage:
+    return Usage(*map(statistics.median, zip(*usages, strict=True)))
