@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import typing as t
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 
 from tap_voucherify.clock import StoppedError
@@ -80,7 +80,7 @@ class RunAhead:
         self._waiting: deque[_Job] = deque()
         self._jobs: dict[str, deque[_Job]] = {}
         self._running: Counter[str] = Counter()
-        self._failures: Counter[str] = Counter()
+        self._failures: defaultdict[str, list[ExportFailedError]] = defaultdict(list)
         self._threads = 0
         self._unclean = 0
         self._is_closed = False
@@ -106,7 +106,7 @@ class RunAhead:
                 try:
                     exported = self._result(jobs[0])
                 except ExportFailedError as error:
-                    if self._failures[stream] >= FAILURES_PER_STREAM:
+                    if len(self._failures[stream]) >= FAILURES_PER_STREAM:
                         raise
                     jobs.extendleft(reversed(self._replace(jobs.popleft(), error)))
                     continue
@@ -156,7 +156,7 @@ class RunAhead:
     def _next_job(self) -> _Job | None:
         """The first that may begin: streams whose exports fail stay within their bound."""
         for job in self._waiting:
-            failures = self._failures[job.request.stream]
+            failures = len(self._failures[job.request.stream])
             running = self._running[job.request.stream]
             if not failures or failures + running < FAILURES_PER_STREAM:
                 return job
@@ -171,7 +171,8 @@ class RunAhead:
         with self._changed:
             job.outcome = outcome
             self._running[job.request.stream] -= 1
-            self._failures[job.request.stream] += isinstance(outcome, ExportFailedError)
+            if isinstance(outcome, ExportFailedError):
+                self._failures[job.request.stream].append(outcome)
             self._changed.notify_all()
             self._changed.wait_for(lambda: job.is_read or not job.is_wanted or self._is_closed)
         if isinstance(outcome, BaseException):
@@ -184,11 +185,18 @@ class RunAhead:
                 self._changed.notify_all()
 
     def _result(self, job: _Job) -> ExportedFiles:
+        failures = self._failures[job.request.stream]
+
+        def is_settled() -> bool:
+            given_up = len(failures) >= FAILURES_PER_STREAM and job in self._waiting
+            return job.outcome is not None or given_up
+
         with self._changed:
-            self._wait_for(lambda: job.outcome is not None)
-        if isinstance(job.outcome, BaseException):
-            raise job.outcome
-        return t.cast("ExportedFiles", job.outcome)
+            self._wait_for(is_settled)
+        outcome = job.outcome or failures[-1]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     def _wait_for(self, is_so: Callable[[], bool]) -> None:
         while not self._changed.wait_for(is_so, LOOK_UP_SECONDS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.helpers.conform import TypeConformanceLevel
@@ -26,7 +26,7 @@ class Vouchers(stock.Vouchers):
         """Return the lines of the file as they come in."""
         body = download(self.config).raw
         body.auto_close = False
-        return io.TextIOWrapper(body, encoding="utf-8", newline="")
+        return io.TextIOWrapper(cast("IO[bytes]", body), encoding="utf-8", newline="")
 
 
 class TapTuned(stock.TapStock):
