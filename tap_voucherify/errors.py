@@ -39,15 +39,10 @@ if t.TYPE_CHECKING:
     import datetime as dt
 
 
-# As much of an error as a log shows; servers can answer with more.
-_SHOWN_CHARACTERS = 2000
-
-
 def one_line(error: BaseException) -> str:
-    """Return an error's message as one line, of bearable length and without controls."""
+    """Return an error's message as one line without control characters."""
     shown = (char if char.isprintable() else " " for char in str(error))
-    line = " ".join("".join(shown).split())
-    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}..."
+    return " ".join("".join(shown).split())
 
 
 class SettingsError(ConfigurationError):

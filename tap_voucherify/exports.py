@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+import os
 import tempfile
 import typing as t
 from dataclasses import dataclass, field, replace
@@ -145,8 +146,8 @@ def file_urls(result: object) -> list[str]:
             return urls
     keys = sorted(map(str, result)) if isinstance(result, dict) else type(result).__name__
     raise RequestError(
-        f"Voucherify describes the exported file in a way this tap does not know: {keys}; "
-        "please report it"
+        "Voucherify describes the exported file in a way this tap does not know: "
+        f"{keys!s:.500}; please report it"
     )
 
 
@@ -307,7 +308,7 @@ class ExportRunner:
         if status == "ERROR":
             raise ExportFailedError("Voucherify ended the export with ERROR", export.created_at)
         if status not in UNFINISHED:
-            raise RequestError(f"an export has the status {status!r}, unknown to this tap")
+            raise RequestError(f"an export has the status {status!r:.80}, unknown to this tap")
         return []
 
     def _download(
@@ -421,7 +422,11 @@ def _normalise(export: Mapping[str, t.Any]) -> dict[str, t.Any]:
 def _temporary_file() -> t.BinaryIO:
     """Open a private file that no longer has a name, so that nothing can leave it."""
     try:
-        return t.cast("t.BinaryIO", tempfile.TemporaryFile(prefix="tap-voucherify-"))
+        # Without `dir`, a TMPDIR that cannot be used would be passed over in silence.
+        directory = os.environ.get("TMPDIR") or None
+        return t.cast(
+            "t.BinaryIO", tempfile.TemporaryFile(prefix="tap-voucherify-", dir=directory)
+        )
     except OSError as error:
         raise StorageError(
             f"no temporary file can be created: {error.strerror}; check TMPDIR"

@@ -62,7 +62,7 @@ def bind(
     if last is None or (rest and (rest[0] < last or not with_attributes)):
         raise ExportFileError(
             "the header does not show which column is which: it holds "
-            f"{list(header)}, and these were asked for, in this order: "
+            f"{list(header)!s:.2000}, and these were asked for, in this order: "
             f"{[column.api_field for column in columns]}"
         )
     names = [header[index] for index in rest]
@@ -71,7 +71,7 @@ def bind(
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ExportFileError(
-            f"the header holds the custom attribute {repeated[0]!r} twice: {header}"
+            f"the header holds the custom attribute {repeated[0]!r} twice: {header!s:.2000}"
         )
     return Binding(
         tuple(positions), tuple(zip(names, rest, strict=True)), len(header), tuple(trusted)

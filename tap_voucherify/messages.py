@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import abc
 import os
+import select
 import sys
 import typing as t
 from datetime import datetime, timezone
@@ -83,9 +84,14 @@ class MessageWriter(MsgSpecWriter):
             written = 0
             while written < len(pending):
                 try:
-                    written += target.write(pending[written : written + PIECE_BYTES])
+                    taken = target.write(pending[written : written + PIECE_BYTES])
                 except OSError as error:
                     raise _output_error(error) from error
+                if taken is None:
+                    # Standard output does not block, and is full for the moment.
+                    select.select((), (target,), ())
+                    continue
+                written += taken
                 self.progress += 1
         self._pending.clear()
 

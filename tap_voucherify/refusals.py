@@ -88,7 +88,7 @@ def _describe(status: int, headers: Mapping[str, str], told: Mapping[str, t.Any]
         parts.append(f"a redirect to {_host(headers['Location'])}, where credentials do not go")
     message = ": ".join(parts)
     if request_id := told.get("request_id"):
-        message += f" (request_id {request_id})"
+        message += f" (request_id {request_id!s:.80})"
     hint = _HINTS.get(str(told.get("key"))) or _HINTS.get(status)
     return f"{message}; {hint}" if hint else message
 

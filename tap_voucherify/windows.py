@@ -54,13 +54,12 @@ def parse_instant(text: str) -> dt.datetime:
     date, hour, minute, second, fraction, offset = match.groups("")
     clock = f"{hour or '00'}:{minute or '00'}:{second or '00'}"
     instant = dt.datetime.fromisoformat(f"{date}T{clock}{_offset(offset)}")
-    # Rounded up, to whole microseconds first.
-    instant += dt.timedelta(microseconds=-(-int(fraction.ljust(9, "0")[:9]) // 1000))
     try:
-        elapsed = instant - EPOCH
+        # Rounded up, to whole microseconds first.
+        instant += dt.timedelta(microseconds=-(-int(fraction.ljust(9, "0")[:9]) // 1000))
+        return EPOCH + -(-(instant - EPOCH) // MILLISECOND) * MILLISECOND
     except OverflowError as error:
         raise ValueError(text) from error
-    return EPOCH + -(-elapsed // MILLISECOND) * MILLISECOND
 
 
 def _offset(text: str) -> str:
