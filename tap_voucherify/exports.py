@@ -424,9 +424,7 @@ def _temporary_file() -> t.BinaryIO:
     try:
         # Without `dir`, a TMPDIR that cannot be used would be passed over in silence.
         directory = os.environ.get("TMPDIR") or None
-        return t.cast(
-            "t.BinaryIO", tempfile.TemporaryFile(prefix="tap-voucherify-", dir=directory)
-        )
+        return t.cast("t.BinaryIO", tempfile.TemporaryFile(prefix="tap-voucherify-", dir=directory))
     except OSError as error:
         raise StorageError(
             f"no temporary file can be created: {error.strerror}; check TMPDIR"
