@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 20
 _STAYING_SHARE = 0.6
 
 # A thread that alone wakes up so many times, while all others wait for ever, waits in vain.
-_VAIN_WAKE_UPS = 1000
+_VAIN_WAKE_UPS = 300
 
 
 class HangError(AssertionError):

@@ -25,6 +25,9 @@ _NAME = "postgres"
 _TRIES = 5
 _TIMEOUT_SECONDS = 60
 
+# Of psql: nothing but the rows.
+_PLAIN = ("--no-psqlrc", "--no-align", "--tuples-only", "--quiet")
+
 # Nothing has to outlive the server, so nothing has to reach a disk.
 _OPTIONS = "-c fsync=off -c full_page_writes=off -c unix_socket_directories=''"
 
@@ -58,7 +61,7 @@ class Postgres:
         """Return the one column of a query, whose values are JSON; numbers keep their digits."""
         connection = {f"PG{name.upper()}": str(value) for name, value in self.settings.items()}
         output = subprocess.run(
-            (self.psql, "--no-psqlrc", "--no-align", "--tuples-only", "--command", sql),
+            (self.psql, *_PLAIN, "--command", sql),
             env={**os.environ, **connection, "PGCLIENTENCODING": "UTF8"},
             stdout=subprocess.PIPE,
             check=True,
