@@ -162,6 +162,13 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         description="Exchanges the application's keys for OAuth 2.0 tokens.",
     ),
     th.Property(
+        "emit_activate_version_messages",
+        th.BooleanType,
+        default=False,
+        title="Emit ACTIVATE_VERSION",
+        description="Tells loaders, after a full table, to drop the rows it no longer has.",
+    ),
+    th.Property(
         "rate_limit_reserve",
         th.NumberType(minimum=0, maximum=1),
         default=0.1,

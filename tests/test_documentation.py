@@ -37,7 +37,7 @@ SETTINGS = settings()
 # The kinds of meltano.yml for the types of JSON schemas.
 KINDS = {
     "string": {"string", "options", "date_iso8601"},
-    "number": {"decimal"},
+    "number": {"integer", "string"},
     "integer": {"integer"},
     "boolean": {"boolean"},
     "object": {"object"},

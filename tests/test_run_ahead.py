@@ -532,6 +532,31 @@ def test_a_stream_fails_with_its_twelfth_export() -> None:
         run.end()
 
 
+@quick
+@given(SEEDS, st.integers(1, 4), st.sampled_from(["DONE", "ERROR"]))
+def test_the_last_try_of_a_stream_gets_a_place(seed: int, places: int, ending: Ending) -> None:
+    """An export that is held back until others have ended does not wait behind a later one."""
+    with VirtualClock(seed) as clock:
+        wide, later = windowed("a", hours(0, 2**20), hours(2**20, 2**20 + 1))
+
+        def fate(body: Mapping[str, t.Any]) -> Fate:
+            if body["exported_object"] == "b":
+                return Fate(1)
+            return Fate(600) if body == later.body else Fate(1, "ERROR" if failing() else ending)
+
+        def failing() -> bool:
+            return len(run.failures) < 11
+
+        run = Observed(clock, Voucherify(clock, fate), places=places)
+        run.plan({"a": [wide, later], "b": windowed("b", *(hours(n, n + 1) for n in range(4)))})
+        try:
+            run.read("a")
+        except ExportFailedError:
+            assert len(run.failures) == 12
+        assert len(run.read("b")) == 4
+        run.end()
+
+
 def test_an_open_window_is_closed_where_its_export_began() -> None:
     """What comes later becomes one more window, so that nothing is left out."""
     with VirtualClock() as clock:

@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 20
 # How often a thread that could go on does, for a change of threads takes real time.
 _STAYING_SHARE = 0.6
 
-# A thread that alone wakes up so many times, while all others wait for ever, waits in vain.
+# Who looks up from waiting so many times, while all others wait for ever, waits in vain.
 _VAIN_WAKE_UPS = 300
 
 
@@ -44,6 +44,7 @@ class _Task:
     name: str
     is_ready: Callable[[], bool] = lambda: True
     wakes_at: float = math.inf
+    is_patient: bool = False
     error: HangError | None = None
     gate: threading.Lock = field(default_factory=threading.Lock)
 
@@ -88,13 +89,25 @@ class _Scheduler:
             self._wait_for_turn(self._enter())
         return t.cast("_Presence", self._local.presence).task
 
-    def pause(self, is_ready: Callable[[], bool], wakes_at: float = math.inf) -> None:
-        """Let others run until this thread is ready, as it may become at `wakes_at`."""
+    def pause(
+        self,
+        is_ready: Callable[[], bool],
+        wakes_at: float = math.inf,
+        *,
+        for_others: bool = False,
+    ) -> None:
+        """Let others run until this thread is ready, as it may become at `wakes_at`.
+
+        Args:
+            is_ready: Whether it may go on.
+            wakes_at: When time alone may make it ready.
+            for_others: Whether it waits for what others do, and time is but its patience.
+        """
         task = self.current()
         if self._is_over:
             self._end_thread(task)
             return  # in the first thread: nobody else is left
-        task.is_ready, task.wakes_at = is_ready, wakes_at
+        task.is_ready, task.wakes_at, task.is_patient = is_ready, wakes_at, for_others
         chosen = self._choose(task)
         if chosen is not task:
             chosen.gate.release()
@@ -176,7 +189,7 @@ class _Scheduler:
                 self.time = min(task.wakes_at for task in wakers)
 
     def _is_in_vain(self, wakers: list[_Task]) -> bool:
-        if len(wakers) > 1 or len(self._tasks) == 1:
+        if len(wakers) > 1 or not wakers[0].is_patient:
             self._last_waker = None
             return False
         if wakers[0] is not self._last_waker:
@@ -247,6 +260,7 @@ class _Condition(threading.Condition):
                     and (task not in self._asleep or self._scheduler.time >= wakes_at)
                 ),
                 wakes_at,
+                for_others=True,
             )
             self._mutex.take(task, depth)
             return task not in self._asleep
