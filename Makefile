@@ -24,7 +24,7 @@ test-airflow: .venv/installed .venv-airflow/installed .airflow/installed ## Run 
 	$(BIN)/python -m tests.airflow
 
 .PHONY: bench
-bench: .venv/bench-installed ## Measure the tap beside other tools
+bench: .venv/installed .venv-bench/installed ## Measure the tap beside other tools
 	$(BIN)/python -m bench
 
 .PHONY: format
@@ -50,7 +50,7 @@ pytest: .venv/installed .meltano/installed .meltano/loaders-installed
 
 .PHONY: clean
 clean: ## Remove everything these targets created
-	rm -rf .venv .venv-airflow .venv-meltano .airflow .meltano .demo dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-airflow .venv-bench .venv-meltano .airflow .meltano .demo dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 define new-venv
@@ -75,8 +75,9 @@ endef
 	.venv-meltano/bin/python -m pip install --quiet --group meltano
 	touch $@
 
-.venv/bench-installed: .venv/installed
-	$(BIN)/python -m pip install --quiet --group bench
+.venv-bench/installed: pyproject.toml
+	$(call new-venv,.venv-bench)
+	.venv-bench/bin/python -m pip install --quiet --group bench
 	touch $@
 
 # Python 3.14 came after the last DuckDB that the loader in meltano.yml works with.

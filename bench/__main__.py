@@ -6,14 +6,13 @@ import argparse
 import os
 import platform
 import subprocess
-import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
 from . import start_up, throughput
-from .processes import ROOT
+from .processes import PYTHON, ROOT
 
-PACKAGES = ("tap-voucherify", "singer-sdk", "msgspec", "duckdb", "pyarrow", "pandas")
+PACKAGES = ("tap-voucherify", "singer-sdk", "msgspec", "duckdb", "pyarrow")
 
 
 def main() -> None:
@@ -31,7 +30,7 @@ def main() -> None:
     print("\n### Start-up\n", *start.table(), "\n### Orchestration\n", sep="\n", flush=True)
     # In a process of its own: what is resident here would count as the contenders' memory.
     orchestration = ("-m", "bench.orchestration", f"{start.tap.wall_seconds}")
-    subprocess.run((sys.executable, *orchestration), cwd=ROOT, check=True)
+    subprocess.run((PYTHON, *orchestration), cwd=ROOT, check=True)
 
 
 def machine() -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
+PYTHON = sys.executable
+
 Json = dict[str, Any]
 
 
@@ -37,13 +39,11 @@ class Usage(NamedTuple):
 
 
 def run(command: Sequence[str], output: Path) -> Usage:
-    """Run a Python command, with its standard output in a file, and return what it has used."""
+    """Run a command, with its standard output in a file, and return what it has used."""
     log = output.with_suffix(".log")
     started = time.monotonic()
     with output.open("wb") as stdout, log.open("wb") as stderr:
-        process = subprocess.Popen(
-            (sys.executable, *command), stdout=stdout, stderr=stderr, cwd=ROOT
-        )
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=ROOT)
         _, status, used = os.wait4(process.pid, 0)
     wall_seconds = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -56,7 +56,7 @@ def run(command: Sequence[str], output: Path) -> Usage:
 def sandbox(vouchers: int) -> Iterator[Json]:
     """Run a sandbox in a process of its own and return what a client has to know of it."""
     sizes = ("--vouchers", str(vouchers), "--export-seconds", "0")
-    command = (sys.executable, "-m", "tests.sandbox", *sizes)
+    command = (PYTHON, "-m", "tests.sandbox", *sizes)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
     ) as process:
@@ -84,6 +84,6 @@ def tap_command(
     """Return the command that syncs a few streams whole."""
     settings = write_json(directory / "config.json", config)
     discovered = directory / "catalog.json"
-    run(["-m", "tap_voucherify", "--config", settings, "--discover"], discovered)
+    run([PYTHON, "-m", "tap_voucherify", "--config", settings, "--discover"], discovered)
     chosen = write_json(discovered, select(json.loads(discovered.read_text()), streams))
-    return ["-m", "tap_voucherify", "--config", settings, "--catalog", chosen]
+    return [PYTHON, "-m", "tap_voucherify", "--config", settings, "--catalog", chosen]

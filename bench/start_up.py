@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .processes import Usage, run, tap_command
+from .processes import PYTHON, Usage, run, tap_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,10 @@ def measure(rounds: int) -> StartUp:
     """Run both in turn."""
     with tempfile.TemporaryDirectory(prefix="tap-voucherify-bench-") as name:
         directory = Path(name)
-        commands = ["-c", "from singer_sdk import Tap"], tap_command(directory, CONFIG, streams=())
+        commands = (
+            [PYTHON, "-c", "from singer_sdk import Tap"],
+            tap_command(directory, CONFIG, streams=()),
+        )
         used = [[run(command, directory / "output") for command in commands] for _ in range(rounds)]
     sdk, tap = map(_median, zip(*used, strict=True))
     return StartUp(sdk, tap)

@@ -208,6 +208,7 @@ class Observed:
         finally:
             self._running -= 1
         self.exported.append(exported)
+        self.clock.resources.callback(exported.close)
         return exported
 
 

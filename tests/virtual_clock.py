@@ -9,6 +9,7 @@ them wakes up. Where none ever would, the thread that made the clock gets a `Han
 from __future__ import annotations
 
 import bisect
+import contextlib
 import math
 import random
 import threading
@@ -297,6 +298,9 @@ class VirtualClock(Clock):
 
     All threads that are started within the block belong to it, and have to use it. They end
     with the block at the latest.
+
+    Attributes:
+        resources: What a failing test may leave open; it is closed after the threads' end.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -308,6 +312,7 @@ class VirtualClock(Clock):
         super().__init__()
         self._scheduler = _Scheduler(seed)
         self._is_stopped = False
+        self.resources = contextlib.ExitStack()
 
     def __enter__(self) -> VirtualClock:
         """Begin."""
@@ -320,7 +325,8 @@ class VirtualClock(Clock):
         traceback: TracebackType | None,
     ) -> None:
         """End all threads."""
-        self._scheduler.end()
+        with self.resources:
+            self._scheduler.end()
 
     @property
     def other_threads(self) -> int:
