@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import logging
 import os
 import tempfile
@@ -11,6 +10,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
+from tap_voucherify.adoption import UNFINISHED, LeftBehind, created_at
 from tap_voucherify.clock import Deadline, StoppedError
 from tap_voucherify.errors import (
     AccountError,
@@ -23,9 +23,10 @@ from tap_voucherify.errors import (
     StreamError,
     TransientError,
 )
-from tap_voucherify.windows import EPOCH, Window, is_instant, parse_instant
+from tap_voucherify.windows import Window
 
 if t.TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterator, Mapping
 
     from tap_voucherify.client import Client
@@ -41,7 +42,6 @@ LINK_TRIES = 3
 
 FIRST_REPORT_SECONDS = 10
 
-UNFINISHED = ("SCHEDULED", "IN_PROGRESS")
 
 logger = logging.getLogger("tap-voucherify.exports")
 
@@ -176,8 +176,9 @@ class ExportRunner:
         self._clock = clock
         self._poll_interval_seconds = poll_interval_seconds
         self._export_timeout_seconds = export_timeout_seconds
-        self._left_behind: list[dict[str, t.Any]] | None = None if adopt_exports else []
-        self._adopting = clock.condition()
+        self._left_behind = LeftBehind(
+            client, clock, export_timeout_seconds if adopt_exports else 0
+        )
 
     def run(self, request: ExportRequest, is_wanted: Callable[[], bool]) -> ExportedFiles:
         """Run an export to its end and download its files.
@@ -220,45 +221,15 @@ class ExportRunner:
         if not isinstance(export_id, str) or not export_id:
             raise RequestError("Voucherify created an export without telling its id")
         logger.info("%s: created export %s", request, export_id)
-        return _Export(request, export_id, _created_at(answer.content, answer.server_time))
+        return _Export(request, export_id, created_at(answer.content, answer.server_time))
 
     def _adopt(self, request: ExportRequest) -> _Export | None:
-        """Find an unfinished export of a run that was killed, with the same parameters.
-
-        A finished one may have been read already, and reading it again would hide what
-        is newer; so may any export of a whole table.
-        """
-        if not request.filter_field:
+        """Take over an export of a killed run, but never one of a whole table."""
+        content = self._left_behind.take(request.body) if request.filter_field else None
+        if content is None:
             return None
-        wanted = _normalise(request.body)
-        with self._adopting:
-            if self._left_behind is None:
-                self._left_behind = self._list_unfinished()
-            for content in self._left_behind:
-                if _normalise(content) == wanted:
-                    self._left_behind.remove(content)
-                    logger.info("%s: going on with export %s", request, content["id"])
-                    return _Export(request, content["id"], _created_at(content, 0))
-        return None
-
-    def _list_unfinished(self) -> list[dict[str, t.Any]]:
-        """List the latest exports once, and keep the unfinished ones that are young."""
-        newest = {"limit": "100", "order": "-created_at"}
-        try:
-            answer = self._client.call("list", "GET", "/v1/exports", params=newest)
-        except (RequestError, TransientError) as error:
-            logger.warning("Exports of an earlier run cannot be looked for: %s", error)
-            return []
-        oldest = answer.server_time - self._export_timeout_seconds
-        exports = answer.content.get("exports")
-        return [
-            export
-            for export in (exports if isinstance(exports, list) else [])
-            if isinstance(export, dict)
-            and isinstance(export.get("id"), str)
-            and export.get("status") in UNFINISHED
-            and (_created_at(export, 0) - EPOCH).total_seconds() > oldest
-        ]
+        logger.info("%s: going on with export %s", request, content["id"])
+        return _Export(request, content["id"], created_at(content, 0))
 
     def delete(self, exported: ExportedFiles) -> None:
         """Delete an export that has been read; a failure is but a warning."""
@@ -392,31 +363,6 @@ class _Links:
 
 def _path(export_id: str) -> str:
     return f"/v1/exports/{quote(export_id, safe='')}"
-
-
-def _created_at(export: Mapping[str, t.Any], otherwise: float) -> dt.datetime:
-    """When the server created an export, or else so many seconds after 1970."""
-    created_at = export.get("created_at")
-    if is_instant(created_at):
-        return parse_instant(t.cast("str", created_at))
-    return EPOCH + dt.timedelta(seconds=otherwise)
-
-
-def _normalise(export: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Reduce an export to what was asked for, in the one form of a request.
-
-    The reference's echo says `filters`, the guide's says `filter`; both tell a junction
-    even where there is nothing to join.
-    """
-    told = export.get("parameters")
-    parameters = {
-        {"filter": "filters"}.get(name, name): value
-        for name, value in (told.items() if isinstance(told, dict) else ())
-        if value and name != "response_format"
-    }
-    if parameters.get("filters") == {"junction": "and"}:
-        del parameters["filters"]
-    return {"exported_object": export.get("exported_object"), "parameters": parameters}
 
 
 def _temporary_file() -> t.BinaryIO:

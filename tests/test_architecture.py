@@ -29,6 +29,7 @@ ROOMS = (
     "refusals",
     "client",
     "metadata_schemas",
+    "adoption",
     "exports",
     "run_ahead",
     "interruption",
