@@ -6,13 +6,14 @@ import argparse
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
 from . import start_up, throughput
 from .processes import PYTHON, ROOT
 
-PACKAGES = ("tap-voucherify", "singer-sdk", "msgspec", "duckdb", "pyarrow")
+PACKAGES = ("tap-voucherify", "singer-sdk", "msgspec", "duckdb", "pyarrow", "pandas")
 
 
 def main() -> None:
@@ -36,7 +37,9 @@ def main() -> None:
 def machine() -> str:
     """Describe what this runs on."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    installed = {distribution.name: distribution.version for distribution in distributions()}
+    pandas = map(str, ROOT.glob(".venv-bench/lib/*/site-packages"))
+    found = distributions(path=[*sys.path, *pandas])
+    installed = {distribution.name: distribution.version for distribution in found}
     versions = [f"{name} {installed[name]}" for name in PACKAGES if name in installed]
     return (
         f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}; "

@@ -110,7 +110,7 @@ class _BatchFile:
             if self._is_gzipped:
                 zipped = gzip.GzipFile(fileobj=file, mode="wb")
                 self._json_lines = self._opened.enter_context(zipped)
-        self._json_lines.write(block.json_lines(b"", b"\n"))
+        self._json_lines.write(block.json_lines())
 
     def _write_parquet(self, block: ArrowBlock) -> None:
         import pyarrow.parquet as pq  # noqa: PLC0415 - an extra

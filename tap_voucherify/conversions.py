@@ -23,7 +23,7 @@ _TIMESTAMP = re.compile(
     r"(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,3})0*)?(?:Z|\+00:00)?)?"
 )
 # Only times in the form of bookmarks match, except for the 29th of February.
-_PLAIN_TIMESTAMP = (
+_PLAIN_TIMESTAMP = re.compile(
     r"(?!0000)[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
     r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
@@ -83,24 +83,24 @@ class Conversion(t.NamedTuple):
     Attributes:
         convert: Reads a cell that is not empty, or raises `ValueError`.
         meaning: What such a cell is, in the words of an error.
-        plain: Matches cells that `convert` would leave as they are; None if all are.
-        is_quoted: Whether JSON quotes what was read.
+        plain: Matches cells that `convert` would leave as they are, faster than that.
+        is_literal: Whether such a cell is JSON as it stands.
+        is_shareable: Whether records can share a value: it cannot be changed.
     """
 
     convert: Callable[[str], t.Any]
     meaning: str
-    plain: str | None
-    is_quoted: bool = True
+    plain: re.Pattern[str] | None = None
+    is_literal: bool = False
+    is_shareable: bool = True
 
-
-_NOTHING = "(?!)"
 
 CONVERSIONS = {
-    ColumnType.TEXT: Conversion(str, "text", None),
-    ColumnType.NUMBER: Conversion(to_number, "a number", _NUMBER.pattern, is_quoted=False),
-    ColumnType.INTEGER: Conversion(to_integer, "an integer", _INTEGER.pattern, is_quoted=False),
-    ColumnType.BOOLEAN: Conversion(to_boolean, "true or false", "true|false", is_quoted=False),
-    ColumnType.DATE: Conversion(to_date, "a date", _NOTHING),
+    ColumnType.TEXT: Conversion(str, "text"),
+    ColumnType.NUMBER: Conversion(to_number, "a number", is_literal=True),
+    ColumnType.INTEGER: Conversion(to_integer, "an integer", is_literal=True),
+    ColumnType.BOOLEAN: Conversion(to_boolean, "true or false"),
+    ColumnType.DATE: Conversion(to_date, "a date"),
     ColumnType.TIMESTAMP: Conversion(to_timestamp, "a time in UTC", _PLAIN_TIMESTAMP),
-    ColumnType.JSON_OBJECT: Conversion(to_json_object, "a JSON object", _NOTHING),
+    ColumnType.JSON_OBJECT: Conversion(to_json_object, "a JSON object", is_shareable=False),
 }

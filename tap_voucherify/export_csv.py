@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import abc
 import codecs
 import csv
-import io
 import itertools
-import re
 import sys
 import typing as t
 from collections import Counter
 from types import MappingProxyType
 
 import msgspec
+from msgspec import Raw
 
-from tap_voucherify.columns import METADATA
+from tap_voucherify.columns import METADATA, TEXT
 from tap_voucherify.conversions import CONVERSIONS
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.header import bind
@@ -29,10 +29,13 @@ Record = dict[str, t.Any]
 # Blocks that fit in a processor's cache are faster than longer ones.
 ROWS_PER_BLOCK = 250
 
-# As much of a cell as an error shows.
-_SHOWN_CHARACTERS = 80
+# More different cells of a column than this are not remembered.
+_REMEMBERED_CELLS = 10_000
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+# As much of a cell as an error shows.
+_SHOWN_CHARACTERS = 80
 
 
 class Attributes(t.NamedTuple):
@@ -47,137 +50,143 @@ class Attributes(t.NamedTuple):
     is_selected: Callable[[str], bool] = lambda _: True
 
 
-class _Cells(t.NamedTuple):
-    """The cells of one field in a block, checked.
+class _Memory(dict[str, t.Any]):
+    """What cells were read as: most cells of a column repeat earlier ones."""
 
-    Attributes:
-        content: The cells as they are, or else the values read from them.
-        is_plain: Whether it is the cells as they are.
-    """
+    def __init__(self, read: Callable[[str], t.Any]) -> None:
+        super().__init__()
+        self._read = read
 
-    content: Sequence[t.Any]
-    is_plain: bool
+    def __missing__(self, cell: str) -> t.Any:
+        if len(self) >= _REMEMBERED_CELLS:
+            self.clear()
+        value = self[cell] = self._read(cell)
+        return value
 
 
-class _ColumnField:
-    """A column as a property of the records."""
+class _Field(abc.ABC):
+    """A property of the records."""
+
+    name: str
+
+    @abc.abstractmethod
+    def read(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
+        """Take what concerns it from a block's columns; a faulty cell raises `ValueError`."""
+
+    def values(self, found: Sequence[t.Any]) -> Sequence[t.Any]:
+        """Return the values of what was read."""
+        return found
+
+    def encodable(self, found: Sequence[t.Any]) -> Iterable[t.Any]:
+        """Return the same for msgspec to encode."""
+        return found
+
+    def fault(self, row: Sequence[str]) -> str | None:  # noqa: ARG002 - most have none
+        """Describe what is wrong with this property in a row, if anything is."""
+        return None
+
+
+class _ColumnField(_Field):
+    """A column as a property; what msgspec can write as it stands is not converted."""
 
     def __init__(self, column: Column, position: int | None, *, is_key: bool) -> None:
         self.name = column.name
         self._position = position
-        self._convert, self._meaning, plain, self._is_quoted = CONVERSIONS[column.type]
+        self._conversion = CONVERSIONS[column.type]
+        self._is_text = column.type is TEXT
         self._is_key = is_key
-        # Whole columns are matched at once; a key is never empty, unless it is text.
-        optional = "" if is_key else "?"
-        self._plain = re.compile(f"(?:(?:{plain}){optional}\n)*") if plain else None
-        self._empty: str | None = "" if is_key and plain is None else None
+        self._memory = _Memory(self._read_cell)
 
-    def read(self, columns: Sequence[Sequence[str]]) -> _Cells:
-        """Check the cells of a block; a faulty one raises `ValueError`."""
+    def read(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
         if self._position is None:
-            return _Cells([None] * len(columns[0]), is_plain=False)
+            return [None] * len(columns[0])
         cells = columns[self._position]
-        if self._is_plain(cells):
-            return _Cells(cells, is_plain=True)
-        return _Cells(self._values(cells), is_plain=False)
+        if self._is_text or self._is_plain(cells):
+            return cells if self._is_key else [cell or None for cell in cells]
+        if self._conversion.is_shareable:
+            return list(map(self._memory.__getitem__, cells))
+        return list(map(self._read_cell, cells))
 
-    def values(self, cells: _Cells) -> Sequence[t.Any]:
-        """Return the values that the cells stand for."""
-        if not cells.is_plain:
-            return cells.content
-        if self._is_quoted:
-            # Text stays as it is, and so do times in the form of bookmarks.
-            return [cell or self._empty for cell in cells.content]
-        return self._values(cells.content)
-
-    def json(self, cells: _Cells) -> list[bytes]:
-        """Return the values as JSON."""
-        if not cells.is_plain or self._empty == "":
-            return _json_values(cells.content)
-        if self._is_quoted:
-            return _json_values([cell or None for cell in cells.content])
-        return [cell or b"null" for cell in "\n".join(cells.content).encode().split(b"\n")]
+    def values(self, found: Sequence[t.Any]) -> Sequence[t.Any]:
+        if not self._conversion.is_literal:
+            return found
+        convert = self._conversion.convert
+        return [None if raw is None else convert(bytes(raw).decode()) for raw in found]
 
     def fault(self, row: Sequence[str]) -> str | None:
-        """Describe what is wrong with this column's cell of a row, if anything is."""
-        if self._position is None:
+        if self._position is None or self._is_text:
             return None
         cell = row[self._position]
         try:
-            self._values([cell])
+            self._read_cell(cell)
         except ValueError:
-            return f"column {self.name!r}: {_shown(cell)} is not {self._meaning}"
+            return f"column {self.name!r}: {_shown(cell)} is not {self._conversion.meaning}"
         return None
 
     def _is_plain(self, cells: Sequence[str]) -> bool:
-        if self._plain is None:
-            return True
-        joined = "\n".join((*cells, ""))
-        # A line break inside a cell would pass for one between two cells.
-        return joined.count("\n") == len(cells) and bool(self._plain.fullmatch(joined))
+        plain = self._conversion.plain
+        filled = cells if self._is_key else filter(None, cells)
+        return plain is not None and all(map(plain.fullmatch, filled))
 
-    def _values(self, cells: Sequence[str]) -> list[t.Any]:
-        convert, empty = self._convert, self._empty
-        if self._is_key and empty is None:
-            return [convert(cell) for cell in cells]
-        return [convert(cell) if cell else empty for cell in cells]
+    def _read_cell(self, cell: str) -> t.Any:
+        if not cell and not self._is_key:
+            return None
+        value = self._conversion.convert(cell)
+        return Raw(cell) if self._conversion.is_literal else value
 
 
-class _FirstOfField:
+class _FirstOfField(_Field):
     """A property that takes the value of one field, or else of another."""
 
     def __init__(self, name: str, first: _Field, second: _Field) -> None:
         self.name = name
         self._sources = (first, second)
 
-    def read(self, columns: Sequence[Sequence[str]]) -> _Cells:
-        first, second = (field.values(field.read(columns)) for field in self._sources)
-        return _Cells([a or b for a, b in zip(first, second, strict=True)], is_plain=False)
-
-    def values(self, cells: _Cells) -> Sequence[t.Any]:
-        return cells.content
-
-    def json(self, cells: _Cells) -> list[bytes]:
-        return _json_values(cells.content)
-
-    def fault(self, row: Sequence[str]) -> None:  # noqa: ARG002 - the sources tell
-        return None
+    def read(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
+        first, second = (field.read(columns) for field in self._sources)
+        return [a or b for a, b in zip(first, second, strict=True)]
 
 
-class _MetadataField:
+class _MetadataField(_Field):
     """The custom attributes, as one property of the records."""
 
     name = METADATA
 
     def __init__(self, found: Sequence[tuple[str, int]], attributes: Attributes) -> None:
         self.kept = [(name, position) for name, position in found if attributes.is_selected(name)]
-        self._names = [name for name, _ in self.kept]
-        self._positions = [position for _, position in self.kept]
         self._readers = attributes.readers
         self.misfits: Counter[str] = Counter()
+        names = [name for name, _ in self.kept]
+        try:
+            self._struct = _object_type(names, omit_defaults=True) if names else None
+        except ValueError:  # a name with characters that JSON escapes
+            self._struct = None
 
-    def read(self, columns: Sequence[Sequence[str]]) -> _Cells:
-        if not self._names:
-            return _Cells([{}] * len(columns[0]), is_plain=False)
-        names = self._names
-        rows = zip(*(columns[position] for position in self._positions), strict=True)
-        values: list[dict[str, t.Any]] = [
-            {name: cell for name, cell in zip(names, row, strict=True) if cell} for row in rows
+    def read(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
+        return columns
+
+    def values(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
+        if not self.kept:
+            return [{}] * len(columns[0])
+        names = [name for name, _ in self.kept]
+        rows = zip(*self._converted(columns), strict=True)
+        return [
+            {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            for row in rows
         ]
-        if self._readers:
-            for attributes in values:
-                for name in attributes.keys() & self._readers.keys():
-                    attributes[name] = self._convert(name, attributes[name])
-        return _Cells(values, is_plain=False)
 
-    def values(self, cells: _Cells) -> Sequence[t.Any]:
-        return cells.content
+    def encodable(self, columns: Sequence[Sequence[str]]) -> Iterable[t.Any]:
+        if self._struct is None:
+            return self.values(columns)
+        return map(self._struct, *self._converted(columns))
 
-    def json(self, cells: _Cells) -> list[bytes]:
-        return _json_values(cells.content)
-
-    def fault(self, row: Sequence[str]) -> None:  # noqa: ARG002 - any text is right
-        return None
+    def _converted(self, columns: Sequence[Sequence[str]]) -> Iterator[list[t.Any]]:
+        for name, position in self.kept:
+            cells = columns[position]
+            if name in self._readers:
+                yield [self._convert(name, cell) if cell else None for cell in cells]
+            else:
+                yield [cell or None for cell in cells]
 
     def _convert(self, name: str, cell: str) -> t.Any:
         try:
@@ -187,18 +196,30 @@ class _MetadataField:
             return cell
 
 
-_Field: t.TypeAlias = _ColumnField | _FirstOfField | _MetadataField
+class _Layout:
+    """The properties of the records of a file.
+
+    Attributes:
+        fields: The properties.
+        names: Their names.
+        record_type: Its instances are encoded as objects with these properties.
+    """
+
+    def __init__(self, fields: Sequence[_Field]) -> None:
+        self.fields = fields
+        self.names = [field.name for field in fields]
+        self.record_type = _object_type(self.names)
 
 
 class Block:
     """Consecutive rows of a file, found to be what was asked for."""
 
-    def __init__(self, fields: Sequence[_Field], rows: Sequence[Sequence[str]]) -> None:
+    def __init__(self, layout: _Layout, rows: Sequence[Sequence[str]]) -> None:
         """Check rows of the right width; a faulty cell raises `ValueError`."""
-        self._fields = fields
+        self._layout = layout
         self._rows = rows
         columns = tuple(zip(*rows, strict=True))
-        self._cells = [field.read(columns) for field in fields] if rows else []
+        self._found = [field.read(columns) for field in layout.fields] if rows else []
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -206,38 +227,38 @@ class Block:
 
     def values(self, name: str) -> Sequence[t.Any]:
         """Return the values of one property."""
-        index = [field.name for field in self._fields].index(name)
-        return self._fields[index].values(self._cells[index])
+        if not self._rows:
+            return []
+        index = self._layout.names.index(name)
+        return self._layout.fields[index].values(self._found[index])
 
     def records(self) -> list[Record]:
         """Return the records."""
-        names = [field.name for field in self._fields]
-        columns = [
-            field.values(cells) for field, cells in zip(self._fields, self._cells, strict=True)
-        ]
+        names = self._layout.names
+        columns = [self.values(name) for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def json_lines(self, before: bytes, after: bytes) -> bytes:
-        """Return the records as JSON, each between the same bytes.
+    def encodable(self) -> list[msgspec.Struct]:
+        """Return the records for msgspec to encode: much faster than dictionaries.
 
         This goes column by column; only compiled code sees single rows and cells.
         """
-        parts: list[Iterable[bytes]] = []
-        for field, cells in zip(self._fields, self._cells, strict=True):
-            opening = b"," if parts else before + b"{"
-            parts.append(itertools.repeat(opening + _ENCODER.encode(field.name) + b":"))
-            parts.append(field.json(cells))
-        parts.append(itertools.repeat(b"}" + after))
-        # The repetitions have no end, so zip must not be strict.
-        return b"".join(itertools.chain.from_iterable(zip(*parts, strict=False)))
+        if not self._rows:
+            return []
+        found = zip(self._layout.fields, self._found, strict=True)
+        return list(map(self._layout.record_type, *(field.encodable(f) for field, f in found)))
+
+    def json_lines(self) -> bytes:
+        """Return the records as lines of JSON."""
+        return _ENCODER.encode_lines(self.encodable())
 
     def slice(self, start: int, stop: int) -> Block:
         """Return the block of consecutive rows."""
-        return Block(self._fields, self._rows[start:stop])
+        return Block(self._layout, self._rows[start:stop])
 
     def select(self, kept: Iterable[bool]) -> Block:
         """Return the block of the rows to keep."""
-        return Block(self._fields, list(itertools.compress(self._rows, kept)))
+        return Block(self._layout, list(itertools.compress(self._rows, kept)))
 
 
 class ExportReader:
@@ -275,29 +296,25 @@ class ExportReader:
         self.first_of = first_of or {}
         self.has_attributes = attributes is not None
         self._row_number = 0
-        # The cast is for Python 3.10's stubs.
-        binary = t.cast("t.IO[bytes]", file)
-        self._text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
-        self._rows = csv.reader(self._text, strict=True)
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            file.seek(0)
+        self._rows = csv.reader(map(bytes.decode, file), strict=True)
         header = next(self._read_rows(1), None)
         if header is None:
             raise ExportFileError("the file is empty: not even a header")
         self.binding = bind(header[0], columns, with_attributes=attributes is not None)
         bound = list(zip(columns, self.binding.positions, strict=True))
         self.missing = [column for column, position in bound if position is None]
-        self._fields: list[_Field] = [
+        fields: list[_Field] = [
             _ColumnField(column, position, is_key=column.name in keys) for column, position in bound
         ]
-        standard = {field.name: field for field in self._fields}
+        standard = {field.name: field for field in fields}
         for name, (first, second) in self.first_of.items():
-            self._fields.append(_FirstOfField(name, standard[first], standard[second]))
+            fields.append(_FirstOfField(name, standard[first], standard[second]))
         self._metadata = _MetadataField(self.binding.metadata, attributes or Attributes())
         if attributes is not None:
-            self._fields.append(self._metadata)
-
-    def close(self) -> None:
-        """Let go of the file, which stays open."""
-        self._text.detach()
+            fields.append(self._metadata)
+        self._layout = _Layout(fields)
 
     @property
     def kept_attributes(self) -> list[tuple[str, int]]:
@@ -319,11 +336,11 @@ class ExportReader:
             try:
                 if set(map(len, rows)) != {self.binding.width}:
                     raise ValueError  # noqa: TRY301 - the same as for a faulty cell
-                yield Block(self._fields, rows)
+                yield Block(self._layout, rows)
             except ValueError:
                 index, fault = next(self._faults(rows))
                 if index:
-                    yield Block(self._fields, rows[:index])
+                    yield Block(self._layout, rows[:index])
                 raise ExportFileError(f"row {self._row_number + index + 1}, {fault}") from None
             self._row_number += len(rows)
 
@@ -334,7 +351,7 @@ class ExportReader:
             if len(row) != width:
                 yield index, f"with {len(row)} cells in place of {width}: {_shown(str(row))}"
                 continue
-            for field in self._fields:
+            for field in self._layout.fields:
                 if fault := field.fault(row):
                     yield index, fault
 
@@ -347,8 +364,9 @@ class ExportReader:
                 rows.extend(itertools.islice(self._rows, count))
             except csv.Error as error:
                 fault = f"line {self._rows.line_num} is no CSV: {error}"
-            except UnicodeDecodeError:
-                fault = f"byte {_invalid_utf8(self.file)} of the file is not valid UTF-8"
+            except UnicodeDecodeError as error:
+                offset = self.file.tell() - len(error.object) + error.start
+                fault = f"byte {offset} of the file is not valid UTF-8"
             if rows:
                 yield rows
             if fault:
@@ -357,25 +375,17 @@ class ExportReader:
                 return
 
 
-def _json_values(values: Iterable[t.Any]) -> list[bytes]:
-    # In JSON, no line break is left within a value.
-    return _ENCODER.encode_lines(values).split(b"\n")[:-1]
+def _object_type(names: Sequence[str], *, omit_defaults: bool = False) -> type[msgspec.Struct]:
+    """Return a class whose instances become JSON objects with these properties.
+
+    Raises:
+        ValueError: If JSON would have to escape a name.
+    """
+    fields = [(f"field_{index}", t.Any, None) for index in range(len(names))]
+    rename = {field: name for (field, *_), name in zip(fields, names, strict=True)}
+    return msgspec.defstruct("Object", fields, rename=rename, omit_defaults=omit_defaults, gc=False)
 
 
 def _shown(text: str) -> str:
     short = text[:_SHOWN_CHARACTERS]
     return repr(short) + ("..." if short != text else "")
-
-
-def _invalid_utf8(file: t.BinaryIO) -> int:
-    """Return the offset of the first byte that is not UTF-8."""
-    file.seek(0)
-    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
-    while True:
-        pending = len(decoder.getstate()[0])
-        chunk = file.read(1 << 16)
-        try:
-            decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError as error:
-            return offset - pending + error.start
-        offset += len(chunk)

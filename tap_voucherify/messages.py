@@ -42,6 +42,15 @@ PIECE_BYTES = 1 << 16
 _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 
 
+class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", omit_defaults=True, gc=False):
+    """What is written for the SDK's message of this name, in the same order."""
+
+    stream: str
+    record: msgspec.Struct
+    version: int | None = None
+    time_extracted: datetime | None = None
+
+
 class MessageWriter(MsgSpecWriter):
     """Writes messages to standard output in large pieces.
 
@@ -142,12 +151,12 @@ class BlockStream(Stream, abc.ABC):
                 self._write_record_message(record)
             return
         now = datetime.now(timezone.utc)
-        version = b"" if self._stream_version is None else b',"version":%d' % self._stream_version
+        messages = [
+            _RecordMessage(self.name, record, self._stream_version, now)
+            for record in block.encodable()
+        ]
         t.cast("MessageWriter", self._tap.message_writer).write_records(
-            block.json_lines(
-                b'{"type":"RECORD","stream":%b,"record":' % _ENCODER.encode(self.name),
-                b'%b,"time_extracted":%b}\n' % (version, _ENCODER.encode(now)),
-            )
+            _ENCODER.encode_lines(messages)
         )
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import logging
@@ -256,12 +255,11 @@ class ExportStream(BlockStream):
             attributes=self._attributes if METADATA in self._fields else None,
             first_of={MODIFIED_AT.name: sources} if self._tracks_updates else {},
         )
-        with contextlib.closing(reader):
-            self._check_header(reader)
-            if wants_parquet(self.get_batch_config(self.config)):
-                yield from self._arrow_reader(reader)
-            else:
-                yield from reader
+        self._check_header(reader)
+        if wants_parquet(self.get_batch_config(self.config)):
+            yield from self._arrow_reader(reader)
+        else:
+            yield from reader
         if reader.misfits:
             self.logger.warning(
                 "Values that do not fit their metadata schema stay text: %s",

@@ -55,7 +55,7 @@ def test_one_input(content: bytes) -> int:
         header = next(rows)
         for block in reader:
             records = block.records()
-            lines = block.json_lines(b"", b"\n").decode().split("\n")[:-1]
+            lines = block.json_lines().decode().split("\n")[:-1]
             for record, line in zip(records, lines, strict=True):
                 row = next(rows)
                 assert len(row) == len(header)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -72,12 +71,11 @@ def read(
         reader = ExportReader(file, columns, keys=keys, attributes=attributes)
         for block in reader:
             read_here = block.records()
-            lines = block.json_lines(b"", b"\n").splitlines()
+            lines = block.json_lines().splitlines()
             assert len(block) == len(read_here) == len(lines)
             for record, line in zip(read_here, lines, strict=True):
                 assert json.loads(line) == json.loads(json.dumps(record, default=float))
             records += [read_json(line.decode()) for line in lines]
-        reader.close()
     return records
 
 
@@ -161,11 +159,10 @@ def test_a_row_of_another_width_is_an_error(rows: list[list[str]]) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
-        with contextlib.closing(ExportReader(file, [ID, CODE])) as reader:
-            blocks = iter(reader)
-            assert next(blocks).records() == [{"id": "a", "code": "b"}]
-            with pytest.raises(ExportFileError, match=f"row 2.*{len(rows[1])} cells.*2"):
-                next(blocks)
+        blocks = iter(ExportReader(file, [ID, CODE]))
+        assert next(blocks).records() == [{"id": "a", "code": "b"}]
+        with pytest.raises(ExportFileError, match=f"row 2.*{len(rows[1])} cells.*2"):
+            next(blocks)
 
 
 @pytest.mark.parametrize("count", [1, 5])

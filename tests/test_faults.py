@@ -667,7 +667,7 @@ CONTENT = {
             "row 21.*created_at.*2025-13-01",
             20,
         ),
-        "bad_utf8": (change_line(21, "name", b"n\xff"), "byte [0-9]+ .*UTF-8", 0),
+        "bad_utf8": (change_line(21, "name", b"n\xff"), "byte [0-9]+ .*UTF-8", 20),
         "one_cell_less": (change_line(21, "^[^,]*,", b""), "row 21.*cells", 20),
         "one_cell_more": (change_line(ROWS, "$", b","), f"row {ROWS}.*cells", ROWS - 1),
         "open_quote": (change_line(21, "^", b'"'), "line [0-9]+ is no CSV", 20),
