@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,7 +75,7 @@ def read(
             lines = block.json_lines().splitlines()
             assert len(block) == len(read_here) == len(lines)
             for record, line in zip(read_here, lines, strict=True):
-                assert json.loads(line) == json.loads(json.dumps(record, default=float))
+                assert json.loads(line, parse_float=Decimal) == record
             records += [read_json(line.decode()) for line in lines]
     return records
 

@@ -228,6 +228,21 @@ def test_the_least_that_was_told_counts() -> None:
         assert 1 < calls - 1 <= 6
 
 
+def test_a_reset_told_a_second_earlier_or_later_is_the_same() -> None:
+    """A server that rounds the time of the reset this way and that gives no calls back."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0)
+        for remaining, resets_in in ((50, PERIOD), (4, PERIOD - 1), (9, PERIOD + 1)):
+            rate_limit.acquire()
+            rate_limit.release(told(100, remaining, resets_in))
+        calls = 0
+        while clock.monotonic() < PERIOD:
+            rate_limit.acquire()
+            rate_limit.release({})
+            calls += 1
+        assert calls - 1 <= 4
+
+
 def test_calls_under_way_count_in_a_new_period() -> None:
     """What has not been answered at a reset may reach the server after it."""
     with VirtualClock() as clock:
