@@ -118,9 +118,9 @@ class RateLimit:
         left = remaining - self._in_flight
         seconds = period - server_time(headers, self._clock) + _ROUNDING_SECONDS
         resets_at = self._clock.monotonic() + seconds
-        if period > self._period:
+        if period > self._period + 2 * _ROUNDING_SECONDS:
             self._period, self._left, self._resets_at = period, left, resets_at
-        elif period == self._period:
+        elif period >= self._period - 2 * _ROUNDING_SECONDS:
             # Answers can overtake each other, and take their time: the least counts.
             self._left = min(self._left, left)
             self._resets_at = min(self._resets_at, resets_at)
