@@ -146,21 +146,25 @@ class RunAhead:
                 self._changed.wait_for(lambda: self._is_closed or self._next_job is not None)
                 if self._is_closed:
                     return
-                job = t.cast("_Job", self._next_job)
-                self._waiting.remove(job)
+                job = self._waiting.popleft()
                 self._running[job.request.stream] += 1
             with contextlib.suppress(StoppedError):
                 self._finish_job(job)
 
     @property
     def _next_job(self) -> _Job | None:
-        """The first that may begin: streams whose exports fail stay within their bound."""
-        for job in self._waiting:
-            failures = len(self._failures[job.request.stream])
-            running = self._running[job.request.stream]
-            if not failures or failures + running < FAILURES_PER_STREAM:
-                return job
-        return None
+        """The first in line, unless it has to wait.
+
+        A stream whose exports fail stays within its bound. Nobody overtakes it then: the
+        place is for what is read next.
+        """
+        if not self._waiting:
+            return None
+        job = self._waiting[0]
+        failures = len(self._failures[job.request.stream])
+        running = self._running[job.request.stream]
+        is_held_back = failures and failures + running >= FAILURES_PER_STREAM
+        return None if is_held_back else job
 
     def _finish_job(self, job: _Job) -> None:
         outcome: ExportedFiles | BaseException
