@@ -59,6 +59,7 @@ class ArrowBlock:
     def __init__(self, table: pa.Table) -> None:
         """Take a table with the schema of the stream."""
         self.table = table
+        self._values: dict[str, list[str | None]] = {}
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -66,8 +67,11 @@ class ArrowBlock:
 
     def values(self, name: str) -> list[str | None]:
         """Return the values of a column of times, in the form of bookmarks."""
-        texts = pc.strftime(self.table[name], format="%Y-%m-%dT%H:%M:%SZ")
-        return t.cast("list[str | None]", texts.to_pylist())
+        # The window and the bookmark both ask for them.
+        if name not in self._values:
+            texts = pc.strftime(self.table[name], format="%Y-%m-%dT%H:%M:%SZ")
+            self._values[name] = texts.to_pylist()
+        return self._values[name]
 
     def select(self, kept: Sequence[bool]) -> ArrowBlock:
         """Return the block of the rows to keep."""

@@ -103,10 +103,12 @@ class _BatchFile:
         self.rows = 0
         return [self._config.storage.get_url(self._filename)]
 
+    def _open(self) -> t.IO[bytes]:
+        return self._opened.enter_context(self._config.storage.open(self._filename, "wb"))
+
     def _write_json_lines(self, block: Block) -> None:
         if self._json_lines is None:
-            file = self._opened.enter_context(self._config.storage.open(self._filename, "wb"))
-            self._json_lines = file
+            self._json_lines = file = self._open()
             if self._is_gzipped:
                 zipped = gzip.GzipFile(fileobj=file, mode="wb")
                 self._json_lines = self._opened.enter_context(zipped)
@@ -116,9 +118,8 @@ class _BatchFile:
         import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
 
         if self._parquet is None:
-            file = self._opened.enter_context(self._config.storage.open(self._filename, "wb"))
             compression = self._config.encoding.compression or "snappy"
             self._parquet = self._opened.enter_context(
-                pq.ParquetWriter(file, block.table.schema, compression=compression)
+                pq.ParquetWriter(self._open(), block.table.schema, compression=compression)
             )
         self._parquet.write_table(block.table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from tap_voucherify.windows import format_instant, parse_instant
+from tap_voucherify.windows import FOREVER, format_instant, parse_instant
 
 if t.TYPE_CHECKING:
     import datetime as dt
@@ -13,9 +13,6 @@ if t.TYPE_CHECKING:
     from tap_voucherify.windows import Window
 
 _KEY, _VALUE = "replication_key", "replication_key_value"
-
-# Compares greater than every instant in the form of bookmarks.
-_FOREVER = "~"
 
 
 class Bookmark:
@@ -53,7 +50,7 @@ class Bookmark:
         old = state.get(_VALUE)
         self._value = self._reached = format_instant(parse_instant(old)) if old else ""
         self._greatest = ""
-        self._latest = _FOREVER
+        self._latest = FOREVER
         self._is_ordered = True
 
     @property

@@ -48,8 +48,9 @@ class TapCommand(SingerCommand):
         expected = issubclass(exc_type, (SingerSDKError, OSError))
         wanted = not expected or self.logger.isEnabledFor(logging.DEBUG)
         self.logger.error(
-            "%s",
-            f"{'' if expected else f'{exc_type.__name__}: '}{one_line(exc_value)}",
+            "%s%s",
+            "" if expected else f"{exc_type.__name__}: ",
+            one_line(exc_value),
             exc_info=(exc_type, exc_value, exc_traceback) if wanted else None,
         )
 

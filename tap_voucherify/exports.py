@@ -42,7 +42,6 @@ LINK_TRIES = 3
 
 FIRST_REPORT_SECONDS = 10
 
-
 logger = logging.getLogger("tap-voucherify.exports")
 
 
@@ -259,7 +258,7 @@ class ExportRunner:
                 return urls
             if waited >= report_after:
                 logger.info("%s: still waiting after %.0f s", export.request, waited)
-                report_after = 2 * report_after
+                report_after *= 2
         raise self._timeout(export)
 
     def _timeout(self, export: _Export) -> ExportTimeoutError:

@@ -247,6 +247,7 @@ class TapVoucherify(Tap):
         try:
             self.sync_all()
             self.exports.finish()
+            self.exports.close()
         except Interruption as stop:
             self.logger.warning("%s; the last STATE covers all that was written", stop)
             return stop.exit_code

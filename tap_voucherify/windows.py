@@ -30,8 +30,7 @@ MARGIN = dt.timedelta(seconds=1)
 SHORTEST = dt.timedelta(hours=1)
 
 # Compares greater than every instant in the form of bookmarks.
-_FOREVER = "~"
-
+FOREVER = "~"
 
 _INSTANT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -120,7 +119,7 @@ class Window:
         """Both ends as strings: a value lies within if `lower <= value < upper`."""
         return (
             format_instant(self.start) if self.start else "",
-            format_instant(self.end) if self.end else _FOREVER,
+            format_instant(self.end) if self.end else FOREVER,
         )
 
     def conditions(self) -> dict[str, list[str]]:

@@ -190,6 +190,15 @@ def read_lines(pipe: IO[bytes] | None, count: int) -> list[str]:
     return lines
 
 
+def wait_for_log(process: subprocess.Popen[bytes], text: bytes) -> None:
+    """Read the log of a process up to a line that holds `text`."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"the log ended without {text!r}")
+
+
 def _environment(added: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment without settings of the tap, apart from those added."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAP_VOUCHERIFY_")}

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from .expectations import INCREMENTAL, expected_records, in_any_order
-from .runs import Json, Tap, created_exports, read_lines, select
+from .runs import Json, Tap, created_exports, read_lines, select, wait_for_log
 from .sandbox import Behaviour, Fault, Reply, Sandbox
 
 if TYPE_CHECKING:
@@ -203,9 +203,7 @@ def test_an_export_of_a_killed_run_is_gone_on_with(
     sandbox.behaviour = Behaviour(latency_seconds=1.5)
     catalog = select(discovered, ["orders"])
     with tap.start(catalog=catalog) as process:
-        assert process.stderr is not None
-        while b"created export" not in process.stderr.readline():
-            pass
+        wait_for_log(process, b"created export")
         process.kill()
 
     run = tap(catalog=catalog)
@@ -219,9 +217,7 @@ def test_a_whole_table_is_exported_anew(sandbox: Sandbox, tap: Tap, discovered: 
     sandbox.behaviour = Behaviour(latency_seconds=1.5)
     catalog = select(discovered, ["points_expirations"])
     with tap.start(catalog=catalog) as process:
-        assert process.stderr is not None
-        while b"created export" not in process.stderr.readline():
-            pass
+        wait_for_log(process, b"created export")
         process.kill()
 
     run = tap(catalog=catalog)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .runs import Json, Output, Tap, read_lines, select
+from .runs import Json, Output, Tap, read_lines, select, wait_for_log
 from .sandbox import Behaviour, Dataset, Sandbox
 
 if TYPE_CHECKING:
@@ -161,8 +161,7 @@ def test_a_signal_ends_a_run_that_waits_for_an_export(sandbox: Sandbox, tap: Tap
     sandbox.behaviour = Behaviour(latency_seconds=3600)
     with tap.start() as process:
         assert process.stderr is not None
-        while b"created export" not in process.stderr.readline():
-            pass
+        wait_for_log(process, b"created export")
         started = time.monotonic()
         process.terminate()
         lines = read_lines(process.stdout, ROWS)
