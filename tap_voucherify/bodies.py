@@ -38,14 +38,9 @@ class _Body(io.RawIOBase):
     def __init__(self, answer: urllib3.BaseHTTPResponse, time_limit: Deadline) -> None:
         self._raw = answer
         self._time_limit = time_limit
-        self._missing: int | None = None
-        self.is_bounded = "chunked" in answer.headers.get("Transfer-Encoding", "")
-        length = answer.headers.get("Content-Length", "")
-        if not self.is_bounded and length.isdecimal():
-            self.is_bounded, self._missing = True, int(length)
-
-    def readable(self) -> bool:
-        return True
+        is_chunked = "chunked" in answer.headers.get("Transfer-Encoding", "")
+        # urllib3 raises if the length was told and is not reached.
+        self.is_bounded = is_chunked or answer.headers.get("Content-Length", "").isdecimal()
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
@@ -56,10 +51,6 @@ class _Body(io.RawIOBase):
             chunk = self._raw.read1(len(view), decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TransientError(f"the answer broke off: {innermost_reason(error)}") from error
-        if self._missing is not None:
-            self._missing -= len(chunk)
-            if self._missing and not chunk:
-                raise TransientError(f"the answer lacks its last {self._missing} bytes")
         view[: len(chunk)] = chunk
         return len(chunk)
 
