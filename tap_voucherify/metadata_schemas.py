@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from decimal import Decimal
 
 import msgspec
 
@@ -17,7 +18,7 @@ from tap_voucherify.conversions import (
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_ARRAY = msgspec.json.Decoder(list[t.Any])
+_ARRAY = msgspec.json.Decoder(list[t.Any], float_hook=Decimal)
 
 # Types that are not listed, such as `geopoint`, are text.
 _SCHEMAS: dict[str, dict[str, t.Any]] = {
