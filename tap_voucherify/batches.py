@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from singer_sdk.exceptions import SingerSDKError
 
-from tap_voucherify.errors import SettingsError
+from tap_voucherify.errors import OutputError, one_line
 from tap_voucherify.export_csv import Block
 
 if t.TYPE_CHECKING:
@@ -22,16 +22,8 @@ if t.TYPE_CHECKING:
 
 
 def wants_parquet(config: BatchConfig | None) -> bool:
-    """Whether batch files are to be parquet.
-
-    Raises:
-        SettingsError: If they are to be what the tap cannot write.
-    """
-    if config is None or config.encoding.format == "jsonl":
-        return False
-    if config.encoding.format != "parquet":
-        raise SettingsError("batch_config.encoding.format: must be one of jsonl, parquet")
-    return True
+    """Whether batch files are to be parquet."""
+    return config is not None and config.encoding.format == "parquet"
 
 
 def write_batches(
@@ -46,6 +38,9 @@ def write_batches(
         name: Begins the names of the files.
         config: Where and how to write.
         blocks: The blocks; None ends a file.
+
+    Raises:
+        OutputError: If a file cannot be written.
     """
     file = _BatchFile(name, config)
     try:
@@ -58,6 +53,8 @@ def write_batches(
                     yield file.finish()
             if block is None and file.rows:
                 yield file.finish()
+    except OutputError:
+        raise
     except SingerSDKError:
         if file.rows:
             yield file.finish()
@@ -91,17 +88,29 @@ class _BatchFile:
         if not self.rows:
             self._number += 1
         self.rows += len(block)
-        if isinstance(block, Block):
-            self._write_json_lines(block)
-        else:
-            self._write_parquet(block)
+        with self._told():
+            if isinstance(block, Block):
+                self._write_json_lines(block)
+            else:
+                self._write_parquet(block)
 
     def finish(self) -> list[str]:
         """Complete the file and return the manifest that tells of it."""
-        self._opened.close()
+        with self._told():
+            self._opened.close()
         self._json_lines = self._parquet = None
         self.rows = 0
         return [self._config.storage.get_url(self._filename)]
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        # What the SDK raises for storage that it does not know, or not without an extra.
+        except (ImportError, OSError, ValueError) as error:
+            raise OutputError(
+                f"batch files cannot be written to {self._config.storage.root}: {one_line(error)}"
+            ) from error
 
     def _open(self) -> t.IO[bytes]:
         return self._opened.enter_context(self._config.storage.open(self._filename, "wb"))

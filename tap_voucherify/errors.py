@@ -16,7 +16,8 @@
     - `ExportFailedError`: an export ended without a file. A new export, or exports of
       smaller windows, may succeed.
         - `ExportTimeoutError`: it did not end in time, so a smaller window is better.
-- `OutputError`: whoever reads this tap's output is gone; its log has the reason.
+- `OutputError`: standard output or batch files take nothing more. The run stops, and
+  the last STATE before that stands.
 - `Interruption`: a signal asks the run to end.
 """
 
@@ -112,7 +113,7 @@ class ExportTimeoutError(ExportFailedError):
 
 
 class OutputError(FatalSyncError):
-    """Standard output was closed by its reader."""
+    """Standard output or a batch file cannot be written."""
 
 
 class Interruption(RequestedAbortException):

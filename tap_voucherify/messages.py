@@ -3,7 +3,7 @@
 The SDK flushes standard output once per message, conforms every record against its
 schema and walks the selection of its properties, which is most of its time. Here the
 records come as they are to be emitted, so they are encoded block by block, written in
-large pieces and flushed at the first record, at STATE and at the end.
+large pieces, and flushed at the first record, at any other message and at the end.
 
 Of the SDK's private parts this module uses, all of `Stream`: `_sync_records`,
 `_write_record_message`, `_write_activate_version_message`, `_check_max_record_limit`,
@@ -23,7 +23,7 @@ import msgspec
 from singer_sdk import Stream
 from singer_sdk.contrib.msgspec import MsgSpecWriter, enc_hook
 from singer_sdk.mapper import SameRecordTransform
-from singer_sdk.singerlib.encoding.simple import RecordMessage, StateMessage
+from singer_sdk.singerlib.encoding.simple import RecordMessage
 
 from tap_voucherify.errors import OutputError
 
@@ -66,13 +66,11 @@ class MessageWriter(MsgSpecWriter):
         self._has_written_record = False
 
     def write_message(self, message: Message) -> None:
-        """Write one message; a STATE, and the first RECORD, reach the reader at once."""
+        """Write one message; all but a RECORD reaches the reader at once."""
         self._pending += self.format_message(message)
-        if isinstance(message, StateMessage):
-            self.flush()
-        elif isinstance(message, RecordMessage):
+        if isinstance(message, RecordMessage):
             self._note_record()
-        elif len(self._pending) >= PIECE_BYTES:
+        else:
             self.flush()
 
     def write_records(self, lines: bytes) -> None:

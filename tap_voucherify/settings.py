@@ -196,6 +196,7 @@ def broken_rules(config: dict[str, t.Any], schema: dict[str, t.Any]) -> list[str
         *_address_rules(config),
         *_date_rules(config),
         *_export_rules(config),
+        *_batch_rules(config),
     ]
 
 
@@ -273,3 +274,22 @@ def _export_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
             yield f"{setting}.filters.{name}: must not be set, since the sync depends on it"
         if filters.get("junction", "and") != "and":
             yield f"{setting}.filters.junction: must be and: or would undo the sync's own filter"
+
+
+def _batch_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
+    """Ask for what the SDK's schema leaves open, and breaks without."""
+    batches = config.get("batch_config")
+    if not batches:
+        return
+    names = {"encoding": ["format", "compression"], "storage": ["root", "prefix"]}
+    for group, (required, optional) in names.items():
+        given = batches.get(group) or {}
+        if not given.get(required):
+            yield f"batch_config.{group}.{required}: must be set"
+        if set(given) - {required, optional}:
+            yield f"batch_config.{group}: must hold only {required} and {optional}"
+    size = batches.get("batch_size")
+    if size is not None and (type(size) is not int or size < 1):
+        yield "batch_config.batch_size: must be a whole number of at least 1"
+    if set(batches) - {*names, "batch_size"}:
+        yield "batch_config: must hold only encoding, storage and batch_size"

@@ -10,6 +10,7 @@ import sys
 import typing as t
 
 from singer_sdk import Tap
+from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.tap_base import CliTestOptionValue
 
@@ -27,6 +28,7 @@ from tap_voucherify.credentials import (
 from tap_voucherify.errors import (
     AccountError,
     Interruption,
+    OutputError,
     SettingsError,
     StreamError,
     one_line,
@@ -46,7 +48,6 @@ if t.TYPE_CHECKING:
     from types import FrameType
 
     import click
-    from singer_sdk.exceptions import SingerSDKError
 
     from tap_voucherify.stream import ExportStream
 
@@ -248,16 +249,25 @@ class TapVoucherify(Tap):
             self.sync_all()
             self.exports.finish()
             self.exports.close()
-        except Interruption as stop:
-            self.logger.warning("%s; the last STATE covers all that was written", stop)
-            return stop.exit_code
+            self._tell_state()
+        except OutputError:
+            # The state may be ahead of what could be written.
+            raise
+        except SingerSDKError as error:
+            self._tell_state()
+            if not isinstance(error, Interruption):
+                raise
+            self.logger.warning("%s; the last STATE covers all that was written", error)
+            return error.exit_code
         finally:
             self.clock.stop()
-            if self.state:
-                self.state_writer.write_state(self.state)
             self._writer.flush()
             self.logger.info("%s", self.client.summary)
         return 1 if self.failed_streams else 0
+
+    def _tell_state(self) -> None:
+        if self.state:
+            self.state_writer.write_state(self.state)
 
     @classmethod
     def invoke(  # type: ignore[override] # the SDK's own override differs as well

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .runs import Run, Tap
+from .runs import Run, Tap, split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +93,7 @@ class FastTap(Tap):
             speed: How many seconds pass in a real one.
         """
         super().__init__(directory, {"request_timeout_seconds": 3000, **config})
-        self._config["poll_interval_seconds"] = speed / 100
+        self.config["poll_interval_seconds"] = speed / 100
         self._servers = servers
         self._speed = speed
         self.environment: dict[str, str] = {}
@@ -118,5 +118,5 @@ class FastTap(Tap):
                 "kill_at_bytes": self.kill_at_bytes,
             }
         )
-        lines = output.read_text(encoding="utf-8").splitlines()
+        lines = split_lines(output.read_text(encoding="utf-8"))
         return Run(lines, exit_code, log.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tap_voucherify.tap import TapVoucherify
 
-from .runs import Json, Output
+from .runs import Json, Output, split_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,5 +97,5 @@ def sync(
                 logger.removeHandler(metrics)
         output.detach()
         buffer.detach()
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = split_lines(path.read_text(encoding="utf-8"))
         return CountedRun(lines, exit_code, file.writes, metrics.counts)

@@ -95,7 +95,11 @@ class Run(Output):
 
 
 class Tap:
-    """The tap, set up for a sandbox."""
+    """The tap, set up for a sandbox.
+
+    Attributes:
+        config: The settings of every run.
+    """
 
     def __init__(self, directory: Path, config: Mapping[str, Any]) -> None:
         """Prepare, without a run.
@@ -105,7 +109,7 @@ class Tap:
             config: The settings of every run.
         """
         self._directory = directory
-        self._config = {**config, "poll_interval_seconds": 0.02}
+        self.config = {**config, "poll_interval_seconds": 0.02}
         self._files = 0
 
     def __call__(
@@ -122,7 +126,7 @@ class Tap:
             state: The state, likewise.
             **settings: Settings that are added or replaced.
         """
-        return self.run(*self.options({**self._config, **settings}, catalog, state))
+        return self.run(*self.options({**self.config, **settings}, catalog, state))
 
     def run(self, *options: str, environment: Mapping[str, str] | None = None) -> Run:
         """Run the command with any options.
@@ -140,7 +144,7 @@ class Tap:
             timeout=100,
         )
         stdout, stderr = ended.stdout.decode(), ended.stderr.decode()
-        return Run(stdout.splitlines(), ended.returncode, stderr)
+        return Run(split_lines(stdout), ended.returncode, stderr)
 
     def start(
         self,
@@ -151,7 +155,7 @@ class Tap:
     ) -> subprocess.Popen[bytes]:
         """Start a sync and return its process, both of whose outputs are pipes."""
         return subprocess.Popen(
-            (*COMMAND, *self.options({**self._config, **settings}, catalog, state)),
+            (*COMMAND, *self.options({**self.config, **settings}, catalog, state)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self._directory,
@@ -179,6 +183,11 @@ class Tap:
         text = content if isinstance(content, str) else json.dumps(content)
         path.write_text(text, encoding="utf-8")
         return path
+
+
+def split_lines(text: str) -> list[str]:
+    """Return lines as loaders do: JSON may hold what else Python takes for a line break."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def read_lines(pipe: IO[bytes] | None, count: int) -> list[str]:

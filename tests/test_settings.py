@@ -23,6 +23,8 @@ MARK = "mark4711"
 
 PAIR = {"app_id": "an-id", "app_token": f"token-{MARK}"}
 
+BATCHES = {"encoding": {"format": "jsonl"}, "storage": {"root": f"file:///{MARK}"}}
+
 # What is wrong, by a name: the settings, and what the line has to contain.
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no_credentials": ({}, ("app_id", "app_token", "access_token", "must")),
@@ -75,6 +77,38 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("request_timeout_seconds: must",),
     ),
     "reserve_above_all": ({**PAIR, "rate_limit_reserve": 1.47}, ("rate_limit_reserve: must",)),
+    "batches_without_anything": (
+        {**PAIR, "batch_config": {"encoding": None, "extra": MARK}},
+        (
+            "batch_config.encoding.format: must be set",
+            "batch_config.storage.root: must be set",
+            "batch_config: must hold only encoding, storage and batch_size",
+        ),
+    ),
+    "batches_with_more": (
+        {**PAIR, "batch_config": {**BATCHES, "encoding": {"format": "jsonl", "level": MARK}}},
+        ("batch_config.encoding: must hold only format and compression",),
+    ),
+    "batches_of_csv": (
+        {**PAIR, "batch_config": {**BATCHES, "encoding": {"format": "csv"}}},
+        ("batch_config.encoding.format: must be one of jsonl, parquet",),
+    ),
+    "batches_of_nothing": (
+        {**PAIR, "batch_config": {**BATCHES, "batch_size": 0}},
+        ("batch_config.batch_size: must be a whole number of at least 1",),
+    ),
+    "batches_of_text": (
+        {**PAIR, "batch_config": {**BATCHES, "batch_size": MARK}},
+        ("batch_config.batch_size: must be a whole number",),
+    ),
+    "api_url_with_an_impossible_port": (
+        {**PAIR, "api_url": "https://example.com:port"},
+        ("api_url: must",),
+    ),
+    "download_host_with_a_path": (
+        {**PAIR, "download_host": f"{MARK}.example.com/files"},
+        ("download_host: must",),
+    ),
     "download_host_is_number": ({**PAIR, "download_host": 47110815}, ("download_host: must",)),
 }
 
