@@ -151,12 +151,13 @@ class Tap:
         *,
         catalog: Json | None = None,
         state: Json | None = None,
+        stdout: int = subprocess.PIPE,
         **settings: object,
     ) -> subprocess.Popen[bytes]:
-        """Start a sync and return its process, both of whose outputs are pipes."""
+        """Start a sync and return its process, both of whose outputs are pipes unless told."""
         return subprocess.Popen(
             (*COMMAND, *self.options({**self.config, **settings}, catalog, state)),
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             cwd=self._directory,
             env=_environment({}),

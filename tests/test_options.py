@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 import pytest
 
-from .expectations import expected_records, in_any_order
-from .runs import Json, Tap, created_exports, read_lines, select, wait_for_log
-from .sandbox import Behaviour, Sandbox
+from .expectations import OBJECTS, expected_records, in_any_order
+from .runs import Json, Tap, created_exports, select, wait_for_log
+from .sandbox import Amend, Behaviour, Fault, Reply, Sandbox
 
-UPDATED = ("customers", "orders", "vouchers")
+if TYPE_CHECKING:
+    from .sandbox.faults import Kind
 
 
 def kinds(sandbox: Sandbox, since: int = 0) -> list[str]:
@@ -81,9 +83,47 @@ def test_one_token_serves_all_exports(sandbox: Sandbox, tap: Tap) -> None:
     assert not [secret for secret in sandbox.secrets if secret in run.stderr]
 
 
-def test_the_connection_test_exports_next_to_nothing(sandbox: Sandbox, tap: Tap) -> None:
+def test_a_token_that_ends_is_renewed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """A run that lasts longer than its token has another one issued, ahead of time."""
+    sandbox.behaviour = Behaviour(latency_seconds=2.5)
+    # A minute before its end, a token is not used any more.
+    sandbox.faults.add(Fault(on="oauth", action=Amend({"expires_in": 61})))
+
+    run = tap(catalog=select(discovered, ["orders"]), use_oauth=True)
+
+    assert run.exit_code == 0
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+    assert kinds(sandbox).count("oauth") == 2
+    assert not [request for request in sandbox.requests if request.status == 401]
+
+
+def test_a_wrong_pair_gets_no_token(sandbox: Sandbox, tap: Tap) -> None:
+    """The one line of the error names the setting, and nothing else is asked for."""
+    run = tap(use_oauth=True, app_token="somebody-else-s")
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert "401" in error
+    assert "app_token" in error
+    assert set(kinds(sandbox)) == {"oauth"}
+
+
+def test_a_token_has_the_scopes_it_needs(sandbox: Sandbox, tap: Tap) -> None:
+    """One for metadata schemas is asked for only if they are."""
+    plain = tap(use_oauth=True)
+    typed = tap(use_oauth=True, typed_metadata=True)
+
+    assert plain.exit_code == typed.exit_code == 0
+    forms = [parse_qs(r.body.decode()) for r in sandbox.requests if r.kind == "oauth"]
+    assert [form["scope"] for form in forms] == [["exports"], ["exports metadata-schemas"]]
+
+
+@pytest.mark.parametrize("use_oauth", [False, True])
+def test_the_connection_test_exports_next_to_nothing(
+    sandbox: Sandbox, tap: Tap, *, use_oauth: bool
+) -> None:
     """Its one export is bounded on both sides, and deleted in the end."""
-    options = tap.options({**sandbox.config, "poll_interval_seconds": 0.02})
+    options = tap.options({**tap.config, "use_oauth": use_oauth})
 
     run = tap.run(*options, "--test")
 
@@ -92,9 +132,38 @@ def test_the_connection_test_exports_next_to_nothing(sandbox: Sandbox, tap: Tap)
     conditions = body["parameters"]["filters"]["created_at"]["conditions"]
     assert {*conditions} == {"$after", "$before"}
     assert all(export.deleted for export in sandbox.exports)
-    refused = tap.run(*tap.options({**sandbox.config, "app_token": "not-the-token"}), "--test")
-    assert refused.exit_code == 1
-    assert len(refused.errors) == 1
+
+
+@pytest.mark.parametrize(
+    ("on", "status", "told"),
+    [
+        ("list", 401, "401"),
+        ("create", 403, "403"),
+        ("poll", 404, "vanished"),
+        ("download", 401, "download"),
+    ],
+)
+def test_the_connection_test_tells_what_is_refused(
+    sandbox: Sandbox, tap: Tap, on: Kind, status: int, told: str
+) -> None:
+    """It proves each permission that a sync needs, and one line tells which is lacking."""
+    sandbox.faults.add(Fault(on=on, action=Reply(status, {"key": "odd"}), times=None))
+
+    run = tap.run(*tap.options(tap.config), "--test")
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert told in error
+    assert not run.lines
+
+
+def test_the_schemas_alone_can_be_printed(sandbox: Sandbox, tap: Tap) -> None:
+    """The other form of the SDK's test, `--test=schema`, works without an export."""
+    run = tap.run(*tap.options(tap.config), "--test=schema")
+
+    assert run.exit_code == 0
+    assert set(run.schemas()) == set(OBJECTS)
+    assert not created_exports(sandbox)
 
 
 # Exports of other runs
@@ -113,6 +182,47 @@ def test_an_export_of_a_killed_run_is_gone_on_with(
     run = tap(catalog=catalog)
 
     assert len(created_exports(sandbox)) == 1
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+
+
+def test_adoption_can_be_switched_off(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """Then no list is asked for, and each run has exports of its own."""
+    catalog = select(discovered, ["orders"])
+
+    runs = [tap(catalog=catalog, adopt_exports=False) for _ in range(2)]
+
+    assert len(created_exports(sandbox)) == 2
+    assert "list" not in kinds(sandbox)
+    for run in runs:
+        assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+
+
+def test_a_finished_export_is_not_gone_on_with(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """It may lack what was created since."""
+    catalog = select(discovered, ["orders"])
+    tap(catalog=catalog)
+    sandbox.dataset.grow({"order": 5})
+
+    run = tap(catalog=catalog)
+
+    assert len(created_exports(sandbox)) == 2
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+
+
+def test_a_list_that_is_refused_is_done_without(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """A key that may not list exports costs a warning, not the run."""
+    reply = Reply(403, {"key": "forbidden"})
+    sandbox.faults.add(Fault(on="list", action=reply, times=None))
+
+    run = tap(catalog=select(discovered, ["orders"]))
+
+    assert run.exit_code == 0
+    (warning,) = run.warnings
+    assert "cannot be looked for" in warning
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
@@ -140,31 +250,16 @@ def test_exports_are_deleted_once_they_are_read(sandbox: Sandbox, tap: Tap) -> N
     assert all(export.deleted for export in sandbox.exports)
 
 
-# Versions of whole tables
+def test_an_export_that_cannot_be_deleted_is_a_warning(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """The records are there all the same."""
+    reply = Reply(403, {"key": "forbidden"})
+    sandbox.faults.add(Fault(on="delete", action=reply, times=None))
 
+    run = tap(catalog=select(discovered, ["orders"]), delete_exports=True)
 
-def test_a_whole_table_is_activated_after_its_last_record(tap: Tap, discovered: Json) -> None:
-    """Loaders delete older rows at once, so the message must not come first."""
-    catalog = select(discovered, ["points_expirations", "orders"])
-
-    run = tap(catalog=catalog, emit_activate_version_messages=True)
-
-    types = [message["type"] for message in run.messages if "stream" in message]
-    (activated,) = (m for m in run.messages if m["type"] == "ACTIVATE_VERSION")
-    assert activated["stream"] == "points_expirations"
-    versions = {
-        message["version"]
-        for message in run.messages
-        if message["type"] == "RECORD" and message["stream"] == "points_expirations"
-    }
-    assert versions == {activated["version"]}
-    assert types[-1] == "ACTIVATE_VERSION"
-
-
-def test_a_first_record_comes_at_once(tap: Tap, discovered: Json) -> None:
-    """A connection test that stops at the first record need not wait for the last."""
-    with tap.start(catalog=select(discovered, ["orders"])) as process:
-        lines = read_lines(process.stdout, 2)
-        process.kill()
-
-    assert json.loads(lines[1])["type"] == "RECORD"
+    assert run.exit_code == 0
+    (warning,) = run.warnings
+    assert "is not deleted" in warning
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")

@@ -11,10 +11,11 @@ import pytest
 from singer_sdk import Stream
 
 from tap_voucherify import messages
+from tap_voucherify.messages import BlockStream
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.tap import TapVoucherify
 
-from .expectations import OBJECTS
+from .expectations import OBJECTS, expected_records, in_any_order
 from .in_process import CountedRun, sync
 from .runs import Json, select
 from .sandbox import OBJECTS as DOCUMENTED
@@ -98,6 +99,18 @@ def test_settings(
 ) -> None:
     """So they do under settings that change what is emitted."""
     check_equal(*both_ways(tmp_path, large_sandbox, select(discovered, OBJECTS), **settings))
+
+
+def test_records_one_by_one(large_sandbox: Sandbox, discovered: Json) -> None:
+    """Who asks a stream for its records, as the SDK does of every stream, gets the same."""
+    config = {**large_sandbox.config, "poll_interval_seconds": 0.02}
+    tap = TapVoucherify(config=config, catalog=select(discovered, ["orders"]))
+
+    stream = tap.streams["orders"]
+    assert isinstance(stream, BlockStream)
+    records = list(stream.get_records(None))
+
+    assert in_any_order(records) == expected_records(large_sandbox, "orders")
 
 
 def test_selections(large_sandbox: Sandbox, tmp_path: Path, discovered: Json) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import signal
 import time
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .runs import Json, Output, Tap, read_lines, select, wait_for_log
+from .runs import Json, Output, Tap, read_lines, select, split_lines, wait_for_log
 from .sandbox import Behaviour, Dataset, Sandbox
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ def test_a_run_of_windows_resumes_without_a_gap(
     large_tap: Tap, customers: Json, everyone: dict[str, str]
 ) -> None:
     """However often a run of many windows is killed, each resumes from the last STATE."""
-    bounds = {"start_date": "2026-01-01", "end_date": "2026-02-01", "window_days": 3}
+    bounds: Json = {"start_date": "2026-01-01", "end_date": "2026-02-01", "window_days": 3}
     randomness = random.Random(11)
     state: Json | None = None
     committed: list[str] = []
@@ -202,3 +204,35 @@ def test_a_loader_that_is_gone_ends_the_run(large_tap: Tap, customers: Json) -> 
     assert len(errors) == 1
     assert "output" in errors[0]
     assert "Traceback" not in log
+
+
+def test_an_output_that_cannot_be_written_ends_the_run(tap: Tap) -> None:
+    """A full disk behind standard output is told in one line."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    with tap.start(stdout=full) as process:
+        os.close(full)
+        assert process.stderr is not None
+        log = process.stderr.read().decode()
+
+    assert process.returncode == 1
+    (error,) = (line for line in log.splitlines() if "| ERROR " in line)
+    assert "standard output cannot be written: No space left on device" in error
+    assert "Traceback" not in log
+
+
+def test_an_output_that_does_not_block_gets_everything(
+    large_tap: Tap, customers: Json, everyone: dict[str, str]
+) -> None:
+    """A loader may have made the pipe's end of the tap non-blocking: the tap waits for room."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    with (
+        large_tap.start(catalog=customers, stdout=writer) as process,
+        os.fdopen(reader, "rb") as pipe,
+    ):
+        os.close(writer)
+        output = Output(split_lines(pipe.read().decode()))
+
+    assert process.returncode == 0
+    assert ids(output) == list(everyone)

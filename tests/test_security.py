@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ import pytest
 import requests
 
 from tap_voucherify.client import Client
+from tap_voucherify.clock import Clock
 from tap_voucherify.credentials import AccessToken, IssuedToken, KeyPair, TrustedHosts
 from tap_voucherify.errors import RequestError
 from tap_voucherify.rate_limit import RateLimit
@@ -525,3 +528,26 @@ def test_clock_of_a_token() -> None:
         clock.spend(900)
         fourth = issued.headers()
         assert issued.renew(fourth)
+
+
+def test_threads_that_need_a_token_have_one_issued() -> None:
+    """Whether none is there yet or the present one was refused, the others wait for the first."""
+    issued: list[str] = []
+    start = threading.Barrier(8)
+
+    def issue() -> tuple[str, float]:
+        issued.append(f"token-{len(issued)}")
+        return issued[-1], 900.0
+
+    token = IssuedToken(issue, Clock())
+
+    def call(_: int) -> None:
+        start.wait()
+        first = token.headers()
+        start.wait()
+        assert token.renew(first)
+        assert token.headers() != first
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(call, range(8)))
+    assert issued == ["token-0", "token-1"]
