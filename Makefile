@@ -17,7 +17,11 @@ demo: .venv/installed .meltano/installed ## Run a Meltano pipeline twice against
 	$(BIN)/python -m demo
 
 .PHONY: test
-test: format-check lint types pytest ## Check format, lint and types, then run the tests
+test: format-check lint types test-wheel ## Check format, lint and types, then run the tests against the wheel
+
+.PHONY: test-wheel
+test-wheel: .venv/installed .meltano/installed .meltano/loaders-installed ## Run the tests against the wheel, on every Python there is
+	$(BIN)/python -m tests.wheel
 
 .PHONY: test-airflow
 test-airflow: .venv/installed .venv-airflow/installed .airflow/installed ## Run the example of a sharded backfill in Airflow
@@ -45,12 +49,12 @@ types: .venv/installed ## Check the types
 	$(BIN)/mypy
 
 .PHONY: pytest
-pytest: .venv/installed .meltano/installed .meltano/loaders-installed
+pytest: .venv/installed .meltano/installed .meltano/loaders-installed ## Run the tests against this checkout
 	$(BIN)/pytest --cov
 
 .PHONY: clean
 clean: ## Remove everything these targets created
-	rm -rf .venv .venv-airflow .venv-bench .venv-meltano .airflow .meltano .demo dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-airflow .venv-bench .venv-meltano .airflow .demo .meltano .wheel dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 define new-venv

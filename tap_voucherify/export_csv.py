@@ -243,8 +243,6 @@ class Block:
 
         This goes column by column; only compiled code sees single rows and cells.
         """
-        if not self._rows:
-            return []
         found = zip(self._layout.fields, self._found, strict=True)
         return list(map(self._layout.record_type, *(field.encodable(f) for field, f in found)))
 
@@ -338,22 +336,18 @@ class ExportReader:
                     raise ValueError  # noqa: TRY301 - the same as for a faulty cell
                 yield Block(self._layout, rows)
             except ValueError:
-                index, fault = next(self._faults(rows))
+                faults = enumerate(map(self._fault, rows))
+                index, fault = next((index, fault) for index, fault in faults if fault)
                 if index:
                     yield Block(self._layout, rows[:index])
                 raise ExportFileError(f"row {self._row_number + index + 1}, {fault}") from None
             self._row_number += len(rows)
 
-    def _faults(self, rows: Sequence[Sequence[str]]) -> Iterator[tuple[int, str]]:
-        """Yield what is wrong with rows, by their index."""
-        width = self.binding.width
-        for index, row in enumerate(rows):
-            if len(row) != width:
-                yield index, f"with {len(row)} cells in place of {width}: {_shown(str(row))}"
-                continue
-            for field in self._layout.fields:
-                if fault := field.fault(row):
-                    yield index, fault
+    def _fault(self, row: Sequence[str]) -> str | None:
+        """Describe the first thing that is wrong with a row, if anything is."""
+        if len(row) != self.binding.width:
+            return f"with {len(row)} cells in place of {self.binding.width}: {_shown(str(row))}"
+        return next(filter(None, (field.fault(row) for field in self._layout.fields)), None)
 
     def _read_rows(self, count: int) -> Iterator[list[list[str]]]:
         """Yield rows as they are, so many at a time."""

@@ -244,11 +244,9 @@ class ExportRunner:
     ) -> list[str]:
         """Poll until the export is done and return the links to its files."""
         started, report_after = self._clock.monotonic(), FIRST_REPORT_SECONDS
-        for pause in poll_pauses(self._poll_interval_seconds):
-            remaining = deadline.remaining_seconds
-            if remaining <= 0:
-                break
-            self._clock.sleep(min(pause, remaining))
+        pauses = poll_pauses(self._poll_interval_seconds)
+        while (remaining := deadline.remaining_seconds) > 0:
+            self._clock.sleep(min(next(pauses), remaining))
             if not is_wanted():
                 raise StoppedError
             urls = self._poll(export, deadline)

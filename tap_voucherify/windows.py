@@ -97,8 +97,10 @@ def _shift(instant: dt.datetime, by: dt.timedelta) -> dt.datetime:
 def _boundaries(start: dt.datetime, window_days: int) -> Iterator[dt.datetime]:
     """Yield the multiples of a window's size that come after `start`."""
     step = dt.timedelta(days=min(window_days, dt.timedelta.max.days))
+    count = (start - EPOCH) // step
     with contextlib.suppress(OverflowError):
-        for count in itertools.count((start - EPOCH) // step + 1):
+        while True:
+            count += 1
             yield EPOCH + count * step
 
 

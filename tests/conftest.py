@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+import tap_voucherify
 
 from .runs import Json, Tap
 from .sandbox import OBJECTS, Dataset, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+# Behind what is installed, the scripts and the tests' own modules are found here.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("tap", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tap")
 
+# The SDK still supports it, but warns in each run of the tap.
+os.environ["PYTHONWARNINGS"] = "ignore:Python 3.10 reached its end of life"
+
 ROWS = 40
 
 # A tap in this process replaces these with its own.
 SIGNAL_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+def pytest_report_header() -> str:
+    """Tell which package is tested."""
+    return f"package: {Path(tap_voucherify.__file__).parent}"
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -18,10 +20,13 @@ from tap_voucherify.arrow_csv import CSV_BLOCK_BYTES
 from .expectations import OBJECTS, expected_records
 from .runs import Json, Output, Tap, read_lines, select, split_lines
 from .sandbox import OBJECTS as DOCUMENTED
-from .sandbox import Dataset, Fault, Rewrite, Sandbox
+from .sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
+from .sandbox.objects import title_of
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+pytestmark = pytest.mark.slow
 
 FORMS = pytest.mark.parametrize("form", ["jsonl", "parquet"])
 
@@ -213,6 +218,88 @@ def test_a_cell_of_unusual_form_is_the_same_in_a_file(
     assert rows_of(run, stream) == records_of(tap(catalog=catalog), stream)
 
 
+def test_a_cell_of_unusual_form_may_come_late(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path
+) -> None:
+    """What Arrow has read by then is neither lost nor repeated."""
+    newest = sandbox.rows("voucher")[-1].created
+    for number in range(6):
+        large = f"{number}" * (CSV_BLOCK_BYTES // 4)
+        sandbox.dataset.add("voucher", newest, cells={"additional_info": large})
+    sandbox.dataset.add("voucher", newest, cells={"value": "1e2"})
+    catalog = select(discovered, ["vouchers"])
+
+    run = tap(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
+
+    assert rows_of(run, "vouchers") == records_of(tap(catalog=catalog), "vouchers")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"start_date": "2026-01-10T12:00:00.500Z", "end_date": "2026-01-20"},
+        {"start_date": "2026-01-01", "window_days": 7},
+        {"track_updates": True},
+    ],
+    ids=["range", "windows", "updates"],
+)
+def test_ranges_and_updates_hold_in_parquet(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, settings: Json
+) -> None:
+    """Rows outside a window are dropped from tables, too, and the bookmarks are the same."""
+    sandbox.behaviour = Behaviour(date_skew_ms=500, honours_filters=False)
+    catalog = select(discovered, OBJECTS)
+    config = batches(folder, "parquet", 1000)
+    plain, run = (
+        tap(catalog=catalog, **settings),
+        tap(catalog=catalog, batch_config=config, **settings),
+    )
+    for stream in ("customer", "order", "voucher"):
+        sandbox.dataset.touch(stream, 5)
+    plain_later = tap(catalog=catalog, state=plain.state, **settings)
+    later = tap(catalog=catalog, state=run.state, batch_config=config, **settings)
+
+    assert (run.state, later.state) == (plain.state, plain_later.state)
+    for stream in OBJECTS:
+        assert rows_of(run, stream) == records_of(plain, stream)
+        assert rows_of(later, stream) == records_of(plain_later, stream)
+
+
+def test_a_project_without_attributes_has_empty_maps(
+    tmp_path: Path, discovered: Json, folder: Path
+) -> None:
+    """The column is there, and of its type."""
+    sizes = {**dict.fromkeys(DOCUMENTED, 0), "order": 20}
+    with Sandbox(Dataset(sizes=sizes, metadata_keys={})) as sandbox:
+        run = Tap(tmp_path, sandbox.config)(
+            catalog=select(discovered, ["orders"]), batch_config=batches(folder, "parquet", 1000)
+        )
+
+    rows = rows_of(run, "orders")
+    assert [row["metadata"] for row in rows] == [{}] * 20
+    (path,) = files_of(run, "orders")
+    assert pq.read_schema(path).field("metadata").type == pa.map_(pa.string(), pa.string())
+
+
+def test_a_faulty_cell_is_told_as_for_records(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path
+) -> None:
+    """The row, the column and the value are named, and the rows before it are in the file."""
+    newest = sandbox.rows("voucher_transactions")[-1].created
+    sandbox.dataset.add("voucher_transactions", newest, cells={"details": "{"})
+    catalog = select(discovered, ["voucher_transactions"])
+
+    plain = tap(catalog=catalog)
+    run = tap(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
+
+    assert run.exit_code == plain.exit_code == 1
+    assert run.errors[0].partition("failed")[2] == plain.errors[0].partition("failed")[2]
+    assert "'details': '{' is not a JSON object" in run.errors[0]
+    rows = rows_of(run, "voucher_transactions")
+    assert rows == records_of(plain, "voucher_transactions")
+    assert len(rows) == len(sandbox.rows("voucher_transactions")) - 1
+
+
 def test_typed_attributes_are_text_in_parquet(
     sandbox: Sandbox, tap: Tap, folder: Path, discovered: Json
 ) -> None:
@@ -277,6 +364,55 @@ def test_an_empty_export_needs_no_file(
     assert set(run.schemas()) == set(OBJECTS)
     assert not [message for message in run.messages if message["type"] == "BATCH"]
     assert not folder.exists()
+
+
+@FORMS
+def test_a_column_that_the_file_lacks_is_empty(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str
+) -> None:
+    """One warning tells it, and the column is there, as it is in records."""
+    drop_column(sandbox, "voucher", "bar_code")
+    catalog = select(discovered, ["vouchers"])
+
+    plain = tap(catalog=catalog)
+    run = tap(catalog=catalog, batch_config=batches(folder, form))
+
+    for ended in (plain, run):
+        assert ended.exit_code == 0
+        (warning,) = ended.warnings
+        assert "vouchers: the exported file lacks 'bar_code': it stays empty" in warning
+    records = plain.records("vouchers")
+    assert [record["bar_code"] for record in records] == [None] * len(sandbox.rows("voucher"))
+    assert rows_of(run, "vouchers") == records_of(plain, "vouchers")
+
+
+@FORMS
+def test_a_file_without_the_replication_key_is_an_error(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str
+) -> None:
+    """Without it there is neither a bookmark nor a window."""
+    drop_column(sandbox, "voucher", "created_at")
+
+    run = tap(catalog=select(discovered, ["vouchers"]), batch_config=batches(folder, form))
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert "the header lacks 'created_at'" in error
+    assert not files_of(run, "vouchers")
+
+
+def drop_column(sandbox: Sandbox, name: str, field: str) -> None:
+    """Let the files of an object come without one of the columns that were asked for."""
+
+    def without(body: bytes) -> bytes:
+        rows = list(csv.reader(io.StringIO(body.decode(), newline="")))
+        index = rows[0].index(title_of(field, "Creation Date"))
+        written = io.StringIO(newline="")
+        csv.writer(written).writerows([*row[:index], *row[index + 1 :]] for row in rows)
+        return written.getvalue().encode()
+
+    fault = Fault(on="download", action=Rewrite(without), object=name, times=None)
+    sandbox.faults.add(fault)
 
 
 @FORMS

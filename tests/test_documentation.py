@@ -24,6 +24,8 @@ from tap_voucherify.streams import STREAMS
 from . import test_extra_stream
 from .test_architecture import ROOMS, parsed
 
+pytestmark = pytest.mark.repository
+
 ROOT = Path(__file__).parents[1]
 HUB = ROOT / "hub" / "tap-voucherify.yml"
 CHECK_JSONSCHEMA = (sys.executable, "-m", "check_jsonschema")

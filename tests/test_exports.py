@@ -7,7 +7,7 @@ import itertools
 import logging
 import tempfile
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -609,6 +609,17 @@ def test_the_echo_of_the_guide_is_understood(script: Script) -> None:
     parameters |= {"response_format": "CSV", "campaign_id": None}
     script.replies["list"] = listed(left_behind(WINDOWED, parameters=parameters))
     exported = runner(script, adopt_exports=True).run(WINDOWED, lambda: True)
+    assert exported.export_id == "exp_0"
+    exported.close()
+
+
+def test_the_echo_of_an_export_without_filters_is_understood(script: Script) -> None:
+    """A junction is echoed also where there is nothing to join."""
+    request = replace(WINDOWED, window=Window())
+    assert "filters" not in request.body["parameters"]
+    parameters = request.body["parameters"] | {"filters": {"junction": "and"}}
+    script.replies["list"] = listed(left_behind(request, parameters=parameters))
+    exported = runner(script, adopt_exports=True).run(request, lambda: True)
     assert exported.export_id == "exp_0"
     exported.close()
 

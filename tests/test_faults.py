@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 ROWS = 40
 START = datetime(2025, 3, 1, tzinfo=timezone.utc)
 SELECTED = ("customers", "orders")

@@ -15,6 +15,8 @@ from .sandbox import METADATA_KEYS, Fault, Reply, Sandbox
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+pytestmark = pytest.mark.slow
+
 # What an attribute of each type is in the catalog, and what it is in a record.
 TYPES: dict[str, tuple[list[str], str]] = {
     "string": (["string", "null"], ""),

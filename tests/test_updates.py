@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from .sandbox import Row
 
+pytestmark = pytest.mark.slow
+
 UPDATED = ("customers", "orders", "vouchers")
 
 

@@ -1,0 +1,64 @@
+"""The packages hold what they should, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+from email.parser import HeaderParser
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+pytestmark = pytest.mark.repository
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the source distribution, and the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("packages")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tracked() -> set[str]:
+    """Return the files of the repository."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"],  # noqa: S607 - git is where the path says
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    return {name for name in listed.stdout.split("\0") if name}
+
+
+def test_the_source_distribution_is_the_repository(packages: Path, tracked: set[str]) -> None:
+    """Who unpacks it can run the tests, and build the wheel."""
+    (archive,) = packages.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {member.name.partition("/")[2] for member in opened.getmembers()}
+
+    assert names == tracked | {"PKG-INFO"}
+
+
+def test_the_wheel_is_the_package(packages: Path, tracked: set[str]) -> None:
+    """Neither the tests nor any tool is installed."""
+    (wheel,) = packages.glob("*.whl")
+    with ZipFile(wheel) as opened:
+        names = set(opened.namelist())
+        (metadata,) = (name for name in names if name.endswith("/METADATA"))
+        headers = HeaderParser().parsestr(opened.read(metadata).decode())
+
+    about = metadata.removesuffix("METADATA")
+    described = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
+    modules = {name for name in tracked if name.startswith("tap_voucherify/")}
+    assert names == modules | {f"{about}{name}" for name in described}
+    assert headers["Name"] == "tap-voucherify"
+    assert headers.get_all("Provides-Extra") == ["parquet"]
+    required = [name for name in headers.get_all("Requires-Dist", []) if "extra" not in name]
+    assert len(required) == 4
