@@ -102,8 +102,8 @@ def _by_title(titles: list[str], columns: Sequence[Column]) -> list[int | None]:
     """Bind each column to the one place where its title stands, or to none.
 
     A title behind that of the last column may be that of a custom attribute. A column
-    may be missing if nothing else in the header could be it. The list is empty if there
-    is any doubt.
+    may be missing if nothing else in the header could be it. A title that occurs twice
+    leaves one place over, which `bind` refuses. The list is empty if there is any doubt.
     """
     places = [
         [index for index, title in enumerate(titles) if title in column.titles]
@@ -115,7 +115,6 @@ def _by_title(titles: list[str], columns: Sequence[Column]) -> list[int | None]:
     bound = [index for found in within for index in found]
     is_clear = (
         len(bound) == len(set(bound))
-        and all(len(found) <= 1 for found in within)
         and not any(found and not kept for found, kept in zip(places, within, strict=True))
         and not (len(bound) < len(titles) and any(not column.title for column in missing))
     )

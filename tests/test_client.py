@@ -394,6 +394,12 @@ def test_redact(text: str, clean: str) -> None:
     assert redaction.redact("a short word") == "a short word"
 
 
+def test_the_longest_secret_is_masked_first() -> None:
+    """Else a secret within another one would leave the rest of that readable."""
+    redaction = Redaction(["window", "a-window-of-my-house"])
+    assert redaction.redact("a-window-of-my-house, window") == f"{MASK}, {MASK}"
+
+
 def test_redaction_of_log_records() -> None:
     """A record is masked in its message, its arguments and its traceback."""
     stream = io.StringIO()
@@ -421,4 +427,6 @@ def test_redaction_of_log_records() -> None:
     assert secret not in printed
     assert printed.count(MASK) == 4
     assert printed.count("Traceback") == 2
+    assert "with a traceback\nTraceback" in printed
+    assert "in passing\nTraceback" in printed
     assert printed.endswith("a line without\n")

@@ -25,8 +25,9 @@ from tap_voucherify.columns import (
     Column,
     ColumnType,
 )
+from tap_voucherify.conversions import to_integer, to_number
 from tap_voucherify.errors import ExportFileError
-from tap_voucherify.export_csv import Attributes, ExportReader
+from tap_voucherify.export_csv import Attributes, Block, ExportReader
 from tap_voucherify.header import bind
 
 from .expectations import Exact, identity, read_json
@@ -138,6 +139,119 @@ def test_many_rows_come_in_blocks() -> None:
     assert [[record["id"], record["code"]] for record in records] == rows
 
 
+def block_of(
+    rows: Sequence[Sequence[str]], columns: Sequence[Column], **options: Any
+) -> tuple[ExportReader, Block]:
+    """Return a reader, and the one block of its file."""
+    with tempfile.TemporaryFile() as file:
+        file.write(write(rows))
+        file.seek(0)
+        reader = ExportReader(file, columns, **options)
+        (block,) = reader
+        return reader, block
+
+
+def test_a_block_can_be_cut() -> None:
+    """Any rows of it are a block again, also none of them."""
+    rows = [["ID", "Redemption Limit"], *([str(number), f"{number}"] for number in range(5))]
+    _, block = block_of(rows, [ID, COUNT])
+
+    for part, expected in (
+        (block.slice(1, 3), [1, 2]),
+        (block.slice(3, 99), [3, 4]),
+        (block.select([True, False, False, True, False]), [0, 3]),
+        (block.slice(2, 2), []),
+        (block.select([False] * 5), []),
+    ):
+        assert len(part) == len(expected)
+        assert part.values("redemption_quantity") == expected
+        assert part.records() == [
+            {"id": str(number), "redemption_quantity": number} for number in expected
+        ]
+
+
+def test_a_property_may_take_the_first_of_two_values() -> None:
+    """The second counts where the first is empty, and both may be."""
+    updated = Column("updated_at", TIMESTAMP, "When it was updated.")
+    created = Column("created_at", TIMESTAMP, "When it was created.")
+    first, second = "2026-02-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z"
+    rows = [[first, second, "a"], ["", second, "b"], [first, "", "c"], ["", "", "d"]]
+    _, block = block_of(
+        [["updated_at", "created_at", "ID"], *rows],
+        [updated, created, ID],
+        first_of={"modified_at": ("updated_at", "created_at")},
+    )
+
+    expected = [first, second, first, None]
+    assert block.values("modified_at") == expected
+    assert [record["modified_at"] for record in block.records()] == expected
+    lines = [json.loads(line) for line in block.json_lines().splitlines()]
+    assert [line["modified_at"] for line in lines] == expected
+
+
+def test_attributes_are_selected_and_read() -> None:
+    """A reader makes a value of a cell; what does not fit it stays text and is counted."""
+    rows = [
+        ["ID", "size", "hidden", 'quoted "name"', "text"],
+        ["a", "1.10", "x", "2", "3"],
+        ["b", "large", "x", "", ""],
+        ["c", "", "", "many", ""],
+    ]
+    attributes = Attributes(
+        {"size": to_number, 'quoted "name"': to_integer, "text": str},
+        lambda name: name != "hidden",
+    )
+    for columns in (5, 3):
+        reader, block = block_of(
+            [row[:columns] for row in rows], [ID], keys=["id"], attributes=attributes
+        )
+        values: list[dict[str, Any]] = [
+            {"size": Decimal("1.10"), 'quoted "name"': 2, "text": "3"},
+            {"size": "large"},
+            {'quoted "name"': "many"},
+        ]
+        kept = [("size", 1), ('quoted "name"', 3), ("text", 4)][: columns - 2]
+        expected = [{k: v for k, v in each.items() if k in dict(kept)} for each in values]
+        lines = [json.loads(line, parse_float=Decimal) for line in block.json_lines().splitlines()]
+        assert [line["metadata"] for line in lines] == expected
+        misfits = {"size": 1, 'quoted "name"': 1} if columns == 5 else {"size": 1}
+        assert dict(reader.misfits) == misfits
+        assert [record["metadata"] for record in block.records()] == expected
+        assert reader.kept_attributes == kept
+        assert reader.has_attributes
+
+
+def test_a_file_without_attributes_has_empty_objects() -> None:
+    """They were asked for, but the project has none, or none is selected."""
+    _, block = block_of([["ID"], ["a"], ["b"]], [ID], attributes=Attributes())
+    _, hidden = block_of(
+        [["ID", "x"], ["a", "1"]], [ID], attributes=Attributes({}, lambda _: False)
+    )
+
+    assert [record["metadata"] for record in block.records()] == [{}, {}]
+    assert block.json_lines() == b'{"id":"a","metadata":{}}\n{"id":"b","metadata":{}}\n'
+    assert hidden.json_lines() == b'{"id":"a","metadata":{}}\n'
+    assert hidden.values("metadata") == [{}]
+
+
+def test_a_column_that_is_missing_is_empty() -> None:
+    """The reader says which; the records have it all the same."""
+    reader, block = block_of([["Code", "ID"], ["x", "a"]], [CODE, COUNT, ID], keys=["id"])
+
+    assert reader.missing == [COUNT]
+    assert not reader.has_attributes
+    assert block.records() == [{"code": "x", "redemption_quantity": None, "id": "a"}]
+    assert block.json_lines() == b'{"code":"x","redemption_quantity":null,"id":"a"}\n'
+
+
+def test_a_fault_is_found_beside_a_missing_column() -> None:
+    """What is missing is no fault, nor is any text."""
+    limit = Column("limit", NUMBER, "A number.", title="Limit")
+    message = refusal(write([["Limit", "ID"], ["many", "a"]]), [CODE, COUNT, limit, ID])
+
+    assert "column 'limit': 'many' is not a number" in message
+
+
 def test_a_file_may_hold_no_rows() -> None:
     """A header alone is a file without records; not even that is an error."""
     assert read(b"ID,Code\r\n", [ID, CODE]) == []
@@ -186,12 +300,15 @@ def test_faults_name_row_column_and_value() -> None:
 
     assert "row 1501" in message
     assert "redemption_quantity" in message
-    assert "'many'" in message
+    assert "'many' is not an integer" in message
 
 
 def test_a_long_cell_is_shown_in_part() -> None:
     """An error does not repeat a whole huge cell."""
-    assert len(refusal(write([["ID", "Redemption Limit"], ["a", "x" * 9_999]]), [ID, COUNT])) < 300
+    message = refusal(write([["ID", "Redemption Limit"], ["a", "x" * 9_999]]), [ID, COUNT])
+
+    assert len(message) < 300
+    assert "xxx'... is not an integer" in message
 
 
 @pytest.mark.parametrize(
@@ -485,6 +602,27 @@ def test_fewer_columns_are_mapped_by_title() -> None:
         "redemption_quantity": None,
         "id": "ID",
     }
+
+
+def test_a_missing_column_of_unknown_title_is_empty_if_nothing_else_could_be_it() -> None:
+    """All the titles there are belong to other columns."""
+    assert titles("Code", "ID", columns=[CODE, CAMPAIGN, ID]) == {
+        "code": "Code",
+        "campaign": None,
+        "id": "ID",
+    }
+
+
+def test_a_documented_title_is_not_replaced_by_another() -> None:
+    """A column whose title is known is not trusted by its position alone."""
+    with pytest.raises(ExportFileError):
+        bind(["Promotion", "Redemption Limit", "ID"], [CODE, COUNT, ID])
+
+
+def test_a_title_between_others_twice_is_an_error() -> None:
+    """Nothing tells which of both columns it is."""
+    with pytest.raises(ExportFileError):
+        bind(["Code", "Code", "ID"], [CODE, ID])
 
 
 def test_fewer_columns_with_unknown_titles_are_an_error() -> None:

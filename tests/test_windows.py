@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
@@ -188,6 +189,10 @@ def test_written_instants_compare_like_time(one: datetime, other: datetime) -> N
         ("2026-01-02T03:04:05+02:00", "2026-01-02T01:04:05.000Z"),
         ("2026-01-02T03:04:05.999999-05:30", "2026-01-02T08:34:06.000Z"),
         ("1969-12-31T23:59:59.9999Z", "1970-01-01T00:00:00.000Z"),
+        ("2026-01-01T00:00:00.000000001Z", "2026-01-01T00:00:00.001Z"),
+        ("2026-01-01T00:00:00.12345678999Z", "2026-01-01T00:00:00.124Z"),
+        ("2026-01-01T00:00:00+02", "2025-12-31T22:00:00.000Z"),
+        ("2026-01-01T00:00:00-0330", "2026-01-01T03:30:00.000Z"),
     ],
 )
 def test_forms_of_instants(text: str, expected: str) -> None:
@@ -232,4 +237,57 @@ def test_the_ends_of_the_calendar_can_be_asked_for() -> None:
     last = parse_instant("9999-12-31T23:59:59.999Z")
 
     assert Window(first, None).bounds[0] == "0001-01-01T00:00:00.000Z"
-    assert Window(first, last).conditions() is not None
+    assert Window(first, last).conditions() == {
+        "$after": ["0001-01-01T00:00:00.000Z"],
+        "$before": ["9999-12-31T23:59:59.999Z"],
+    }
+
+
+def test_windows_of_a_range() -> None:
+    """They are cut at multiples of their size since 1970, whatever the range; none is empty."""
+    start, end = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 2, 19, tzinfo=UTC)
+    cuts = [EPOCH + days * DAY for days in (20_460, 20_480, 20_500)]
+
+    windows = Bounds(start, end, timedelta(0), 20).windows(None, NOW)
+    again = Bounds(cuts[0], cuts[2], timedelta(0), 20).windows(None, NOW)
+
+    assert [(w.start, w.end) for w in windows] == list(pairwise([start, *cuts, end]))
+    assert [(w.start, w.end) for w in again] == list(pairwise(cuts))
+
+
+def test_windows_of_updates() -> None:
+    """They begin at the bookmark, less the lookback, however early the start date; none ends."""
+    bookmark = datetime(2026, 1, 10, tzinfo=UTC)
+    bounds = Bounds(bookmark - 90 * DAY, bookmark - DAY, timedelta(hours=1), None)
+
+    (window,) = bounds.update_windows(bookmark, NOW)
+
+    assert window == Window(bookmark - timedelta(hours=1), None)
+
+
+@pytest.mark.parametrize(
+    ("window", "text"),
+    [
+        (Window(), "at any time"),
+        (Window(EPOCH), "from 1970-01-01T00:00:00.000Z"),
+        (Window(None, EPOCH), "before 1970-01-01T00:00:00.000Z"),
+        (
+            Window(EPOCH, EPOCH + DAY),
+            "from 1970-01-01T00:00:00.000Z before 1970-01-02T00:00:00.000Z",
+        ),
+    ],
+)
+def test_a_window_is_told(window: Window, text: str) -> None:
+    """The log says which range an export is about."""
+    assert str(window) == text
+
+
+def test_the_machine_may_be_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are those of UTC, whatever the machine's own zone is."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert format_instant(parse_instant("2026-01-01")) == "2026-01-01T00:00:00.000Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -1,0 +1,217 @@
+"""A bookmark is never later than what has been read, and never moves back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_voucherify.bookmark import Bookmark
+from tap_voucherify.windows import Window, format_instant
+
+KEY = "created_at"
+LOOKBACK = timedelta(minutes=1)
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+# When the server created the export, unless a test says otherwise.
+LATER = datetime(2026, 6, 1, tzinfo=timezone.utc)
+
+
+def at(seconds: float) -> str:
+    """Return a time as records have it."""
+    return format_instant(START + timedelta(seconds=seconds))
+
+
+def state_at(value: str, key: str = KEY) -> dict[str, Any]:
+    """Return the state of a stream."""
+    return {"replication_key": key, "replication_key_value": value}
+
+
+def read(bookmark: Bookmark, *seconds: float, window: Window | None = None) -> None:
+    """Read one export whole."""
+    bookmark.start_export(LATER)
+    bookmark.cover([at(each) for each in seconds])
+    bookmark.finish_export(window or Window())
+
+
+def test_a_first_run_starts_without() -> None:
+    """Nothing is known, and reading nothing leaves nothing behind."""
+    state: dict[str, Any] = {}
+    bookmark = Bookmark(state, KEY, LOOKBACK)
+    assert bookmark.instant is None
+    read(bookmark)
+    bookmark.finish_stream()
+    assert state == {}
+
+
+def test_a_state_is_gone_on_with() -> None:
+    """In whichever form another tap has written it, and other keys of the state stay."""
+    state = {**state_at("2026-01-01 01:00:00+01:00"), "starting_replication_value": "x"}
+    bookmark = Bookmark(state, KEY, LOOKBACK)
+    assert bookmark.instant == START
+    read(bookmark, 5)
+    assert state == {**state_at(at(5)), "starting_replication_value": "x"}
+
+
+def test_a_state_of_another_key_is_discarded() -> None:
+    """It says nothing about this one."""
+    state = state_at(at(0), "modified_at")
+    assert Bookmark(state, KEY, LOOKBACK).instant is None
+    assert state == {}
+
+
+def test_an_empty_state_is_none() -> None:
+    """A key without a value is as good as no bookmark."""
+    assert Bookmark({"replication_key": KEY}, KEY, LOOKBACK).instant is None
+
+
+def test_rows_in_order_move_it_at_once() -> None:
+    """A killed run need not read again what its last STATE covers."""
+    state: dict[str, Any] = {}
+    bookmark = Bookmark(state, KEY, LOOKBACK)
+    bookmark.start_export(LATER)
+    assert bookmark.cover([at(1), at(2), None, at(2)])
+    assert state == state_at(at(2))
+    assert bookmark.cover([at(3)])
+    assert state == state_at(at(3))
+
+
+def test_rows_out_of_order_move_it_at_the_end() -> None:
+    """From the first one on it is where it was before the export, until that is read whole."""
+    state = state_at(at(-5))
+    bookmark = Bookmark(state, KEY, LOOKBACK)
+    bookmark.start_export(LATER)
+    assert bookmark.cover([at(100)])
+    assert state == state_at(at(100))
+    assert not bookmark.cover([at(39.999)])
+    assert state == state_at(at(-5))
+    assert not bookmark.cover([at(200), at(201)])
+    assert state == state_at(at(-5))
+    bookmark.finish_export(Window())
+    assert state == state_at(at(201))
+
+
+def test_disorder_within_the_lookback_is_trusted() -> None:
+    """What comes late by no more than that is read again anyway."""
+    state: dict[str, Any] = {}
+    bookmark = Bookmark(state, KEY, LOOKBACK)
+    bookmark.start_export(LATER)
+    assert bookmark.cover([at(100), at(40)])
+    assert state == state_at(at(100))
+
+
+def test_each_export_has_an_order_of_its_own() -> None:
+    """Disorder in one does not count in the next, which may begin earlier."""
+    state: dict[str, Any] = {}
+    bookmark = Bookmark(state, KEY, LOOKBACK)
+    read(bookmark, 500, 100)
+    bookmark.start_export(LATER)
+    assert bookmark.cover([at(300)])
+    assert bookmark.cover([at(600)])
+    assert state == state_at(at(600))
+
+
+def test_it_never_moves_back() -> None:
+    """Rows of the lookback are older than the bookmark."""
+    state = state_at(at(1000))
+    bookmark = Bookmark(state, KEY, LOOKBACK)
+    read(bookmark, 950, 990)
+    bookmark.finish_stream()
+    assert state == state_at(at(1000))
+
+
+def test_a_window_read_whole_moves_it_to_its_end() -> None:
+    """A stream without news need not ask for the same range again."""
+    state: dict[str, Any] = {}
+    bookmark = Bookmark(state, KEY, LOOKBACK)
+    read(bookmark, 5, window=Window(START, START + timedelta(days=1)))
+    assert state == state_at(at(86_400))
+
+
+def test_it_is_not_later_than_the_first_export() -> None:
+    """A row from the future, or a window's end there, does not hide what is created till then."""
+    state: dict[str, Any] = {}
+    bookmark = Bookmark(state, KEY, LOOKBACK)
+    bookmark.start_export(START + timedelta(seconds=20))
+    bookmark.cover([at(10), at(99)])
+    bookmark.finish_export(Window(START, START + timedelta(seconds=50)))
+    assert state == state_at(at(20))
+    bookmark.start_export(START + timedelta(seconds=60))
+    bookmark.cover([at(70)])
+    bookmark.finish_export(Window())
+    bookmark.finish_stream()
+    assert state == state_at(at(20))
+
+
+def test_an_unsorted_stream_moves_it_in_the_end_only() -> None:
+    """All exports have to be read first, and the end of a window says nothing about updates."""
+    state = state_at(at(0))
+    bookmark = Bookmark(state, KEY, LOOKBACK, is_sorted=False)
+    bookmark.start_export(LATER)
+    assert bookmark.cover([at(900), at(100)])
+    bookmark.finish_export(Window(START, START + timedelta(days=1)))
+    read(bookmark, 500)
+    assert state == state_at(at(0))
+    bookmark.finish_stream()
+    assert state == state_at(at(900))
+
+
+seconds = st.integers(-10_000, 10_000).map(float)
+
+
+@given(
+    old=st.none() | seconds,
+    exports=st.lists(st.tuples(seconds, st.lists(st.lists(seconds, max_size=4)), st.booleans())),
+    is_sorted=st.booleans(),
+)
+def test_any_run_keeps_the_rules(
+    old: float | None,
+    exports: list[tuple[float, list[list[float]], bool]],
+    *,
+    is_sorted: bool,
+) -> None:
+    """Whatever comes in whichever order, it stays within what was read, and keeps what was."""
+    state = {} if old is None else state_at(at(old))
+    bookmark = Bookmark(state, KEY, LOOKBACK, is_sorted=is_sorted)
+    first = state.get("replication_key_value", "")
+    seen: list[float] = []
+    created: list[float] = []
+    covered = ""
+
+    def check() -> str:
+        value: str = state.get("replication_key_value", "")
+        latest = at(min(created)) if created else ""
+        # An export may turn out to have been created before those that were read first.
+        assert value >= max(first, min(covered, latest))
+        if value > first:
+            assert value <= min(at(max(seen)), latest)
+        return value
+
+    for created_at, blocks, is_whole in exports:
+        created.append(created_at)
+        bookmark.start_export(START + timedelta(seconds=created_at))
+        for block in blocks:
+            seen += block
+            bookmark.cover([at(each) for each in block])
+            check()
+        if not is_whole:
+            return
+        bookmark.finish_export(Window())
+        covered = check()
+    bookmark.finish_stream()
+    check()
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+@given(rows=st.lists(seconds, min_size=1))
+def test_a_stream_read_whole_reaches_its_greatest_value(
+    rows: list[float], *, is_sorted: bool
+) -> None:
+    """Then the order in which it came does not matter."""
+    state: dict[str, Any] = {}
+    bookmark = Bookmark(state, KEY, LOOKBACK, is_sorted=is_sorted)
+    read(bookmark, *rows)
+    bookmark.finish_stream()
+    assert state == state_at(at(max(rows)))

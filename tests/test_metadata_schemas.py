@@ -1,0 +1,137 @@
+"""What Voucherify answers about metadata schemas becomes JSON schemas, and readers of cells."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_voucherify.metadata_schemas import attribute_schemas, converter
+
+
+def schema_of(definition: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON schema of an attribute that is defined so."""
+    answer = {"schemas": [{"related_object": "voucher", "properties": {"a": definition}}]}
+    schema: dict[str, Any] = attribute_schemas(answer)["voucher"]["a"]
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("definition", "schema"),
+    [
+        ({"type": "string"}, {"type": ["string", "null"]}),
+        ({"type": "number"}, {"type": ["number", "string", "null"]}),
+        ({"type": "boolean"}, {"type": ["boolean", "string", "null"]}),
+        ({"type": "object"}, {"type": ["object", "string", "null"]}),
+        ({"type": "date"}, {"type": ["string", "null"], "format": "date"}),
+        ({"type": "datetime"}, {"type": ["string", "null"], "format": "date-time"}),
+        ({"type": "geopoint"}, {"type": ["string", "null"]}),
+        ({"type": "image_url"}, {"type": ["string", "null"]}),
+        ({"type": "number", "array": False}, {"type": ["number", "string", "null"]}),
+        ({"type": "date", "array": True}, {"type": ["array", "string", "null"], "items": {}}),
+        ({}, {"type": ["string", "null"]}),
+    ],
+)
+def test_each_type_has_a_schema(definition: dict[str, Any], schema: dict[str, Any]) -> None:
+    """A value that does not fit stays a string, so each allows one."""
+    assert schema_of(definition) == schema
+
+
+def test_schemas_are_found_by_their_object() -> None:
+    """An object without properties has no attributes, and an answer without schemas has none."""
+    answer = {
+        "schemas": [
+            {"related_object": "voucher", "properties": {"a": {"type": "number"}}},
+            {"related_object": "order", "properties": {"a": {}, "b": {"deleted": True}}},
+            {"related_object": "customer"},
+        ]
+    }
+    found = attribute_schemas(answer)
+    assert {name: list(schemas) for name, schemas in found.items()} == {
+        "voucher": ["a"],
+        "order": ["a", "b"],
+        "customer": [],
+    }
+    assert found["voucher"]["a"] != found["order"]["a"]
+    assert attribute_schemas({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("definition", "cell", "value"),
+    [
+        ({"type": "number"}, "1.10", Decimal("1.10")),
+        ({"type": "boolean"}, "true", True),
+        ({"type": "boolean"}, "FALSE", False),
+        ({"type": "object"}, '{"a": [1.10]}', {"a": [Decimal("1.10")]}),
+        ({"type": "date"}, "2026-01-31T00:00:00Z", "2026-01-31"),
+        ({"type": "datetime"}, "2026-01-31 10:20:30", "2026-01-31T10:20:30.000Z"),
+        ({"type": "string", "array": True}, '["a", 1.10]', ["a", Decimal("1.10")]),
+    ],
+)
+def test_cells_are_read_by_their_schema(definition: dict[str, Any], cell: str, value: Any) -> None:
+    """Each type accepts its own forms, with all digits."""
+    read = converter(schema_of(definition))
+    assert read is not None
+    result = read(cell)
+    assert result == value
+    assert type(result) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("definition", "cell"),
+    [
+        ({"type": "number"}, "0x1F"),
+        ({"type": "boolean"}, "1"),
+        ({"type": "object"}, "[1]"),
+        ({"type": "date"}, "2026-02-30"),
+        ({"type": "datetime"}, "noon"),
+        ({"type": "number", "array": True}, '{"a": 1}'),
+        ({"type": "number", "array": True}, "[1"),
+        ({"type": "number", "array": True}, "[" * 100_000),
+    ],
+)
+def test_other_cells_do_not_fit(definition: dict[str, Any], cell: str) -> None:
+    """The reader says so, and the cell stays what it is."""
+    read = converter(schema_of(definition))
+    assert read is not None
+    with pytest.raises(ValueError):  # noqa: PT011 - whichever its words are
+        read(cell)
+
+
+@pytest.mark.parametrize("definition", [{"type": "string"}, {"type": "geopoint"}, {}])
+def test_text_needs_no_reader(definition: dict[str, Any]) -> None:
+    """It is emitted as it stands."""
+    assert converter(schema_of(definition)) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "cell", "value"),
+    [
+        ({"type": ["integer", "null"]}, "12", Decimal(12)),
+        ({"type": "number"}, "12", Decimal(12)),
+        ({"type": ["null", "boolean"]}, "true", True),
+    ],
+)
+def test_a_catalog_may_say_it_in_its_own_way(schema: dict[str, Any], cell: str, value: Any) -> None:
+    """Whoever edits a catalog may narrow a type."""
+    read = converter(schema)
+    assert read is not None
+    assert read(cell) == value
+
+
+def test_a_catalog_may_say_nothing() -> None:
+    """What has no type is text."""
+    assert converter({}) is None
+
+
+@given(st.lists(st.integers() | st.booleans() | st.none() | st.text()))
+def test_arrays_are_read_exactly(values: list[Any]) -> None:
+    """Whatever JSON has in an array."""
+    read = converter({"type": ["array"]})
+    assert read is not None
+    text = json.dumps(values)
+    assert read(text) == values
