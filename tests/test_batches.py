@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tap_voucherify.arrow_csv import CSV_BLOCK_BYTES
+from tap_voucherify.export_csv import ROWS_PER_BLOCK
 
 from .expectations import OBJECTS, expected_records
 from .runs import Json, Output, Tap, read_lines, select, split_lines
@@ -222,6 +223,7 @@ def test_a_cell_of_unusual_form_may_come_late(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path
 ) -> None:
     """What Arrow has read by then is neither lost nor repeated."""
+    sandbox.dataset.grow({"voucher": 3 * ROWS_PER_BLOCK})
     newest = sandbox.rows("voucher")[-1].created
     for number in range(6):
         large = f"{number}" * (CSV_BLOCK_BYTES // 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import queue
 import signal
 import subprocess
 import sys
@@ -9,6 +11,10 @@ import textwrap
 import time
 from dataclasses import dataclass
 
+import pytest
+
+from tap_voucherify import interruption
+from tap_voucherify.errors import Interruption
 from tap_voucherify.interruption import PATIENCE_SECONDS, StopRequest
 
 
@@ -75,6 +81,22 @@ def test_without_a_signal_the_run_goes_on() -> None:
     """A look at the flag does nothing."""
     request = StopRequest()
     request.check()
+
+
+def test_the_first_signal_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is told to end twice ends once, with the first signal's exit code."""
+    exit_codes: queue.Queue[int] = queue.Queue()
+    monkeypatch.setattr(os, "_exit", exit_codes.put)
+    monkeypatch.setattr(interruption, "PATIENCE_SECONDS", 0)
+    request = StopRequest()
+
+    request(signal.SIGTERM)
+    request(signal.SIGINT)
+
+    with pytest.raises(Interruption, match="SIGTERM"):
+        request.check()
+    assert exit_codes.get(timeout=60) == 143
+    assert exit_codes.empty()
 
 
 def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,8 +31,11 @@ def main() -> None:
     (wheel,) = WORKSPACE.glob("*.whl")
     pythons = found_pythons()
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for output in threads.map(lambda version: check(version, pythons[version], wheel), pythons):
-            say(output)
+        checks = [threads.submit(check, version, pythons[version], wheel) for version in pythons]
+        for each in as_completed(checks):
+            # Whichever fails, the others are told as well.
+            say(str(each.exception() or each.result()))
+    sys.exit(any(each.exception() for each in checks))
 
 
 def found_pythons() -> dict[str, str]:
