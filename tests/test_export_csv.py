@@ -196,6 +196,7 @@ def test_attributes_are_selected_and_read() -> None:
         ["a", "1.10", "x", "2", "3"],
         ["b", "large", "x", "", ""],
         ["c", "", "", "many", ""],
+        ["d", "small", "", "", ""],
     ]
     attributes = Attributes(
         {"size": to_number, 'quoted "name"': to_integer, "text": str},
@@ -209,12 +210,13 @@ def test_attributes_are_selected_and_read() -> None:
             {"size": Decimal("1.10"), 'quoted "name"': 2, "text": "3"},
             {"size": "large"},
             {'quoted "name"': "many"},
+            {"size": "small"},
         ]
         kept = [("size", 1), ('quoted "name"', 3), ("text", 4)][: columns - 2]
         expected = [{k: v for k, v in each.items() if k in dict(kept)} for each in values]
         lines = [json.loads(line, parse_float=Decimal) for line in block.json_lines().splitlines()]
         assert [line["metadata"] for line in lines] == expected
-        misfits = {"size": 1, 'quoted "name"': 1} if columns == 5 else {"size": 1}
+        misfits = {"size": 2, 'quoted "name"': 1} if columns == 5 else {"size": 2}
         assert dict(reader.misfits) == misfits
         assert [record["metadata"] for record in block.records()] == expected
         assert reader.kept_attributes == kept
@@ -276,8 +278,9 @@ def test_a_row_of_another_width_is_an_error(rows: list[list[str]]) -> None:
         file.seek(0)
         blocks = iter(ExportReader(file, [ID, CODE]))
         assert next(blocks).records() == [{"id": "a", "code": "b"}]
-        with pytest.raises(ExportFileError, match=f"row 2.*{len(rows[1])} cells.*2"):
+        with pytest.raises(ExportFileError, match=f"row 2.*{len(rows[1])} cells.*2") as fault:
             next(blocks)
+        assert str(rows[1]) in str(fault.value)
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -434,6 +437,7 @@ def test_times_have_one_form(moment: datetime) -> None:
     assert cell(f"{seconds}Z", TIMESTAMP) == f"{seconds}.000Z"
     assert cell(date, TIMESTAMP) == f"{date}T00:00:00.000Z"
     assert cell(full.replace("Z", "+00:00"), TIMESTAMP) == full
+    assert cell(f"{seconds}.5Z", TIMESTAMP) == f"{seconds}.500Z"
 
 
 @pytest.mark.parametrize(

@@ -261,8 +261,11 @@ def test_windows_of_updates() -> None:
     bounds = Bounds(bookmark - 90 * DAY, bookmark - DAY, timedelta(hours=1), None)
 
     (window,) = bounds.update_windows(bookmark, NOW)
+    cut = bounds._replace(window_days=100).update_windows(bookmark, NOW)
 
     assert window == Window(bookmark - timedelta(hours=1), None)
+    assert cut[0].start == window.start
+    assert [w.end and (w.end - EPOCH).days % 100 for w in cut] == [0, 0, None]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""A column's declaration is all that schema and header need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tap_voucherify.columns import (
+    BOOLEAN,
+    DATE,
+    INTEGER,
+    JSON_OBJECT,
+    NUMBER,
+    TEXT,
+    TIMESTAMP,
+    Column,
+    ColumnType,
+    metadata_schema,
+)
+
+
+@pytest.mark.parametrize(
+    ("column_type", "json_type", "other"),
+    [
+        (TEXT, "string", {}),
+        (NUMBER, "number", {}),
+        (INTEGER, "integer", {}),
+        (BOOLEAN, "boolean", {}),
+        (DATE, "string", {"format": "date"}),
+        (TIMESTAMP, "string", {"format": "date-time"}),
+        (JSON_OBJECT, "object", {}),
+    ],
+)
+def test_each_type_has_a_schema(
+    column_type: ColumnType, json_type: str, other: dict[str, Any]
+) -> None:
+    """Only what is part of a key is never null."""
+    column = Column("a", column_type, "What it is.")
+
+    rest = {"description": "What it is.", **other}
+    assert column.schema(nullable=True) == {"type": [json_type, "null"], **rest}
+    assert column.schema(nullable=False) == {"type": [json_type], **rest}
+
+
+def test_a_column_has_several_titles() -> None:
+    """The API's name counts as well as the documented title and that of another object."""
+    column = Column("created_at", TEXT, "It.", field="date", title="Creation Date?")
+    likely = Column("is_referral", TEXT, "It.", likely_title="Is Referral?")
+
+    assert (column.api_field, column.titles) == ("date", frozenset({"date", "creationdate"}))
+    assert (likely.api_field, likely.titles) == ("is_referral", frozenset({"isreferral"}))
+
+
+def test_custom_attributes_have_a_schema() -> None:
+    """Text, unless their types are known."""
+    plain, typed = metadata_schema({}), metadata_schema({"size": {"type": ["number"]}})
+
+    assert plain["type"] == ["object"]
+    assert plain["additionalProperties"] == {"type": "string"}
+    assert "properties" not in plain
+    assert typed == {**plain, "properties": {"size": {"type": ["number"]}}}
