@@ -22,10 +22,11 @@ from datetime import datetime, timezone
 import msgspec
 from singer_sdk import Stream
 from singer_sdk.contrib.msgspec import MsgSpecWriter, enc_hook
+from singer_sdk.exceptions import MapExpressionError
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.encoding.simple import RecordMessage
 
-from tap_voucherify.errors import OutputError
+from tap_voucherify.errors import OutputError, SettingsError
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,10 +144,14 @@ class BlockStream(Stream, abc.ABC):
         self._write_activate_version_message(t.cast("int", self._stream_version))
 
     def write_block(self, block: Block) -> None:
-        """Write RECORD messages, by the SDK's own path if it would transform them."""
+        """Write RECORD messages, by the SDK's own path if it would transform them.
+
+        Raises:
+            SettingsError: If an expression of a stream map fails.
+        """
         if self.has_transformations:
             for record in block.records():
-                self._write_record_message(record)
+                self._write_mapped(record)
             return
         now = datetime.now(timezone.utc)
         messages = [
@@ -156,6 +161,16 @@ class BlockStream(Stream, abc.ABC):
         t.cast("MessageWriter", self._tap.message_writer).write_records(
             _ENCODER.encode_lines(messages)
         )
+
+    def _write_mapped(self, record: Record) -> None:
+        try:
+            self._write_record_message(record)
+        except MapExpressionError as error:
+            raise SettingsError(f"stream_maps.{self.name}: {error}") from error
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Its text may quote the record.
+            reason = f"an expression fails with {type(error).__name__}"
+            raise SettingsError(f"stream_maps.{self.name}: {reason}") from error
 
     @property
     def has_transformations(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import typing as t
 from urllib.parse import urlsplit
 
@@ -10,6 +12,7 @@ import singer_sdk.typing as th
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_voucherify.credentials import API_URLS, is_loopback
+from tap_voucherify.streams import STREAMS
 from tap_voucherify.windows import is_instant, parse_instant
 
 if t.TYPE_CHECKING:
@@ -178,6 +181,18 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
 ).to_dict()
 
 
+# How values from the environment are read, and those that Meltano hands on as text.
+_FROM_TEXT: dict[str, t.Callable[[str], t.Any]] = {
+    "number": float,
+    "integer": int,
+    "boolean": lambda text: {
+        **dict.fromkeys(("true", "1", "yes", "on"), True),
+        **dict.fromkeys(("false", "0", "no", "off"), False),
+    }[text.lower()],
+    "object": json.loads,
+}
+
+
 def broken_rules(config: dict[str, t.Any], schema: dict[str, t.Any]) -> list[str]:
     """Complete the settings with their defaults and return which rules they break.
 
@@ -185,18 +200,21 @@ def broken_rules(config: dict[str, t.Any], schema: dict[str, t.Any]) -> list[str
     is of the wrong type.
     """
     for name, definition in schema["properties"].items():
-        # The SDK leaves numbers from the environment as text.
-        if "number" in definition.get("type", ()) and isinstance(config.get(name), str):
-            with contextlib.suppress(ValueError):
-                config[name] = float(config[name])
-    problems = [_explain(error) for error in JSONSchemaValidator(schema).iter_errors(config)]
-    # The rules below take the types for granted.
+        for type_, read in _FROM_TEXT.items():
+            if type_ in definition.get("type", ()) and isinstance(config.get(name), str):
+                # What cannot be read stays text, which is of the wrong type.
+                with contextlib.suppress(ValueError, LookupError):
+                    config[name] = read(config[name])
+    problems = [*_number_rules(config), *_stream_map_rules(config)]
+    # These break the validator, and the rules below take the types for granted.
+    problems = problems or list(map(_explain, JSONSchemaValidator(schema).iter_errors(config)))
     return problems or [
         *_credential_rules(config),
         *_address_rules(config),
         *_date_rules(config),
         *_export_rules(config),
         *_batch_rules(config),
+        *_flattening_rules(config),
     ]
 
 
@@ -210,11 +228,35 @@ def _explain(error: ValidationError) -> str:
         "maximum": "must be at most {}",
         "exclusiveMinimum": "must be greater than {}",
     }
-    rule = rules.get(str(error.validator), f"must satisfy {error.validator} {{}}")
+    rule = rules.get(str(error.validator), "must be in a form that its documentation shows")
     limit = error.validator_value
     if isinstance(limit, list):
-        limit = ", ".join(str(choice) for choice in limit if choice not in {"null", None})
+        limit = ", ".join(str(choice) for choice in limit if choice not in ("null", None))
     return f"{setting}: {rule.format(limit)}"
+
+
+def _number_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
+    for name, value in config.items():
+        if isinstance(value, float) and math.isnan(value):
+            yield f"{name}: must be a number"
+
+
+def _stream_map_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
+    """Ask for what the SDK's schema leaves open, or has a text for where a schema belongs."""
+    maps = config.get("stream_maps")
+    if not isinstance(maps, dict):
+        return
+    for setting, expressions in {
+        "stream_maps": maps,
+        **{f"stream_maps.{name}": stream_map for name, stream_map in maps.items()},
+    }.items():
+        if not isinstance(expressions, dict):
+            continue
+        if expressions.get("__else__") not in ("__NULL__", None):
+            yield f"{setting}.__else__: must be __NULL__"
+        for name, expression in expressions.items():
+            if expression == "":
+                yield f"{setting}.{name}: must not be empty"
 
 
 def _credential_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
@@ -262,8 +304,11 @@ def _date_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
 
 def _export_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
     taken = {"created_at", *(["updated_at"] if config["track_updates"] else [])}
+    streams = {stream.name for stream in STREAMS}
     for stream, parameters in config.get("export_parameters", {}).items():
         setting = f"export_parameters.{stream}"
+        if stream not in streams:
+            yield f"{setting}: must be named after a stream"
         for name in sorted({"fields", "order"} & set(parameters)):
             yield f"{setting}.{name}: must not be set, since the sync depends on it"
         filters = parameters.get("filters", {})
@@ -293,3 +338,8 @@ def _batch_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
         yield "batch_config.batch_size: must be a whole number of at least 1"
     if set(batches) - {*names, "batch_size"}:
         yield "batch_config: must hold only encoding, storage and batch_size"
+
+
+def _flattening_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
+    if config.get("flattening_enabled") and config.get("flattening_max_depth") is None:
+        yield "flattening_max_depth: must be set together with flattening_enabled"

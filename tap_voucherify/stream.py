@@ -51,6 +51,7 @@ class ExportStream(BlockStream):
     """A stream that reads one of Voucherify's exported objects.
 
     Attributes:
+        name: The stream's name.
         exported_object: Voucherify's name of the object.
         columns: The fields of the object, in the order of the schema.
         primary_keys: The names of its key columns.
@@ -60,6 +61,7 @@ class ExportStream(BlockStream):
         order: The field by which exports are sorted.
     """
 
+    name: str
     exported_object: t.ClassVar[str]
     columns: t.ClassVar[tuple[Column, ...]]
     primary_keys: Sequence[str] = ()

@@ -10,7 +10,8 @@ import sys
 import typing as t
 
 from singer_sdk import Tap
-from singer_sdk.exceptions import SingerSDKError
+from singer_sdk.configuration._dict_config import parse_environment_config
+from singer_sdk.exceptions import MappingError, SingerSDKError
 from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.tap_base import CliTestOptionValue
 
@@ -152,9 +153,16 @@ class TapVoucherify(Tap):
         return exports
 
     def setup_mapper(self) -> None:
-        """Set up stream maps, once the streams have completed the given catalog."""
+        """Set up stream maps, once the streams have completed the given catalog.
+
+        Raises:
+            SettingsError: If a stream map is wrong.
+        """
         _ = self.streams
-        super().setup_mapper()
+        try:
+            super().setup_mapper()
+        except MappingError as error:
+            raise SettingsError(f"stream_maps: {error}") from error
 
     def discover_streams(self) -> list[ExportStream]:
         """Return one stream for each exported object."""
@@ -298,10 +306,12 @@ class TapVoucherify(Tap):
         """Read the configuration files; see `singer_sdk.Tap`.
 
         Raises:
-            SettingsError: If one holds no JSON object.
+            SettingsError: If one cannot be read, or holds no JSON object.
         """
         try:
             return super().cb_config(ctx, param, value)
+        except OSError as error:
+            raise SettingsError(f"--config: the file must be readable: {error}") from error
         except (TypeError, ValueError) as error:
             raise SettingsError("--config: the file must hold a JSON object") from error
 
@@ -330,19 +340,30 @@ class TapVoucherify(Tap):
             redaction=cls.redaction,
         )
 
+    @property
+    def _all_settings(self) -> dict[str, t.Any]:
+        """The schema of our settings and of the SDK's own."""
+        schema = copy.deepcopy(self.config_jsonschema)
+        self.append_builtin_config(schema)
+        return schema
+
+    @property
+    def _env_var_config(self) -> dict[str, t.Any]:
+        """The settings in the environment, as text: the SDK would fail on what it cannot read."""
+        as_text = {name: {"type": ["string"]} for name in self._all_settings["properties"]}
+        return parse_environment_config({"properties": as_text}, self._env_var_prefix)
+
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings in words of ours: the SDK's quote the value.
 
         Raises:
             SettingsError: If a setting breaks a rule.
         """
-        schema = copy.deepcopy(self.config_jsonschema)
-        self.append_builtin_config(schema)
-        for name in [name for name, value in self._config.items() if value is None]:
+        for name in [name for name, value in self._config.items() if value in (None, "")]:
             del self._config[name]
         for secret in SECRETS:
             self.redaction.add(self._config.get(secret))
-        problems = broken_rules(self._config, schema)
+        problems = broken_rules(self._config, self._all_settings)
         if problems and raise_errors:
             raise SettingsError("; ".join(problems))
         return problems

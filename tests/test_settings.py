@@ -101,6 +101,39 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {**PAIR, "batch_config": {**BATCHES, "batch_size": MARK}},
         ("batch_config.batch_size: must be a whole number",),
     ),
+    "lookback_is_no_number": (
+        {**PAIR, "lookback_seconds": float("nan")},
+        ("lookback_seconds: must be a number",),
+    ),
+    "flattening_without_depth": (
+        {**PAIR, "flattening_enabled": True},
+        ("flattening_max_depth: must be set together with flattening_enabled",),
+    ),
+    "parameters_of_no_stream": (
+        {**PAIR, "export_parameters": {"voucher": {"campaign_id": MARK}}},
+        ("export_parameters.voucher: must be named after a stream",),
+    ),
+    "stream_maps_are_a_list": ({**PAIR, "stream_maps": [MARK]}, ("stream_maps: must be of type",)),
+    "stream_map_is_text": (
+        {**PAIR, "stream_maps": {"orders": MARK}},
+        ("stream_maps.orders: must be in a form that its documentation shows",),
+    ),
+    "stream_maps_keep_the_rest": (
+        {**PAIR, "stream_maps": {"__else__": MARK}},
+        ("stream_maps.__else__: must be __NULL__",),
+    ),
+    "stream_map_keeps_the_rest": (
+        {**PAIR, "stream_maps": {"orders": {"__else__": MARK}}},
+        ("stream_maps.orders.__else__: must be __NULL__",),
+    ),
+    "stream_map_without_expression": (
+        {**PAIR, "stream_maps": {"orders": {"half": ""}}},
+        ("stream_maps.orders.half: must not be empty",),
+    ),
+    "stream_map_without_key": (
+        {**PAIR, "stream_maps": {"orders": {"id": None}}},
+        ("stream_maps: Removing key property 'id'",),
+    ),
     "api_url_with_an_impossible_port": (
         {**PAIR, "api_url": "https://example.com:port"},
         ("api_url: must",),
@@ -275,16 +308,57 @@ def test_settings_come_from_the_environment(sandbox: Sandbox, tap: Tap) -> None:
         "max_concurrent_exports": "2",
         "window_days": "30",
         "start_date": "2026-01-10",
+        "end_date": "",
+        "adopt_exports": "No",
+        "stream_maps": '{"orders": {"__alias__": "purchases"}}',
     }
-    environment = {f"TAP_VOUCHERIFY_{name.upper()}": value for name, value in settings.items()}
 
-    run = tap.run("--config=ENV", environment=environment)
+    run = tap.run("--config=ENV", environment=_as_variables(settings))
 
     assert run.errors == []
     assert run.exit_code == 0
-    assert in_any_order(run.records("orders")) == expected_records(
+    assert in_any_order(run.records("purchases")) == expected_records(
         sandbox, "orders", "2026-01-10T00:00:00.000Z"
     )
+    assert "list" not in {request.kind for request in sandbox.requests}
+
+
+def test_a_wrong_setting_in_the_environment_is_told(sandbox: Sandbox, tap: Tap) -> None:
+    """What is no number, no truth value and no JSON is named, all in one line."""
+    settings = {
+        **sandbox.config,
+        "window_days": MARK,
+        "lookback_seconds": MARK,
+        "track_updates": MARK,
+        "export_parameters": f'{{"orders": {MARK}',
+    }
+
+    run = tap.run("--config=ENV", environment=_as_variables(settings))
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert error.endswith(
+        "lookback_seconds: must be of type number; window_days: must be of type integer; "
+        "track_updates: must be of type boolean; export_parameters: must be of type object"
+    )
+    assert MARK not in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not sandbox.requests
+
+
+def _as_variables(settings: Json) -> dict[str, str]:
+    return {f"TAP_VOUCHERIFY_{name.upper()}": value for name, value in settings.items()}
+
+
+@pytest.mark.parametrize("path", ["nothing.json", "."])
+def test_a_config_that_is_no_file_is_told(tap: Tap, path: str) -> None:
+    """A path that leads nowhere, or to a folder, is named together with the option."""
+    run = tap.run(f"--config={path}")
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert "--config: the file must be readable" in error
+    assert f"'{path}'" in error
 
 
 def test_a_null_setting_counts_as_not_set(sandbox: Sandbox, tap: Tap) -> None:

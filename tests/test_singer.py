@@ -99,12 +99,29 @@ def test_streams_are_renamed_filtered_and_copied(sandbox: Sandbox, tap: Tap, cat
     )
 
 
-def test_a_map_that_fails_is_told(tap: Tap, catalog: Json) -> None:
-    """An expression that cannot be evaluated ends the run, with the stream in the line."""
-    run = tap(catalog=catalog, stream_maps={"orders": {"half": "unknown_name / 2"}})
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("unknown_name / 2", "unknown_name / 2"),
+        ("1 / 0", "an expression fails with ZeroDivisionError"),
+        ("float(id)", "an expression fails with ValueError"),
+        ("record['nothing']", "an expression fails with KeyError"),
+    ],
+)
+def test_a_map_that_fails_is_told(tap: Tap, catalog: Json, expression: str, told: str) -> None:
+    """An expression that fails ends the run in one line, with the stream and without the record."""
+    run = tap(
+        catalog=select(catalog, ["customers", "orders"]),
+        stream_maps={"orders": {"more": expression}},
+    )
 
     assert run.exit_code == 1
-    assert "unknown_name" in " ".join(run.errors)
+    (error,) = run.errors
+    assert "stream_maps.orders: " in error
+    assert error.endswith((told, f"{told}."))
+    assert "Traceback" not in run.stderr
+    assert run.records("customers")
+    assert not run.state["bookmarks"]["orders"]
 
 
 # Flattening
