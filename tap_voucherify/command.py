@@ -9,6 +9,7 @@ import typing as t
 from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.helpers._util import load_json
 from singer_sdk.plugin_base import SingerCommand
+from singer_sdk.singerlib import Catalog
 
 from tap_voucherify.errors import SettingsError, one_line
 
@@ -77,3 +78,18 @@ def read_json(file: t.IO[str] | None, option: str) -> dict[str, t.Any] | None:
     if not isinstance(content, dict):
         raise SettingsError(f"{option}: the file must hold a JSON object")
     return content
+
+
+def read_catalog(file: t.IO[str] | None) -> Catalog | None:
+    """Return the catalog that the file of the option holds, if it was given.
+
+    Raises:
+        SettingsError: If it is not in the form of a Singer catalog.
+    """
+    content = read_json(file, "--catalog")
+    if content is None:
+        return None
+    try:
+        return Catalog.from_dict(content)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise SettingsError("--catalog: the file must hold a Singer catalog") from error

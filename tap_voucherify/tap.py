@@ -17,7 +17,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_voucherify.client import Client
 from tap_voucherify.clock import Clock
-from tap_voucherify.command import TapCommand, read_json
+from tap_voucherify.command import TapCommand, read_catalog, read_json
 from tap_voucherify.credentials import (
     API_URLS,
     AccessToken,
@@ -294,7 +294,7 @@ class TapVoucherify(Tap):
         tap = cls(
             config=config.config,
             state=read_json(state, "--state"),
-            catalog=read_json(catalog, "--catalog"),
+            catalog=read_catalog(catalog),
             parse_env_config=config.parse_env,
         )
         sys.exit(tap.run())
