@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INCLUSIVE = [
-    pytest.param(after, before, id=f"after_{after}-before_{before}")
+    pytest.param(Behaviour(after_inclusive=after, before_inclusive=before), id=f"{after}-{before}")
     for after in (False, True)
     for before in (False, True)
 ]
@@ -130,17 +130,12 @@ def test_products_and_skus_have_to_be_selected(sandbox: Sandbox, tap: Tap) -> No
 # Where the next run continues
 
 
-@pytest.mark.parametrize(("after_inclusive", "before_inclusive"), INCLUSIVE)
+@pytest.mark.parametrize("behaviour", INCLUSIVE)
 def test_growth_at_equal_milliseconds_is_not_missed(
-    sandbox: Sandbox,
-    tap: Tap,
-    after_inclusive: bool,  # noqa: FBT001 - a parameter of the test
-    before_inclusive: bool,  # noqa: FBT001 - a parameter of the test
+    sandbox: Sandbox, tap: Tap, behaviour: Behaviour
 ) -> None:
     """Even without lookback, rows that share the bookmark's millisecond are read."""
-    sandbox.behaviour = Behaviour(
-        after_inclusive=after_inclusive, before_inclusive=before_inclusive
-    )
+    sandbox.behaviour = behaviour
     first = tap(lookback_seconds=0)
     ties = {stream: first.bookmarks(stream)[-1] for stream in INCREMENTAL}
     sandbox.dataset.grow(GROWTH)
@@ -326,17 +321,12 @@ def test_disorder_within_the_lookback_is_trusted(
 # Bounds
 
 
-@pytest.mark.parametrize(("after_inclusive", "before_inclusive"), INCLUSIVE)
+@pytest.mark.parametrize("behaviour", INCLUSIVE)
 def test_start_date_is_included_and_end_date_is_not(
-    sandbox: Sandbox,
-    tap: Tap,
-    after_inclusive: bool,  # noqa: FBT001 - a parameter of the test
-    before_inclusive: bool,  # noqa: FBT001 - a parameter of the test
+    sandbox: Sandbox, tap: Tap, behaviour: Behaviour
 ) -> None:
     """The range is half-open to the millisecond, whichever way the server's filters are."""
-    sandbox.behaviour = Behaviour(
-        after_inclusive=after_inclusive, before_inclusive=before_inclusive
-    )
+    sandbox.behaviour = behaviour
     rows = sandbox.rows("voucher")
     start, end = text(rows[8].created), text(rows[30].created)
 
