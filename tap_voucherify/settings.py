@@ -104,7 +104,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
     th.Property(
         "poll_interval_seconds",
         th.NumberType(exclusive_minimum=0, maximum=SECONDS_PER_HOUR),
-        default=1,
+        default=1.0,
         title="Poll interval",
         description="Seconds before an export is first asked for its status.",
     ),
