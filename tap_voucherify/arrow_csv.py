@@ -22,7 +22,7 @@ from tap_voucherify.conversions import to_json_object
 from tap_voucherify.errors import ExportFileError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from _typeshed import WriteableBuffer
 
@@ -172,7 +172,7 @@ class ArrowReader:
             for field in self._schema:
                 values: Sequence[t.Any] = block.values(field.name)
                 if field.name == METADATA:
-                    values = [list(_texts(attributes).items()) for attributes in values]
+                    values = [list(attributes.items()) for attributes in values]
                 elif pa.types.is_date32(field.type) or pa.types.is_timestamp(field.type):
                     # Arrow reads them from text, not from what Python has for them.
                     arrays.append(pa.array(values, pa.string()).cast(field.type))
@@ -246,7 +246,3 @@ def _to_maps(names: list[str], columns: list[pa.Array], rows: int) -> pa.Array:
 
 def _text(value: object) -> object:
     return value if value is None or isinstance(value, str) else _JSON.encode(value).decode()
-
-
-def _texts(attributes: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    return {name: _text(value) for name, value in attributes.items()}

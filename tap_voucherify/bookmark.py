@@ -67,10 +67,12 @@ class Bookmark:
         """Take note of the replication values of rows that have been emitted.
 
         Returns:
-            False from the first row on that is out of order by more than the lookback:
-            what comes may then be older than what was, so only the whole export moves
-            the bookmark.
+            Whether the export has just lost its order: the first row is there that is
+            out of it by more than the lookback. What comes may then be older than what
+            was, so the bookmark is back where it was before this export, and only the
+            whole of it moves the bookmark.
         """
+        was_ordered = self._is_ordered
         for value in filter(None, values):
             if value >= self._greatest:
                 self._greatest = value
@@ -79,7 +81,7 @@ class Bookmark:
                 self._is_ordered = distance <= self._lookback
         if self._is_sorted:
             self._move(max(self._reached, self._greatest if self._is_ordered else ""))
-        return self._is_ordered
+        return was_ordered and not self._is_ordered
 
     def finish_export(self, window: Window) -> None:
         """Take note that all rows of an export over `window` have been emitted."""

@@ -206,7 +206,7 @@ class ExportStream(BlockStream):
             emitted += len(block)
             if block:
                 yield block
-            if bookmark and not bookmark.cover(block.values(str(self.replication_key))):
+            if bookmark and bookmark.cover(block.values(str(self.replication_key))):
                 self._tap.warn_once(
                     self.name,
                     f"rows are not in order of {self.replication_key}; an export that is "
@@ -258,7 +258,7 @@ class ExportStream(BlockStream):
             first_of={MODIFIED_AT.name: sources} if self._tracks_updates else {},
         )
         self._check_header(reader)
-        if wants_parquet(self.get_batch_config(self.config)):
+        if self._writes_parquet:
             yield from self._arrow_reader(reader)
         else:
             yield from reader
@@ -293,6 +293,10 @@ class ExportStream(BlockStream):
             )
 
     @property
+    def _writes_parquet(self) -> bool:
+        return wants_parquet(self.get_batch_config(self.config))
+
+    @property
     def _created_column(self) -> str | None:
         return type(self).replication_key
 
@@ -311,8 +315,10 @@ class ExportStream(BlockStream):
 
     @property
     def _attributes(self) -> Attributes:
-        """What the catalog says of the custom attributes."""
+        """What the catalog says of the custom attributes; parquet files have them as text."""
         schemas = self.effective_schema["properties"][METADATA].get("properties", {})
+        if self._writes_parquet:
+            schemas = {}
         readers = {name: converter(schema) for name, schema in schemas.items()}
         return Attributes(
             {name: reader for name, reader in readers.items() if reader},
