@@ -29,6 +29,7 @@ class Bookmark:
         key: str,
         lookback: dt.timedelta,
         *,
+        end: dt.datetime | None = None,
         is_sorted: bool = True,
     ) -> None:
         """Continue from a state, unless it is about another replication key.
@@ -37,6 +38,8 @@ class Bookmark:
             state: The stream's part of the tap's state; is kept up to date.
             key: The replication key.
             lookback: How far rows may be out of order.
+            end: What was created from then on is not asked for, so the bookmark stays
+                before it, even if what was created earlier has been updated later.
             is_sorted: Whether exports follow each other in the order of the key; if not,
                 the bookmark moves only when the stream is finished.
         """
@@ -50,7 +53,7 @@ class Bookmark:
         old = state.get(_VALUE)
         self._value = self._reached = format_instant(parse_instant(old)) if old else ""
         self._greatest = ""
-        self._latest = FOREVER
+        self._latest = format_instant(end) if end else FOREVER
         self._is_ordered = True
 
     @property
@@ -86,7 +89,7 @@ class Bookmark:
     def finish_export(self, window: Window) -> None:
         """Take note that all rows of an export over `window` have been emitted."""
         end = format_instant(window.end) if window.end else ""
-        self._reached = max(self._reached, self._greatest, end if self._is_sorted else "")
+        self._reached = max(self._reached, self._greatest, end)
         if self._is_sorted:
             self._move(self._reached)
 

@@ -346,6 +346,7 @@ class ExportStream(BlockStream):
             self.stream_state,
             self.replication_key,
             self._tap.bounds.lookback,
+            end=self._tap.bounds.end_date,
             is_sorted=self.is_sorted,
         )
 

@@ -146,7 +146,7 @@ def test_it_is_not_later_than_the_first_export() -> None:
 
 
 def test_an_unsorted_stream_moves_it_in_the_end_only() -> None:
-    """All exports have to be read first, and the end of a window says nothing about updates."""
+    """All exports have to be read first, since what they hold is in no common order."""
     state = state_at(at(0))
     bookmark = Bookmark(state, KEY, LOOKBACK, is_sorted=False)
     bookmark.start_export(LATER)
@@ -155,7 +155,19 @@ def test_an_unsorted_stream_moves_it_in_the_end_only() -> None:
     read(bookmark, 500)
     assert state == state_at(at(0))
     bookmark.finish_stream()
-    assert state == state_at(at(900))
+    assert state == state_at(at(86_400))
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_it_stays_before_the_end_of_what_is_asked_for(*, is_sorted: bool) -> None:
+    """What was created before the end may have been updated later; the rest is still to come."""
+    state: dict[str, Any] = {}
+    end = START + timedelta(seconds=50)
+    bookmark = Bookmark(state, KEY, LOOKBACK, end=end, is_sorted=is_sorted)
+    read(bookmark, 10, 99, window=Window(START, end))
+    read(bookmark, 700, window=Window(START, START + timedelta(days=1)))
+    bookmark.finish_stream()
+    assert state == state_at(at(50))
 
 
 seconds = st.integers(-10_000, 10_000).map(float)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .expectations import INCREMENTAL, OBJECTS, expected_record, expected_records, in_any_order
 from .runs import Json, Run, Tap, created_exports, select, wait_for_log
-from .sandbox import Behaviour, Fault, Reply, Sandbox
+from .sandbox import OBJECTS as DOCUMENTED
+from .sandbox import Behaviour, Dataset, Fault, Reply, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from .sandbox import Row
 
 pytestmark = pytest.mark.slow
 
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 UPDATED = ("customers", "orders", "vouchers")
 
 
@@ -212,21 +215,92 @@ def test_updates_of_what_lies_outside_the_dates_are_dropped(
 )
 @pytest.mark.parametrize("window_days", [None, 9])
 def test_three_nights_have_everything(
-    sandbox: Sandbox, tap: Tap, discovered: Json, behaviour: Behaviour, window_days: int | None
+    tmp_path: Path, discovered: Json, behaviour: Behaviour, window_days: int | None
 ) -> None:
     """Whatever Voucherify makes of filters, windows and order, the table equals its data."""
-    sandbox.behaviour = behaviour
-    catalog = select(discovered, ["customers"])
-    settings: Json = {"track_updates": True, "start_date": "2026-01-01", "window_days": window_days}
-    runs = [tap(catalog=catalog, **settings)]
-    for _ in range(2):
-        sandbox.dataset.touch("customer", 7)
-        create(sandbox, "customer", 7)
-        sandbox.dataset.touch("customer", 3)
-        runs.append(tap(catalog=catalog, state=runs[-1].state, **settings))
+    # What happens between two nights has to happen in the present: an idle stream moves on, too.
+    start = datetime.now(tz=timezone.utc) - timedelta(days=30)
+    dataset = Dataset(sizes={**dict.fromkeys(DOCUMENTED, 0), "customer": 40}, start=start, days=29)
+    with Sandbox(dataset, behaviour) as sandbox:
+        tap = Tap(tmp_path, sandbox.config)
+        settings: Json = {
+            "catalog": select(discovered, ["customers"]),
+            "track_updates": True,
+            "start_date": start.isoformat(),
+            "window_days": window_days,
+        }
+        runs = [tap(**settings)]
+        for _ in range(2):
+            dataset.add("customer", datetime.now(tz=timezone.utc))
+            dataset.touch("customer", 7)
+            create(sandbox, "customer", 7)
+            dataset.touch("customer", 3)
+            runs.append(tap(state=runs[-1].state, **settings))
 
-    rows = sandbox.dataset.rows("customer", skew_ms=behaviour.date_skew_ms)
+    rows = dataset.rows("customer", skew_ms=behaviour.date_skew_ms)
     assert table("customers", *runs) == in_any_order(with_time("customers", rows))
+
+
+def test_an_idle_stream_moves_on(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """The end of the last closed window is the bookmark, so no later run asks for it again."""
+    newest = max(row.updated or row.created for row in sandbox.rows("order"))
+    inner = EPOCH + timedelta(days=(newest - EPOCH).days + 1)
+    settings: Json = {
+        "catalog": select(discovered, ["orders"]),
+        "track_updates": True,
+        "start_date": "2026-01-01",
+        # The next multiple of this is decades away.
+        "window_days": (inner - EPOCH).days,
+    }
+    first = tap(**settings)
+
+    second = tap(state=first.state, **settings)
+
+    bookmark = first.state["bookmarks"]["orders"]["replication_key_value"]
+    assert datetime.fromisoformat(bookmark.replace("Z", "+00:00")) == inner
+    assert second.state == first.state
+    assert not second.records("orders")
+
+
+def test_an_end_that_moves_on_leaves_nothing_behind(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """What was created before the end may have been updated after it; what comes next is read."""
+    rows = sandbox.rows("voucher")
+    middle = rows[len(rows) // 2].cells["created_at"]
+    assert any(row.updated and row.cells["updated_at"] > middle for row in rows)
+    catalog = select(discovered, ["vouchers"])
+    first = tap(catalog=catalog, track_updates=True, end_date=middle)
+
+    second = tap(catalog=catalog, track_updates=True, state=first.state)
+
+    assert first.state["bookmarks"]["vouchers"]["replication_key_value"] == middle
+    assert table("vouchers", first, second) == in_any_order(with_time("vouchers", rows))
+
+
+def test_a_backfill_in_shards_misses_no_update(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """The nightly job runs once before the shards, and from then on it begins where they do."""
+    rows = sandbox.rows("customer")
+    start, last_shard = rows[0].cells["created_at"], rows[20].cells["created_at"]
+    catalog = select(discovered, ["customers"])
+    tracked: Json = {"catalog": catalog, "track_updates": True}
+    nightly = tap(start_date=last_shard, **tracked)
+    sandbox.dataset.touch("customer", 10)
+    shards = [
+        tap(catalog=catalog, start_date=start, end_date=last_shard),
+        tap(catalog=catalog, start_date=last_shard),
+    ]
+    sandbox.dataset.touch("customer", 10)
+    create(sandbox, "customer", 5)
+
+    night = tap(state=nightly.state, start_date=start, **tracked)
+
+    loaded = table("customers", nightly, *shards, night)
+    for record in loaded:
+        record.pop("modified_at", None)
+    assert loaded == in_any_order(expected_records(sandbox, "customers"))
 
 
 def test_an_update_that_shows_late_is_seen(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
