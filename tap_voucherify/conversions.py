@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import typing as t
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 
@@ -13,6 +13,8 @@ from tap_voucherify.columns import ColumnType
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
+
+T = t.TypeVar("T")
 
 _DIGITS = r"-?(?:0|[1-9][0-9]*)"
 _INTEGER = re.compile(_DIGITS)
@@ -29,7 +31,17 @@ _PLAIN_TIMESTAMP = re.compile(
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
 )
 _BOOLEANS = {"true": True, "false": False}
-_JSON_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=Decimal)
+
+
+def _to_decimal(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation as error:  # its exponent has too many digits
+        raise ValueError(digits) from error
+
+
+_JSON_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=_to_decimal)
+_JSON_ARRAY = msgspec.json.Decoder(list[t.Any], float_hook=_to_decimal)
 
 
 def _matched(pattern: re.Pattern[str], cell: str) -> re.Match[str]:
@@ -41,7 +53,7 @@ def _matched(pattern: re.Pattern[str], cell: str) -> re.Match[str]:
 
 def to_number(cell: str) -> Decimal:
     """Read a JSON number, with all its digits."""
-    return Decimal(_matched(_NUMBER, cell)[0])
+    return _to_decimal(_matched(_NUMBER, cell)[0])
 
 
 def to_integer(cell: str) -> int:
@@ -71,8 +83,17 @@ def to_timestamp(cell: str) -> str:
 
 def to_json_object(cell: str) -> dict[str, t.Any]:
     """Read a JSON object."""
+    return _decoded(_JSON_OBJECT, cell)
+
+
+def to_json_array(cell: str) -> list[t.Any]:
+    """Read a JSON array."""
+    return _decoded(_JSON_ARRAY, cell)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], cell: str) -> T:
     try:
-        return _JSON_OBJECT.decode(cell)
+        return decoder.decode(cell)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(cell) from error
 

@@ -165,12 +165,19 @@ class BlockStream(Stream, abc.ABC):
     def _write_mapped(self, record: Record) -> None:
         try:
             self._write_record_message(record)
-        except MapExpressionError as error:
-            raise SettingsError(f"stream_maps.{self.name}: {error}") from error
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # Its text may quote the record.
-            reason = f"an expression fails with {type(error).__name__}"
-            raise SettingsError(f"stream_maps.{self.name}: {reason}") from error
+        except (
+            MapExpressionError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
+            # Its text may quote the record, or the expression, which may hold a salt.
+            reason = error.__cause__ if isinstance(error, MapExpressionError) else error
+            raise SettingsError(
+                f"stream_maps.{self.name}: an expression fails with {type(reason).__name__}"
+            ) from error
 
     @property
     def has_transformations(self) -> bool:

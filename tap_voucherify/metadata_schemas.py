@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import typing as t
-from decimal import Decimal
-
-import msgspec
 
 from tap_voucherify.conversions import (
     to_boolean,
     to_date,
+    to_json_array,
     to_json_object,
     to_number,
     to_timestamp,
@@ -17,8 +15,6 @@ from tap_voucherify.conversions import (
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-_ARRAY = msgspec.json.Decoder(list[t.Any], float_hook=Decimal)
 
 # Types that are not listed, such as `geopoint`, are text.
 _SCHEMAS: dict[str, dict[str, t.Any]] = {
@@ -56,14 +52,6 @@ def _attribute_schema(definition: Mapping[str, t.Any]) -> dict[str, t.Any]:
     return schema | {"type": list(types)}
 
 
-def to_array(cell: str) -> list[t.Any]:
-    """Read a JSON array."""
-    try:
-        return _ARRAY.decode(cell)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(cell) from error
-
-
 def converter(schema: Mapping[str, t.Any]) -> Callable[[str], t.Any] | None:
     """Return what reads the cells of an attribute; None if they stay as they are.
 
@@ -76,7 +64,7 @@ def converter(schema: Mapping[str, t.Any]) -> Callable[[str], t.Any] | None:
         "integer": to_number,
         "boolean": to_boolean,
         "object": to_json_object,
-        "array": to_array,
+        "array": to_json_array,
     }
     for name, reader in readers.items():
         if name in types:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-import typing as t
-
-if t.TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MASK = "***"
 
-# A download link's token stands in its query; a bearer token in a header.
-_TOKENS = re.compile(r"(?i)([?&]token=|\bbearer\s+)[^\s&\"'<>]+")
+# A download link's token stands in its query; a bearer token in a header; the password
+# for a proxy or for the storage of batch files before a host.
+_TOKENS = re.compile(r"(?i)([?&]token=|\bbearer\s+)[^\s&\"'<>]+|(?<=://)[^\s/@]+(?=@)")
 
 # A shorter "secret" is a mistake in the settings, and would mask ordinary words.
 _SHORTEST_SECRET = 6
@@ -21,15 +18,13 @@ _SHORTEST_SECRET = 6
 class Redaction(logging.Filter):
     """A filter for logging handlers, and the one function that masks secrets."""
 
-    def __init__(self, secrets: Iterable[object] = ()) -> None:
-        """Start with the secrets known from the settings."""
+    def __init__(self) -> None:
+        """Start without a secret."""
         super().__init__()
         self._secrets: set[str] = set()
-        for secret in secrets:
-            self.add(secret)
 
     def add(self, secret: object) -> None:
-        """Mask `secret` from now on, for example a token that was just issued."""
+        """Mask `secret` from now on: one of the settings, or a token that was just issued."""
         if isinstance(secret, str) and len(secret) >= _SHORTEST_SECRET:
             self._secrets.add(secret)
 
@@ -38,7 +33,7 @@ class Redaction(logging.Filter):
         # The longest first, in case one secret contains another.
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, MASK)
-        return _TOKENS.sub(rf"\g<1>{MASK}", text)
+        return _TOKENS.sub(lambda match: (match[1] or "") + MASK, text)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Mask the secrets of a log record, its traceback's included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import math
@@ -252,11 +253,23 @@ def _stream_map_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
     }.items():
         if not isinstance(expressions, dict):
             continue
-        if expressions.get("__else__") not in ("__NULL__", None):
-            yield f"{setting}.__else__: must be __NULL__"
         for name, expression in expressions.items():
-            if expression == "":
-                yield f"{setting}.{name}: must not be empty"
+            if name == "__else__":
+                if expression not in {"__NULL__", None}:
+                    yield f"{setting}.__else__: must be __NULL__"
+            elif expressions is maps:
+                if name.startswith("__"):
+                    yield f"{setting}.{name}: must be named after a stream"
+            elif isinstance(expression, str) and not _is_expression(expression):
+                yield f"{setting}.{name}: must be a Python expression"
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def _credential_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
@@ -341,5 +354,5 @@ def _batch_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
 
 
 def _flattening_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
-    if config.get("flattening_enabled") and config.get("flattening_max_depth") is None:
-        yield "flattening_max_depth: must be set together with flattening_enabled"
+    if config.get("flattening_enabled") and config.get("flattening_max_depth", -1) < 0:
+        yield "flattening_max_depth: must be set, to at least 0, together with flattening_enabled"

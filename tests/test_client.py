@@ -370,6 +370,14 @@ def test_a_stopped_clock_ends_every_sleep() -> None:
 # Redaction
 
 
+def redaction_of(*secrets: object) -> Redaction:
+    """Return what masks these secrets."""
+    redaction = Redaction()
+    for secret in secrets:
+        redaction.add(secret)
+    return redaction
+
+
 @pytest.mark.parametrize(
     ("text", "clean"),
     [
@@ -383,11 +391,13 @@ def test_a_stopped_clock_ends_every_sleep() -> None:
         ("Authorization: Bearer abc.def-_~+/=", f"Authorization: Bearer {MASK}"),
         ("authorization: bearer abc", f"authorization: bearer {MASK}"),
         ("GET /v1/exports/1?token=abc HTTP/1.1", f"GET /v1/exports/1?token={MASK} HTTP/1.1"),
+        ("to s3://me:pass:word@bucket/a@b: no", f"to s3://{MASK}@bucket/a@b: no"),
+        ("mail me@example.com, see https://h/me@b", "mail me@example.com, see https://h/me@b"),
     ],
 )
 def test_redact(text: str, clean: str) -> None:
     """Known secrets, tokens of links and bearer tokens are masked; nothing else is."""
-    redaction = Redaction(["s3cret-1", "s3cret-12", "short", None, 7, ""])
+    redaction = redaction_of("s3cret-1", "s3cret-12", "short", None, 7, "")
 
     assert redaction.redact(text) == clean
     assert redaction.redact(clean) == clean
@@ -396,7 +406,7 @@ def test_redact(text: str, clean: str) -> None:
 
 def test_the_longest_secret_is_masked_first() -> None:
     """Else a secret within another one would leave the rest of that readable."""
-    redaction = Redaction(["window", "a-window-of-my-house"])
+    redaction = redaction_of("window", "a-window-of-my-house")
     assert redaction.redact("a-window-of-my-house, window") == f"{MASK}, {MASK}"
 
 

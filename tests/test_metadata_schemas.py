@@ -135,3 +135,15 @@ def test_arrays_are_read_exactly(values: list[Any]) -> None:
     assert read is not None
     text = json.dumps(values)
     assert read(text) == values
+
+
+@pytest.mark.parametrize(
+    ("type_", "cell"),
+    [("number", "1e{}"), ("object", '{{"a": 1e{}}}'), ("array", "[1e{}]")],
+)
+def test_a_number_beyond_decimals_does_not_fit(type_: str, cell: str) -> None:
+    """An exponent of twenty digits is no value of any warehouse: such a cell stays text."""
+    read = converter({"type": [type_]})
+    assert read is not None
+    with pytest.raises(ValueError, match="9"):
+        read(cell.format("9" * 20))

@@ -121,14 +121,15 @@ def test_a_token_has_the_scopes_it_needs(sandbox: Sandbox, tap: Tap) -> None:
     assert [form["scope"] for form in forms] == [["exports"], ["exports metadata-schemas"]]
 
 
+@pytest.mark.parametrize("option", ["--test", "--test=all", "--test=streams"])
 @pytest.mark.parametrize("use_oauth", [False, True])
 def test_the_connection_test_exports_next_to_nothing(
-    sandbox: Sandbox, tap: Tap, *, use_oauth: bool
+    sandbox: Sandbox, tap: Tap, option: str, *, use_oauth: bool
 ) -> None:
     """Its one export is bounded on both sides, and deleted in the end."""
     options = tap.options({**tap.config, "use_oauth": use_oauth})
 
-    run = tap.run(*options, "--test")
+    run = tap.run(*options, option)
 
     assert run.exit_code == 0
     (body,) = created_exports(sandbox)

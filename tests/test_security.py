@@ -265,7 +265,9 @@ def test_repr_tells_no_secret() -> None:
             request_timeout_seconds=60,
             longest_wait_seconds=60,
         )
-        redaction = Redaction(secrets)
+        redaction = Redaction()
+        for secret in secrets:
+            redaction.add(secret)
         for thing in (pair, AccessToken("the-access-token"), issued, client, redaction):
             for secret in secrets:
                 assert secret not in repr(thing)

@@ -107,7 +107,20 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "flattening_without_depth": (
         {**PAIR, "flattening_enabled": True},
-        ("flattening_max_depth: must be set together with flattening_enabled",),
+        ("flattening_max_depth: must be set, to at least 0, together",),
+    ),
+    "flattening_below_zero": (
+        {**PAIR, "flattening_enabled": True, "flattening_max_depth": -1},
+        ("flattening_max_depth: must be set, to at least 0, together",),
+    ),
+    "flattening_to_short_names": (
+        {
+            **PAIR,
+            "flattening_enabled": True,
+            "flattening_max_depth": 1,
+            "flattening_max_key_length": 10,
+        },
+        ("flattening_max_key_length: must leave every property a name of its own",),
     ),
     "parameters_of_no_stream": (
         {**PAIR, "export_parameters": {"voucher": {"campaign_id": MARK}}},
@@ -128,7 +141,19 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "stream_map_without_expression": (
         {**PAIR, "stream_maps": {"orders": {"half": ""}}},
-        ("stream_maps.orders.half: must not be empty",),
+        ("stream_maps.orders.half: must be a Python expression",),
+    ),
+    "stream_map_of_no_expression": (
+        {**PAIR, "stream_maps": {"orders": {"__filter__": f"{MARK} +* 1"}}},
+        ("stream_maps.orders.__filter__: must be a Python expression",),
+    ),
+    "stream_map_without_sense": (
+        {**PAIR, "stream_maps": {"orders": {"__alias__": f"{MARK}()"}}},
+        ("stream_maps: an expression fails with FunctionNotDefined",),
+    ),
+    "stream_maps_filter_as_a_whole": (
+        {**PAIR, "stream_maps": {"__filter__": {"id": MARK}}},
+        ("stream_maps.__filter__: must be named after a stream",),
     ),
     "stream_map_without_key": (
         {**PAIR, "stream_maps": {"orders": {"id": None}}},
