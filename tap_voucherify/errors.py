@@ -1,6 +1,6 @@
 """Every way in which a sync can fail, by the way one recovers from it.
 
-- `SettingsError`: a setting is wrong. Correct it; no request was made.
+- `SettingsError`: a setting is wrong. Correct it; the run stops.
 - `AccountError`: Voucherify refuses the account (wrong credentials, plan exceeded,
   quota used up). The run stops: no other stream could do better.
 - `StreamError`: one stream cannot go on. The others do, and the run ends with exit

@@ -85,7 +85,10 @@ def _describe(status: int, headers: Mapping[str, str], told: Mapping[str, t.Any]
     parts = [f"Voucherify answers {status}"]
     parts += [str(told[name])[:_SHOWN_CHARACTERS] for name in _TOLD if told.get(name)]
     if "Location" in headers:
-        parts.append(f"a redirect to {_host(headers['Location'])}, where credentials do not go")
+        parts.append(
+            f"a redirect to {_host(headers['Location'])}, where credentials do not "
+            "go; check that api_url is the API's own address"
+        )
     message = ": ".join(parts)
     if request_id := told.get("request_id"):
         message += f" (request_id {request_id!s:.80})"

@@ -107,7 +107,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         th.NumberType(exclusive_minimum=0, maximum=SECONDS_PER_HOUR),
         default=1.0,
         title="Poll interval",
-        description="Seconds before an export is first asked for its status.",
+        description="Seconds, at least, before each question for the status of an export.",
     ),
     th.Property(
         "export_timeout_seconds",

@@ -55,10 +55,11 @@ class ExportStream(BlockStream):
         exported_object: Voucherify's name of the object.
         columns: The fields of the object, in the order of the schema.
         primary_keys: The names of its key columns.
-        replication_key: The column of its creation time; None if it has no date filter.
+        replication_key: The column of its creation time; None if it has no date filter. With
+            `track_updates`, an instance of a stream that supports it has `modified_at`.
         updated_column: The column of its last update, where that can be filtered on.
         has_metadata: Whether its custom attributes can be exported.
-        order: The field by which exports are sorted.
+        order: The field by which exports are sorted; empty if none is sent.
     """
 
     name: str
