@@ -255,7 +255,7 @@ def _stream_map_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
             continue
         for name, expression in expressions.items():
             if name == "__else__":
-                if expression not in {"__NULL__", None}:
+                if expression not in ("__NULL__", None):
                     yield f"{setting}.__else__: must be __NULL__"
             elif expressions is maps:
                 if name.startswith("__"):

@@ -135,6 +135,10 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {**PAIR, "stream_maps": {"__else__": MARK}},
         ("stream_maps.__else__: must be __NULL__",),
     ),
+    "stream_maps_keep_an_object": (
+        {**PAIR, "stream_maps": {"__else__": {"id": MARK}}},
+        ("stream_maps.__else__: must be __NULL__",),
+    ),
     "stream_map_keeps_the_rest": (
         {**PAIR, "stream_maps": {"orders": {"__else__": MARK}}},
         ("stream_maps.orders.__else__: must be __NULL__",),
