@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -298,6 +299,24 @@ def test_out_of_order_rows_move_the_bookmark_only_at_the_end(
     assert run.bookmarks("orders")[-1] == newest
     assert old in run.bookmarks("orders")
     assert set(run.bookmarks("orders")) == {old, newest}
+    assert len([line for line in run.warnings if "not in order" in line]) == 1
+
+
+def test_disorder_of_several_exports_is_told_once(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """Each window is an export of its own; a person reads of the loss of order once."""
+    sandbox.behaviour = Behaviour(honours_order=False)
+    rows = sandbox.rows("order")
+    start = text(rows[0].created)
+
+    run = tap(catalog=select(discovered, ["orders"]), start_date=start, window_days=10)
+
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders", start)
+    created = {row.cells["id"]: row.created for row in rows}
+    times = [created[record["id"]] for record in run.records("orders")]
+    returns = [before for before, after in pairwise(times) if after < before]
+    assert len({(moment - EPOCH) // (10 * DAY) for moment in returns}) > 1
     assert len([line for line in run.warnings if "not in order" in line]) == 1
 
 
