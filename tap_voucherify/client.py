@@ -286,10 +286,9 @@ class Client:
                 f"the certificate of {urlsplit(url).hostname} is not trusted: "
                 f"{innermost_reason(error)}; a private authority is named in REQUESTS_CA_BUNDLE"
             ) from error
-        except ValueError as error:
-            raise RequestError(
-                "the address of a file, or of a proxy, is invalid: it names no host"
-            ) from error
+        except (TypeError, ValueError) as error:
+            # requests fails with the former on a proxy that has a user, but no host.
+            raise _invalid_address(url) from error
         except requests.RequestException as error:
             raise TransientError(
                 f"{urlsplit(url).hostname} does not answer: {innermost_reason(error)}"
@@ -315,6 +314,16 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Keep requests from reading the unbounded body of a redirect."""
+
+
+def _invalid_address(url: str) -> RequestError:
+    """Tell which address requests could not use; a proxy's may hold a password."""
+    if requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)):
+        return RequestError(
+            "the proxy of the environment cannot be used: its address must be valid, and a "
+            "SOCKS proxy needs PySocks"
+        )
+    return RequestError(f"{urlsplit(url).hostname} is not a valid name of a host")
 
 
 def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -495,6 +495,32 @@ def test_proxies_of_the_environment_are_used(
     assert all(target.startswith("http://127.0.0.1:") for target in targets)
 
 
+@pytest.mark.parametrize(
+    ("proxy", "api_url", "told"),
+    [
+        ("socks5://user:pass-word@127.0.0.1:1", "", "the proxy of the environment cannot be used"),
+        ("http://user:pass-word@:3128", "", "the proxy of the environment cannot be used"),
+        ("http://user:pass-word@h:port", "", "the proxy of the environment cannot be used"),
+        ("", "https://a..b", "a..b is not a valid name of a host"),
+    ],
+    ids=["without_pysocks", "without_a_host", "without_a_number_as_port", "without_a_proxy"],
+)
+def test_an_address_that_cannot_be_used_is_told(
+    fast_tap: FastTap, proxy: str, api_url: str, told: str
+) -> None:
+    """A person reads whether the proxy or the host is wrong, and no password."""
+    proxies = dict.fromkeys(["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"], proxy)
+    fast_tap.environment |= {**proxies, "NO_PROXY": "", "no_proxy": ""}
+
+    config = {**fast_tap.config, **({"api_url": api_url} if api_url else {})}
+    run = fast_tap.run(*fast_tap.options(config), "--test")
+
+    assert run.exit_code == 1
+    assert [line for line in run.errors if told in line]
+    assert "pass-word" not in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_catalog_and_state_hold_no_secret(
     voucherify: Sandbox, fast_tap: FastTap, customers: Json
 ) -> None:
