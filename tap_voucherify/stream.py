@@ -60,6 +60,7 @@ class ExportStream(BlockStream):
         updated_column: The column of its last update, where that can be filtered on.
         has_metadata: Whether its custom attributes can be exported.
         order: The field by which exports are sorted; empty if none is sent.
+        selected_by_default: Whether a new catalog selects it.
     """
 
     name: str
@@ -329,15 +330,23 @@ class ExportStream(BlockStream):
     @property
     def _replaces_table(self) -> bool:
         """Whether loaders may delete what a run does not emit: it emits all there is."""
-        bounds = self._tap.bounds
-        is_narrowed = self._created_column and (bounds.start_date or bounds.end_date)
-        return bool(
-            self.config.get("emit_activate_version_messages")
-            and self.replication_method == REPLICATION_FULL_TABLE
-            and not self.get_batch_config(self.config)
-            and not is_narrowed
-            and not self._extra_parameters
-        )
+        if (
+            not self.config.get("emit_activate_version_messages")
+            or self.replication_method != REPLICATION_FULL_TABLE
+        ):
+            return False
+        obstacles = [name for name in ("batch_config",) if self.get_batch_config(self.config)]
+        if self._extra_parameters:
+            obstacles.append("export_parameters")
+        if self._created_column:
+            obstacles += [name for name in ("start_date", "end_date") if self.config.get(name)]
+        if obstacles:
+            self._tap.warn_once(
+                self.name,
+                f"no ACTIVATE_VERSION is emitted, since {' and '.join(obstacles)} is set: "
+                "loaders keep the rows that Voucherify no longer has",
+            )
+        return not obstacles
 
     @functools.cached_property
     def _bookmark(self) -> Bookmark | None:

@@ -1,8 +1,13 @@
 """One declaration for each object that Voucherify exports.
 
 Names, types and descriptions come from the reference of `POST /v1/exports`. A field
-that neither a description nor an example there shows the type of is text. A `title` is
-given where the CSV's header is documented or was seen.
+that neither a description nor an example there shows the type of is text.
+
+A `title` is given where Voucherify documents the CSV's header, or users have shown it in
+public. The `ID` of other objects than vouchers is assumed, from a field of the same name.
+
+Points expirations, products and SKUs are read in full: the reference has no filter on
+their creation time, and for the last two no list of fields to sort by either.
 """
 
 from __future__ import annotations

@@ -246,7 +246,7 @@ def test_a_stream_can_be_made_a_whole_table(sandbox: Sandbox, tap: Tap, discover
 def test_what_is_narrowed_is_never_activated(
     tap: Tap, discovered: Json, settings: dict[str, Any]
 ) -> None:
-    """Loaders would delete what this run has only not asked for."""
+    """Loaders would delete what this run has only not asked for; the user reads why they do not."""
     catalog = select(discovered, ["orders"])
     for entry in catalog["streams"]:
         entry["replication_method"] = "FULL_TABLE"
@@ -255,6 +255,8 @@ def test_what_is_narrowed_is_never_activated(
 
     assert run.exit_code == 0
     assert not any("version" in m for m in run.messages if m["type"] != "SCHEMA")
+    told = f"orders: no ACTIVATE_VERSION is emitted, since {next(iter(settings))} is set"
+    assert len([line for line in run.warnings if told in line]) == 1
 
 
 def test_a_table_that_was_not_read_whole_is_not_activated(
@@ -282,6 +284,8 @@ def test_no_batch_is_activated(tap: Tap, catalog: Json, tmp_path: Path) -> None:
 
     assert run.exit_code == 0
     assert {m["type"] for m in run.messages} == {"SCHEMA", "BATCH", "STATE"}
+    told = "no ACTIVATE_VERSION is emitted, since batch_config is set"
+    assert len([line for line in run.warnings if told in line]) == len(FULL_TABLE)
 
 
 # The command
