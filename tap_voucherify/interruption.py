@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import typing as t
 
 from tap_voucherify.errors import Interruption
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tap_voucherify.clock import Clock
 
 # If standard output takes nothing for so long, the run ends without a last STATE.
 PATIENCE_SECONDS = 2
@@ -21,12 +22,14 @@ _LOOK_SECONDS = 0.05
 class StopRequest:
     """A flag that a signal raises and the main thread looks at."""
 
-    def __init__(self, progress: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, clock: Clock, progress: Callable[[], int] = lambda: 0) -> None:
         """Start without a signal.
 
         Args:
+            clock: Measures the patience; it must not stop with the run.
             progress: Returns a number that grows whenever output is taken.
         """
+        self._clock = clock
         self._progress = progress
         self._signal_number = 0
 
@@ -43,9 +46,9 @@ class StopRequest:
 
     def _watch(self) -> None:
         """End the process if its reader takes nothing more."""
-        seen, since = self._progress(), time.monotonic()
-        while time.monotonic() - since < PATIENCE_SECONDS:
-            time.sleep(_LOOK_SECONDS)
+        seen, since = self._progress(), self._clock.monotonic()
+        while self._clock.monotonic() - since < PATIENCE_SECONDS:
+            self._clock.sleep(_LOOK_SECONDS)
             if self._progress() != seen:
-                seen, since = self._progress(), time.monotonic()
+                seen, since = self._progress(), self._clock.monotonic()
         os._exit(128 + self._signal_number)

@@ -17,7 +17,6 @@ import os
 import select
 import sys
 import typing as t
-from datetime import datetime, timezone
 
 import msgspec
 from singer_sdk import Stream
@@ -30,12 +29,14 @@ from tap_voucherify.errors import OutputError, SettingsError
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from singer_sdk.helpers import types
     from singer_sdk.singerlib.encoding.simple import Message
 
     from tap_voucherify.arrow_csv import ArrowBlock
     from tap_voucherify.export_csv import Block, Record
+    from tap_voucherify.tap import TapVoucherify
 
 # Output is handed on in pieces of this size.
 PIECE_BYTES = 1 << 16
@@ -121,6 +122,8 @@ def _output_error(error: OSError) -> OutputError:
 class BlockStream(Stream, abc.ABC):
     """A stream whose records come in blocks, complete and ready to be emitted."""
 
+    _tap: TapVoucherify
+
     @abc.abstractmethod
     def blocks(self) -> Iterator[Block | ArrowBlock | None]:
         """Yield the records in blocks; those of a table are for batch files only.
@@ -130,7 +133,7 @@ class BlockStream(Stream, abc.ABC):
         """
 
     def get_records(self, context: types.Context | None) -> Iterator[Record]:  # noqa: ARG002
-        """Yield the records one by one, as the SDK asks of every stream."""
+        """Yield the records one by one: the SDK has every stream define this."""
         for block in self.blocks():
             if block:
                 yield from t.cast("Block", block).records()
@@ -153,14 +156,12 @@ class BlockStream(Stream, abc.ABC):
             for record in block.records():
                 self._write_mapped(record)
             return
-        now = datetime.now(timezone.utc)
+        now = self._tap.now
         messages = [
             _RecordMessage(self.name, record, self._stream_version, now)
             for record in block.encodable()
         ]
-        t.cast("MessageWriter", self._tap.message_writer).write_records(
-            _ENCODER.encode_lines(messages)
-        )
+        self._tap.message_writer.write_records(_ENCODER.encode_lines(messages))
 
     def _write_mapped(self, record: Record) -> None:
         try:

@@ -72,8 +72,6 @@ class ExportStream(BlockStream):
     has_metadata: t.ClassVar[bool] = True
     order: t.ClassVar[str] = "created_at"
 
-    _tap: TapVoucherify
-
     def __init__(self, tap: TapVoucherify) -> None:
         """Take part in a tap's run."""
         super().__init__(tap)
@@ -260,6 +258,7 @@ class ExportStream(BlockStream):
             first_of={MODIFIED_AT.name: sources} if self._tracks_updates else {},
         )
         self._check_header(reader)
+        self._check_attributes(reader)
         if self._writes_parquet:
             yield from self._arrow_reader(reader)
         else:
@@ -294,6 +293,19 @@ class ExportStream(BlockStream):
                 self.name, f"the exported file lacks {column.api_field!r}: it stays empty"
             )
 
+    def _check_attributes(self, reader: ExportReader) -> None:
+        """Tell of attributes that flattening makes columns of which no SCHEMA declares."""
+        schemas = self._attribute_schemas
+        if not schemas or not self.config.get("flattening_enabled"):
+            return
+        undeclared = [name for name, _ in reader.binding.metadata if name not in schemas]
+        if undeclared and self.config["flattening_max_depth"]:
+            self._tap.warn_once(
+                self.name,
+                f"most loaders drop the attributes {', '.join(map(repr, undeclared))}, which the "
+                "flattened SCHEMA lacks: define them in Voucherify, then refresh the catalog",
+            )
+
     @property
     def _writes_parquet(self) -> bool:
         return wants_parquet(self.get_batch_config(self.config))
@@ -316,11 +328,15 @@ class ExportStream(BlockStream):
         return parameters
 
     @property
+    def _attribute_schemas(self) -> dict[str, t.Any]:
+        metadata = self.effective_schema["properties"].get(METADATA, {})
+        schemas: dict[str, t.Any] = metadata.get("properties", {})
+        return schemas
+
+    @property
     def _attributes(self) -> Attributes:
         """What the catalog says of the custom attributes; parquet files have them as text."""
-        schemas = self.effective_schema["properties"][METADATA].get("properties", {})
-        if self._writes_parquet:
-            schemas = {}
+        schemas = {} if self._writes_parquet else self._attribute_schemas
         readers = {name: converter(schema) for name, schema in schemas.items()}
         return Attributes(
             {name: reader for name, reader in readers.items() if reader},

@@ -61,6 +61,7 @@ class TapVoucherify(Tap):
 
     name = "tap-voucherify"
     message_writer_class = MessageWriter
+    message_writer: MessageWriter
     clock_class: t.ClassVar[type[Clock]] = Clock
     redaction: t.ClassVar[Redaction] = Redaction()
 
@@ -68,16 +69,12 @@ class TapVoucherify(Tap):
 
     def __init__(self, **arguments: t.Any) -> None:
         """Take the SDK's arguments; see `singer_sdk.Tap`."""
-        self.stop_request = StopRequest(lambda: self._writer.progress)
+        self.stop_request = StopRequest(Clock(), lambda: self.message_writer.progress)
         self.clock = self.clock_class()
         self.failed_streams: list[str] = []
         self._is_discovery = False
         self._warnings: set[tuple[str, str]] = set()
         super().__init__(**arguments)
-
-    @property
-    def _writer(self) -> MessageWriter:
-        return t.cast("MessageWriter", self.message_writer)
 
     @functools.cached_property
     def bounds(self) -> Bounds:
@@ -282,7 +279,7 @@ class TapVoucherify(Tap):
             return error.exit_code
         finally:
             self.clock.stop()
-            self._writer.flush()
+            self.message_writer.flush()
             self.logger.info("%s", self.client.summary)
         return 1 if self.failed_streams else 0
 

@@ -9,49 +9,83 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import dataclass
 
 import pytest
 
-from tap_voucherify import interruption
+from tap_voucherify.clock import Clock
 from tap_voucherify.errors import Interruption
 from tap_voucherify.interruption import PATIENCE_SECONDS, StopRequest
 
 
-@dataclass(frozen=True)
-class End:
-    """How a process has ended that a signal was sent to.
+class SkippingClock(Clock):
+    """A clock on which every wait is over at once.
 
     Attributes:
-        output: What its main thread has printed of the signal.
-        exit_code: The exit code.
-        seconds: How long that took, from the signal on.
+        seconds: What has passed on it.
     """
 
-    output: str
-    exit_code: int
-    seconds: float
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        """Return what has passed."""
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.seconds += seconds
 
 
-def interrupt(number: signal.Signals, *, progress: str) -> End:
-    """Send a signal, and another one, to a process whose main thread gets stuck then.
+@pytest.fixture
+def exit_codes(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[int]:
+    """Return where exit codes go, in place of the end of this process."""
+    codes: queue.Queue[int] = queue.Queue()
+    monkeypatch.setattr(os, "_exit", codes.put)
+    return codes
 
-    Args:
-        number: The signal.
-        progress: How much of the output is taken after so many `seconds`.
-    """
-    script = f"""
+
+def test_without_a_signal_the_run_goes_on() -> None:
+    """A look at the flag does nothing."""
+    request = StopRequest(SkippingClock())
+    request.check()
+
+
+def test_the_first_signal_counts(exit_codes: queue.Queue[int]) -> None:
+    """Whoever is told to end twice ends once, with the first signal's exit code."""
+    request = StopRequest(SkippingClock())
+
+    request(signal.SIGTERM)
+    request(signal.SIGINT)
+
+    with pytest.raises(Interruption, match="SIGTERM"):
+        request.check()
+    assert exit_codes.get(timeout=60) == 143
+    assert exit_codes.empty()
+
+
+@pytest.mark.parametrize("taken_until", [0, 1, 100])
+def test_patience_begins_anew_with_everything_that_is_read(
+    exit_codes: queue.Queue[int], taken_until: int
+) -> None:
+    """A slow reader has its time; one that takes nothing more has `PATIENCE_SECONDS`."""
+    clock = SkippingClock()
+    request = StopRequest(clock, lambda: min(round(clock.seconds * 1000), taken_until * 1000))
+
+    request(signal.SIGINT)
+
+    assert exit_codes.get(timeout=60) == 130
+    assert clock.seconds == pytest.approx(taken_until + PATIENCE_SECONDS, abs=0.11)
+
+
+def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:
+    """The main thread gets to know at its next look, and is not waited for for ever."""
+    script = """
         import signal, time
+        from tap_voucherify.clock import Clock
         from tap_voucherify.errors import Interruption
         from tap_voucherify.interruption import StopRequest
 
-        def progress():
-            seconds = time.monotonic() - started
-            return {progress}
-
-        started = time.monotonic()
-        stop = StopRequest(progress)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        stop = StopRequest(Clock())
+        for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _: stop(number))
         print("ready", flush=True)
         try:
@@ -70,46 +104,9 @@ def interrupt(number: signal.Signals, *, progress: str) -> End:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             started = time.monotonic()
-            process.send_signal(number)
-            output = process.stdout.read()
-            return End(output, process.wait(60), time.monotonic() - started)
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout.read() == "Interrupted by SIGTERM 143\n"
+            assert process.wait(60) == 143
+            assert time.monotonic() - started > PATIENCE_SECONDS - 0.2
         finally:
             process.kill()
-
-
-def test_without_a_signal_the_run_goes_on() -> None:
-    """A look at the flag does nothing."""
-    request = StopRequest()
-    request.check()
-
-
-def test_the_first_signal_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever is told to end twice ends once, with the first signal's exit code."""
-    exit_codes: queue.Queue[int] = queue.Queue()
-    monkeypatch.setattr(os, "_exit", exit_codes.put)
-    monkeypatch.setattr(interruption, "PATIENCE_SECONDS", 0)
-    request = StopRequest()
-
-    request(signal.SIGTERM)
-    request(signal.SIGINT)
-
-    with pytest.raises(Interruption, match="SIGTERM"):
-        request.check()
-    assert exit_codes.get(timeout=60) == 143
-    assert exit_codes.empty()
-
-
-def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:
-    """The main thread gets to know at its next look, and is not waited for for ever."""
-    end = interrupt(signal.SIGTERM, progress="0")
-    assert end.output == "Interrupted by SIGTERM 143\n"
-    assert end.exit_code == 143
-    assert end.seconds > PATIENCE_SECONDS - 0.2
-
-
-def test_a_run_whose_output_is_taken_has_time() -> None:
-    """The patience begins anew with everything that is read."""
-    end = interrupt(signal.SIGINT, progress="min(seconds, 1)")
-    assert end.output == "Interrupted by SIGINT 130\n"
-    assert end.exit_code == 130
-    assert end.seconds > PATIENCE_SECONDS + 0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +165,31 @@ def test_listed_attributes_become_columns(sandbox: Sandbox, tap: Tap) -> None:
     columns = run.schemas()["customers"]["schema"]["properties"]
     assert columns["metadata__opted_in"]["type"] == ["boolean", "string", "null"]
     assert "metadata" not in columns
+
+
+def test_attributes_that_no_schema_defines_are_told_of_when_flattened(
+    sandbox: Sandbox, tap: Tap
+) -> None:
+    """They become columns that no SCHEMA declares, which loaders drop without a word."""
+    options = tap.options({**sandbox.config, "typed_metadata": True})
+    catalog = select(json.loads(tap.run(*options, "--discover").stdout), ["customers"])
+    [entry] = [stream for stream in catalog["streams"] if stream["stream"] == "customers"]
+    for part in entry["metadata"]:
+        if part["breadcrumb"][-1:] == ["opted_in"]:
+            part["metadata"]["selected"] = False
+    settings: Json = {"typed_metadata": True, "catalog": catalog}
+    told = "customers: most loaders drop the attributes"
+
+    flattened = tap(**settings, flattening_enabled=True, flattening_max_depth=1)
+    nested = tap(**settings, flattening_enabled=True, flattening_max_depth=0)
+
+    declared = set(flattened.schemas()["customers"]["schema"]["properties"])
+    undeclared = set().union(*flattened.records("customers")) - declared
+    assert undeclared
+    assert "metadata__opted_in" not in declared
+    [line] = [line for line in flattened.warnings if told in line]
+    assert {f"metadata__{name}" for name in re.findall("'([^']+)'", line)} == undeclared
+    assert not [line for line in nested.warnings if told in line]
 
 
 def as_text(record: Json) -> Json:
