@@ -12,13 +12,12 @@ import io
 import os
 import typing as t
 
-import msgspec
 import pyarrow as pa
 from pyarrow import compute as pc
 from pyarrow import csv
 
 from tap_voucherify.columns import METADATA, ColumnType
-from tap_voucherify.conversions import to_json_object
+from tap_voucherify.conversions import JSON_ENCODER, to_json_object
 from tap_voucherify.errors import ExportFileError
 
 if t.TYPE_CHECKING:
@@ -50,7 +49,6 @@ _FORMS = {
     ColumnType.DATE: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
     ColumnType.TIMESTAMP: r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}\.[0-9]{3}Z$",
 }
-_JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 class ArrowBlock:
@@ -218,7 +216,7 @@ def _cast(cells: pa.Array, column_type: ColumnType, *, is_key: bool) -> pa.Array
 
 def _normalise_json(cell: str | None) -> str | None:
     try:
-        return None if cell is None else _JSON.encode(to_json_object(cell)).decode()
+        return None if cell is None else JSON_ENCODER.encode(to_json_object(cell)).decode()
     except ValueError as error:
         raise pa.ArrowInvalid from error
 
@@ -245,4 +243,4 @@ def _to_maps(names: list[str], columns: list[pa.Array], rows: int) -> pa.Array:
 
 
 def _text(value: object) -> object:
-    return value if value is None or isinstance(value, str) else _JSON.encode(value).decode()
+    return value if value is None or isinstance(value, str) else JSON_ENCODER.encode(value).decode()

@@ -40,6 +40,9 @@ def _to_decimal(digits: str) -> Decimal:
         raise ValueError(digits) from error
 
 
+# Writes what was read here as it was: with all the digits of its numbers.
+JSON_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
 _JSON_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=_to_decimal)
 _JSON_ARRAY = msgspec.json.Decoder(list[t.Any], float_hook=_to_decimal)
 

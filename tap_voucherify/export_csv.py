@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from tap_voucherify.columns import METADATA, TEXT
-from tap_voucherify.conversions import CONVERSIONS
+from tap_voucherify.conversions import CONVERSIONS, JSON_ENCODER
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.header import bind
 
@@ -31,8 +31,6 @@ ROWS_PER_BLOCK = 250
 
 # More different cells of a column than this are not remembered.
 _REMEMBERED_CELLS = 10_000
-
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 # As much of a cell as an error shows.
 _SHOWN_CHARACTERS = 80
@@ -248,7 +246,7 @@ class Block:
 
     def json_lines(self) -> bytes:
         """Return the records as lines of JSON."""
-        return _ENCODER.encode_lines(self.encodable())
+        return JSON_ENCODER.encode_lines(self.encodable())
 
     def slice(self, start: int, stop: int) -> Block:
         """Return the block of consecutive rows."""
