@@ -1,13 +1,13 @@
-"""The command line: whatever goes wrong is told in one line, without secrets."""
+"""The command line: errors are told in one line, without secrets; a traceback is a bug."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import typing as t
 
 from singer_sdk.exceptions import SingerSDKError
-from singer_sdk.helpers._util import load_json
 from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import Catalog
 
@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 
 
 class TapCommand(SingerCommand):
-    """The command line: whatever goes wrong is told in one line, without secrets."""
+    """The SDK's command, with an error report of our own."""
 
     def __init__(self, *arguments: t.Any, redaction: Redaction, **options: t.Any) -> None:
         """Take click's arguments.
@@ -72,7 +72,7 @@ def read_json(file: t.IO[str] | None, option: str) -> dict[str, t.Any] | None:
     if file is None:
         return None
     try:
-        content = load_json(file.read())
+        content = json.loads(file.read())
     except ValueError as error:
         raise SettingsError(f"{option}: the file must hold JSON") from error
     if not isinstance(content, dict):

@@ -194,20 +194,15 @@ _FROM_TEXT: dict[str, t.Callable[[str], t.Any]] = {
 }
 
 
-def broken_rules(config: dict[str, t.Any], schema: dict[str, t.Any]) -> list[str]:
-    """Complete the settings with their defaults and return which rules they break.
+def complete_and_check(config: dict[str, t.Any], schema: dict[str, t.Any]) -> list[str]:
+    """Complete the settings, with types and defaults, and return which rules they break.
 
     Each rule names its setting and never the value: that may be a secret, also where it
     is of the wrong type.
     """
-    for name, definition in schema["properties"].items():
-        for type_, read in _FROM_TEXT.items():
-            if type_ in definition.get("type", ()) and isinstance(config.get(name), str):
-                # What cannot be read stays text, which is of the wrong type.
-                with contextlib.suppress(ValueError, LookupError):
-                    config[name] = read(config[name])
+    _read_texts(config, schema)
     problems = [*_number_rules(config), *_stream_map_rules(config)]
-    # These break the validator, and the rules below take the types for granted.
+    # These break the validator, which also sets defaults; later rules rely on what it does.
     problems = problems or list(map(_explain, JSONSchemaValidator(schema).iter_errors(config)))
     return problems or [
         *_credential_rules(config),
@@ -217,6 +212,15 @@ def broken_rules(config: dict[str, t.Any], schema: dict[str, t.Any]) -> list[str
         *_batch_rules(config),
         *_flattening_rules(config),
     ]
+
+
+def _read_texts(config: dict[str, t.Any], schema: dict[str, t.Any]) -> None:
+    for name, definition in schema["properties"].items():
+        for type_, read in _FROM_TEXT.items():
+            if type_ in definition.get("type", ()) and isinstance(config.get(name), str):
+                # What cannot be read stays text, which is of the wrong type.
+                with contextlib.suppress(ValueError, LookupError):
+                    config[name] = read(config[name])
 
 
 def _explain(error: ValidationError) -> str:

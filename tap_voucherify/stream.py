@@ -239,7 +239,7 @@ class ExportStream(BlockStream):
         for column, window in ranges:
             if not column:
                 continue
-            lower, upper = window.bounds
+            lower, upper = window.limits
             # A record without a time of creation is emitted, wherever it turns up.
             empty = lower if column == self._created_column else ""
             kept = [lower <= (value or empty) < upper for value in block.values(column)]

@@ -1,4 +1,8 @@
-"""The tap: the list of streams, and what they share in a run."""
+"""The tap: the list of streams, and what they share in a run.
+
+Of the SDK's private parts this module uses `_ConfigInput`, `parse_environment_config` and
+`_config`, and it overrides `_env_var_config`, `_validate_config` and `_handle_termination`.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +45,7 @@ from tap_voucherify.metadata_schemas import attribute_schemas
 from tap_voucherify.rate_limit import RateLimit
 from tap_voucherify.redaction import Redaction
 from tap_voucherify.run_ahead import RunAhead
-from tap_voucherify.settings import SECRETS, SETTINGS, broken_rules
+from tap_voucherify.settings import SECRETS, SETTINGS, complete_and_check
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.windows import EPOCH, Bounds, Window, is_instant, parse_instant
 
@@ -373,7 +377,7 @@ class TapVoucherify(Tap):
             del self._config[name]
         for secret in SECRETS:
             self.redaction.add(self._config.get(secret))
-        problems = broken_rules(self._config, self._all_settings)
+        problems = complete_and_check(self._config, self._all_settings)
         if problems and raise_errors:
             raise SettingsError("; ".join(problems))
         return problems

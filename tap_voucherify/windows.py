@@ -117,7 +117,7 @@ class Window:
         return self.start is not None and self.end is not None and self.start >= self.end
 
     @property
-    def bounds(self) -> tuple[str, str]:
+    def limits(self) -> tuple[str, str]:
         """Both ends as strings: a value lies within if `lower <= value < upper`."""
         return (
             format_instant(self.start) if self.start else "",

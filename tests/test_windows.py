@@ -115,7 +115,7 @@ def test_bounds_keep_the_half_open_range(one: datetime, two: datetime, instant: 
     for value in (instant, start, end, start - MILLISECOND, end - MILLISECOND):
         text = format_instant(value)
         for window in (Window(start, end), Window(start), Window(None, end), Window()):
-            lower, upper = window.bounds
+            lower, upper = window.limits
             within = (window.start is None or window.start <= value) and (
                 window.end is None or value < window.end
             )
@@ -226,7 +226,7 @@ def test_a_lookback_beyond_the_calendar_asks_for_everything() -> None:
     """A bookmark less a lookback of thousands of years is the beginning of time."""
     (window,) = Bounds(None, None, timedelta(days=900_000)).windows(NOW, NOW)
 
-    lower, _ = window.bounds
+    lower, _ = window.limits
     assert lower <= "0001-01-01T00:00:01.000Z"
     assert window.conditions() is not None
 
@@ -236,7 +236,7 @@ def test_the_ends_of_the_calendar_can_be_asked_for() -> None:
     first = parse_instant("0001-01-01")
     last = parse_instant("9999-12-31T23:59:59.999Z")
 
-    assert Window(first, None).bounds[0] == "0001-01-01T00:00:00.000Z"
+    assert Window(first, None).limits[0] == "0001-01-01T00:00:00.000Z"
     assert Window(first, last).conditions() == {
         "$after": ["0001-01-01T00:00:00.000Z"],
         "$before": ["9999-12-31T23:59:59.999Z"],
