@@ -15,7 +15,8 @@ VALID_GROUPS = [["app_id", "app_token"], ["access_token"]]
 KINDS = {
     "string": "string",
     "date-time": "date_iso8601",
-    # Meltano 4 fails on a decimal from the environment; the tap reads numbers from text.
+    # Meltano 4 fails on a decimal from the environment, and on a fraction where an integer is
+    # declared; the tap reads numbers from text.
     "number": "string",
     "integer": "integer",
     "boolean": "boolean",
@@ -62,8 +63,6 @@ def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
         "label": schema["title"],
         "kind": KINDS[schema.get("format") or json_type(schema)],
     }
-    if isinstance(schema.get("default"), int) and setting["kind"] == "string":
-        setting["kind"] = "integer"
     if choices := schema.get("enum"):
         setting["kind"] = "options"
         setting["options"] = [

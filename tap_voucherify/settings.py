@@ -105,7 +105,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
     th.Property(
         "poll_interval_seconds",
         th.NumberType(exclusive_minimum=0, maximum=SECONDS_PER_HOUR),
-        default=1.0,
+        default=1,
         title="Poll interval",
         description="Seconds, at least, before each question for the status of an export.",
     ),

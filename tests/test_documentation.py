@@ -39,7 +39,7 @@ SETTINGS = settings()
 # The kinds of meltano.yml for the types of JSON schemas.
 KINDS = {
     "string": {"string", "options", "date_iso8601"},
-    "number": {"integer", "string"},
+    "number": {"string"},
     "integer": {"integer"},
     "boolean": {"boolean"},
     "object": {"object"},
@@ -150,6 +150,19 @@ def test_the_hub_knows_the_settings_of_the_sdk_too(in_hub: dict[str, Any]) -> No
     """The definition lists all that `--about` tells: settings and capabilities."""
     assert [setting["name"] for setting in in_hub["settings"]] == list(settings(with_sdk=True))
     assert in_hub["capabilities"] == sorted(about()["capabilities"])
+
+
+def test_the_example_declares_settings_as_the_project_does(
+    in_meltano_yml: dict[str, dict[str, Any]],
+) -> None:
+    """The example for Airflow has fewer settings, of the same kinds and secrecy."""
+    example = load_yaml(ROOT / "examples" / "airflow" / "meltano.yml")
+    [plugin] = example["plugins"]["extractors"]
+
+    for setting in plugin["settings"]:
+        declared = in_meltano_yml[setting["name"]]
+        assert setting["kind"] == declared["kind"].replace("options", "string"), setting
+        assert setting.get("sensitive") == declared.get("sensitive"), setting
 
 
 @pytest.mark.parametrize("group", VALID_GROUPS, ids="_and_".join)
