@@ -7,8 +7,9 @@ import logging
 import sys
 import typing as t
 
+from jsonschema import SchemaError
 from singer_sdk.exceptions import SingerSDKError
-from singer_sdk.plugin_base import SingerCommand
+from singer_sdk.plugin_base import JSONSchemaValidator, SingerCommand
 from singer_sdk.singerlib import Catalog
 
 from tap_voucherify.errors import SettingsError, one_line
@@ -90,6 +91,15 @@ def read_catalog(file: t.IO[str] | None) -> Catalog | None:
     if content is None:
         return None
     try:
-        return Catalog.from_dict(content)
+        catalog = Catalog.from_dict(content)
+        for entry in content["streams"]:
+            JSONSchemaValidator.check_schema(entry.get("schema", {}))
     except (AttributeError, LookupError, TypeError) as error:
         raise SettingsError("--catalog: the file must hold a Singer catalog") from error
+    except SchemaError as error:
+        place = ".".join(map(str, error.absolute_path))
+        raise SettingsError(
+            f"--catalog: {place} in the schema of stream '{entry['tap_stream_id']}' must be valid "
+            "JSON schema"
+        ) from error
+    return catalog

@@ -61,4 +61,4 @@ def test_the_wheel_is_the_package(packages: Path, tracked: set[str]) -> None:
     assert headers["Name"] == "tap-voucherify"
     assert headers.get_all("Provides-Extra") == ["parquet"]
     required = [name for name in headers.get_all("Requires-Dist", []) if "extra" not in name]
-    assert len(required) == 4
+    assert len(required) == 5

@@ -212,6 +212,11 @@ BROKEN_FILES: dict[str, dict[str, Any]] = {
     "catalog_is_no_json": {"config": PAIR, "catalog": "{"},
     "catalog_is_a_list": {"config": PAIR, "catalog": "[]"},
     "catalog_has_a_number": {"config": PAIR, "catalog": '{"streams": 5}'},
+    "catalog_has_an_invalid_schema": {
+        "config": PAIR,
+        "catalog": '{"streams": [{"tap_stream_id": "orders", "schema": {"properties": '
+        '{"id": {"type": 5}}}}]}',
+    },
     "catalog_has_no_name": {"config": PAIR, "catalog": '{"streams": [{}]}'},
     "catalog_has_no_schema": {
         "config": PAIR,
