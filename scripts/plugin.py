@@ -34,7 +34,7 @@ def hub_definition() -> str:
         "name": about()["name"],
         "variant": "original",
         "label": "Voucherify",
-        "description": about()["description"].splitlines()[0],
+        "description": about()["description"],
         "namespace": about()["name"].replace("-", "_"),
         "executable": about()["name"],
         **_interface(settings(with_sdk=True)),

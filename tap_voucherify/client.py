@@ -131,20 +131,17 @@ class Client:
         """
         credentials = credentials or self._credentials
 
+        def prepare() -> tuple[str, dict[str, str]]:
+            proof = self._proof(credentials, deadline)
+            return f"{self._api_url}{path}", {"Accept-Encoding": "identity", **proof}
+
         def attempt() -> Answer:
-            headers = credentials.headers()
             response = self._send(
-                kind,
-                method,
-                f"{self._api_url}{path}",
-                headers | {"Accept-Encoding": "identity"},
-                deadline,
-                json=json,
-                data=form,
-                params=params,
+                kind, method, prepare, deadline, json=json, data=form, params=params
             )
+            sent = t.cast("Mapping[str, str]", response.request.headers)
             with contextlib.closing(response):
-                if response.status_code == HTTPStatus.UNAUTHORIZED and credentials.renew(headers):
+                if response.status_code == HTTPStatus.UNAUTHORIZED and credentials.renew(sent):
                     raise TransientError("the OAuth token is no longer valid")
                 if not response.ok or response.is_redirect:
                     raise self._refusal(response)
@@ -178,11 +175,19 @@ class Client:
         except (KeyError, TypeError, ValueError) as error:
             raise RequestError("Voucherify issued a token in an unknown form") from error
 
-    def download(self, url: str, file: t.BinaryIO, deadline: Deadline) -> int:
-        """Write what is at `url` to `file`, in one attempt, and return its bytes' number.
+    def download(self, link: Callable[[], str], file: t.BinaryIO, deadline: Deadline) -> int:
+        """Write a file of an export to `file`, in one attempt.
 
-        A file is complete when its length, its last chunk or the end of its gzip says
-        so. One that nothing bounds is taken if it ends in a line break.
+        It is complete when its length, its last chunk or the end of its gzip says so. One
+        that nothing bounds is taken if it ends in a line break.
+
+        Args:
+            link: Returns the address, just before it is used.
+            file: What to write to.
+            deadline: When to give up.
+
+        Returns:
+            The number of bytes.
 
         Raises:
             LinkExpiredError: If the link is no longer valid.
@@ -190,7 +195,7 @@ class Client:
             StorageError: If the file cannot be written.
             TransientError: If the body is incomplete or empty.
         """
-        with contextlib.closing(self._open(url, deadline)) as response:
+        with contextlib.closing(self._open(link, deadline)) as response:
             if response.status_code == HTTPStatus.UNAUTHORIZED:
                 raise LinkExpiredError("the download answers 401, as expired links do")
             if response.status_code != HTTPStatus.OK:
@@ -233,39 +238,56 @@ class Client:
             self._clock.sleep(seconds)
         return attempt()
 
-    def _open(self, url: str, deadline: Deadline) -> requests.Response:
+    def _open(self, link: Callable[[], str], deadline: Deadline) -> requests.Response:
         """Request a file, following redirects without credentials to another host."""
-        first_host = None
-        for _ in range(MAX_REDIRECTS):
+        location, first_host = "", None
+
+        def prepare() -> tuple[str, dict[str, str]]:
+            nonlocal first_host
+            url = location or link()
             headers = {"Accept-Encoding": "gzip, identity"}
             trusted = self._hosts.may_receive_credentials(url)
             host = urlsplit(url).hostname
-            first_host = first_host or host
+            if not location:
+                first_host = host
             if trusted and host == first_host:
-                headers |= self._credentials.headers()
-            response = self._send("download", "GET", url, headers, deadline)
+                headers |= self._proof(self._credentials, deadline)
+            return url, headers
+
+        for _ in range(MAX_REDIRECTS):
+            response = self._send("download", "GET", prepare, deadline)
             if not response.is_redirect:
                 return response
             response.close()
             try:
-                url = urljoin(url, response.headers["Location"])
+                location = urljoin(response.url, response.headers["Location"])
             except ValueError as error:
                 raise RequestError("the download is redirected to an invalid address") from error
         raise RequestError(f"the download was redirected {MAX_REDIRECTS} times")
+
+    def _proof(self, credentials: Credentials, deadline: Deadline | None) -> dict[str, str]:
+        """Return the headers of credentials; waiting for a new token is no export's time."""
+        started = self._clock.monotonic()
+        headers = credentials.headers()
+        if deadline:
+            deadline.extend(self._clock.monotonic() - started)
+        return headers
 
     def _send(
         self,
         kind: str,
         method: str,
-        url: str,
-        headers: dict[str, str],
+        prepare: Callable[[], tuple[str, dict[str, str]]],
         deadline: Deadline | None,
         **content: t.Any,
     ) -> requests.Response:
-        """Send one request as soon as the rate limit allows; the body is not read yet."""
+        """Send one request as soon as the rate limit allows; the body is not read yet.
+
+        The address and the headers come from `prepare`, just before they are sent.
+        """
         if not hasattr(self._local, "session"):
             self._local.session = _Session()
-        self._rate_limit.acquire(deadline)
+        url, headers = self._rate_limit.acquire(prepare, deadline)
         self.calls[kind] += 1
         answer_headers: Mapping[str, str] = {}
         try:
@@ -323,7 +345,7 @@ def _invalid_address(url: str) -> RequestError:
             "the proxy of the environment cannot be used: its address must be valid, and a "
             "SOCKS proxy needs PySocks"
         )
-    return RequestError(f"{urlsplit(url).hostname} is not a valid name of a host")
+    return RequestError(f"the address of {urlsplit(url).hostname} is not valid")
 
 
 def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -41,7 +41,7 @@ class Credentials(t.Protocol):
 class _Lasting:
     """Credentials that nothing renews."""
 
-    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 - for those who can
         """Say that there are no others."""
         return False
 
@@ -102,7 +102,7 @@ class IssuedToken:
         with self._lock:
             if refused.get("Authorization") != f"Bearer {self._token}":
                 return True
-            if self._is_replacement:
+            if self._is_replacement and self._clock.monotonic() <= self._valid_until:
                 return False
             self._replace()
             self._is_replacement = True

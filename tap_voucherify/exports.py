@@ -301,7 +301,7 @@ class ExportRunner:
     ) -> None:
         def attempt() -> int:
             try:
-                return links.use(index, lambda url: self._client.download(url, file, deadline))
+                return links.use(index, lambda link: self._client.download(link, file, deadline))
             except TransientError as error:
                 if deadline.remaining_seconds <= 0:
                     raise self._timeout(export) from error
@@ -337,17 +337,10 @@ class _Links:
         self._expired = 0
         self._is_stale = False
 
-    def use(self, index: int, download: Callable[[str], int]) -> int:
+    def use(self, index: int, download: Callable[[Callable[[], str]], int]) -> int:
         """Download with a fresh link, or raise an error that has this repeated."""
-        age = self._clock.monotonic() - self._told_at
-        if age > FRESH_LINK_SECONDS or self._is_stale:
-            urls = self._renew()
-            if len(urls) != len(self._urls):
-                raise RequestError("the number of an export's files changed")
-            self._urls, self._told_at = urls, self._clock.monotonic()
-            self._is_stale = False
         try:
-            return download(self._urls[index])
+            return download(lambda: self._fresh(index))
         except LinkExpiredError as error:
             self._expired += 1
             self._is_stale = True
@@ -356,6 +349,16 @@ class _Links:
             raise RequestError(
                 f"{error}, and so do fresh ones: check that the key may download exports"
             ) from error
+
+    def _fresh(self, index: int) -> str:
+        age = self._clock.monotonic() - self._told_at
+        if age > FRESH_LINK_SECONDS or self._is_stale:
+            urls = self._renew()
+            if len(urls) != len(self._urls):
+                raise RequestError("the number of an export's files changed")
+            self._urls, self._told_at = urls, self._clock.monotonic()
+            self._is_stale = False
+        return self._urls[index]
 
 
 def _path(export_id: str) -> str:

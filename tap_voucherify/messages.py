@@ -132,7 +132,10 @@ class BlockStream(Stream, abc.ABC):
         state may cover it. None asks for a STATE.
         """
 
-    def get_records(self, context: types.Context | None) -> Iterator[Record]:  # noqa: ARG002
+    def get_records(
+        self,
+        context: types.Context | None,  # noqa: ARG002 - there are no partitions
+    ) -> Iterator[Record]:
         """Yield the records one by one: the SDK has every stream define this."""
         for block in self.blocks():
             if block:
@@ -204,7 +207,8 @@ class BlockStream(Stream, abc.ABC):
                     continue
                 if self.ABORT_AT_RECORD_COUNT is not None:
                     self._check_max_record_limit(emitted)
-                    block = block.slice(0, self.ABORT_AT_RECORD_COUNT - emitted)  # noqa: PLW2901
+                    room = self.ABORT_AT_RECORD_COUNT - emitted
+                    block = block.slice(0, room)  # noqa: PLW2901 - the part to emit
                 self.write_block(t.cast("Block", block))
                 counter.increment(len(block))
                 emitted += len(block)

@@ -13,7 +13,7 @@ import math
 import typing as t
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tap_voucherify.clock import Clock, Deadline
 
@@ -22,6 +22,8 @@ QUOTA = "api_calls_cycle"
 
 # `Date` and `X-Rate-Limit-Retry` count whole seconds.
 _ROUNDING_SECONDS = 1
+
+_T = t.TypeVar("_T")
 
 logger = logging.getLogger("tap-voucherify.client")
 
@@ -51,30 +53,43 @@ class RateLimit:
     def summary(self) -> str:
         """How much of the limit is left, for the log."""
         if self._limit is None:
-            return "the account told no rate limit"
-        return f"{max(self._left, 0):.0f} of {self._limit} calls left until it resets"
+            return "Voucherify reported no rate limit"
+        left = min(max(self._left, 0), self._limit)
+        return f"{left:.0f} of {self._limit} calls left until it resets"
 
-    def acquire(self, deadline: Deadline | None = None) -> None:
+    def acquire(self, prepare: Callable[[], _T], deadline: Deadline | None = None) -> _T:
         """Wait for leave to make one call; `release` must follow.
 
         Args:
+            prepare: Returns what is to be sent. It is called anew after each wait, in
+                which a token or a link would have grown old, and may make calls itself.
             deadline: What is not to count the wait.
+
+        Returns:
+            What `prepare` has returned just now.
         """
-        started = self._clock.monotonic()
-        with self._changed:
-            while wait := self._wait_seconds():
-                if wait != math.inf and self._told_period != self._period:
-                    self._told_period = self._period
-                    logger.info(
-                        "Only the reserve of the rate limit is left: waiting %.0f s for its reset",
-                        wait,
-                    )
-                self._changed.wait(None if wait == math.inf else wait)
-            self._is_probing = not self._heard
-            self._in_flight += 1
-            self._left -= 1
-        if deadline:
-            deadline.extend(self._clock.monotonic() - started)
+        while True:
+            prepared = prepare()
+            started = self._clock.monotonic()
+            with self._changed:
+                if not self._wait_seconds():
+                    self._is_probing = not self._heard
+                    self._in_flight += 1
+                    self._left -= 1
+                    return prepared
+                self._wait()
+            if deadline:
+                deadline.extend(self._clock.monotonic() - started)
+
+    def _wait(self) -> None:
+        while wait := self._wait_seconds():
+            if wait != math.inf and self._told_period != self._period:
+                self._told_period = self._period
+                logger.info(
+                    "Only the reserve of the rate limit is left: waiting %.0f s for its reset",
+                    wait,
+                )
+            self._changed.wait(None if wait == math.inf else wait)
 
     def release(self, headers: Mapping[str, str]) -> None:
         """End a call.
@@ -85,10 +100,10 @@ class RateLimit:
         with self._changed:
             self._in_flight -= 1
             self._is_probing = False
-            if headers:
+            is_quota = headers.get("X-Rate-Limit-Type") == QUOTA
+            is_observed = not is_quota and self._observe(headers)
+            if is_observed or (headers and (is_quota or self._limit is None)):
                 self._heard = True
-            if headers.get("X-Rate-Limit-Type") != QUOTA:
-                self._observe(headers)
             self._changed.notify_all()
 
     def _wait_seconds(self) -> float:
@@ -106,15 +121,16 @@ class RateLimit:
     def _reserved(self) -> int:
         return math.ceil((self._limit or 0) * self._reserve)
 
-    def _observe(self, headers: Mapping[str, str]) -> None:
+    def _observe(self, headers: Mapping[str, str]) -> bool:
+        """Take note of the limit that an answer tells; False if it tells none."""
         try:
             limit = int(headers["X-Rate-Limit-Limit"])
             remaining = int(headers["X-Rate-Limit-Remaining"])
             period = float(headers["X-Rate-Limit-Retry"])
         except (KeyError, ValueError):
-            return
+            return False
         if not math.isfinite(period):
-            return
+            return False
         left = remaining - self._in_flight
         seconds = period - server_time(headers, self._clock) + _ROUNDING_SECONDS
         resets_at = self._clock.monotonic() + seconds
@@ -125,6 +141,7 @@ class RateLimit:
             self._left = min(self._left, left)
             self._resets_at = min(self._resets_at, resets_at)
         self._limit = limit
+        return True
 
 
 def server_time(headers: Mapping[str, str], clock: Clock) -> float:

@@ -320,18 +320,20 @@ def _date_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
 
 
 def _export_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
-    taken = {"created_at", *(["updated_at"] if config["track_updates"] else [])}
-    streams = {stream.name for stream in STREAMS}
+    streams = {stream.name: stream for stream in STREAMS}
     for stream, parameters in config.get("export_parameters", {}).items():
         setting = f"export_parameters.{stream}"
         if stream not in streams:
             yield f"{setting}: must be named after a stream"
+            continue
         for name in sorted({"fields", "order"} & set(parameters)):
             yield f"{setting}.{name}: must not be set, since the sync depends on it"
         filters = parameters.get("filters", {})
         if not isinstance(filters, dict):
             yield f"{setting}.filters: must be of type object"
             continue
+        tracks_updates = config["track_updates"] and streams[stream].updated_column
+        taken = {"created_at", "updated_at"} if tracks_updates else {"created_at"}
         for name in sorted(taken & set(filters)):
             yield f"{setting}.filters.{name}: must not be set, since the sync depends on it"
         if filters.get("junction", "and") != "and":

@@ -1,7 +1,8 @@
 """The tap: the list of streams, and what they share in a run.
 
-Of the SDK's private parts this module uses `_ConfigInput`, `parse_environment_config` and
-`_config`, and it overrides `_env_var_config`, `_validate_config` and `_handle_termination`.
+Of the SDK's private parts this module uses `_ConfigInput`, `parse_environment_config`,
+`_config` and `_env_var_prefix`, and it overrides `_env_var_config`, `_validate_config` and
+`_handle_termination`.
 """
 
 from __future__ import annotations
@@ -58,10 +59,7 @@ if t.TYPE_CHECKING:
 
 
 class TapVoucherify(Tap):
-    """Moves vouchers, redemptions, customers and more out of Voucherify.
-
-    It reads them through Voucherify's asynchronous Exports API.
-    """
+    """Extracts vouchers, redemptions, customers and more through Voucherify's Exports API."""
 
     name = "tap-voucherify"
     message_writer_class = MessageWriter
@@ -382,6 +380,10 @@ class TapVoucherify(Tap):
             raise SettingsError("; ".join(problems))
         return problems
 
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _handle_termination(
+        self,
+        signum: int,
+        frame: FrameType | None,  # noqa: ARG002 - handlers get it
+    ) -> None:
         """Only note the signal: the SDK would write STATE ahead of the records."""
         self.stop_request(signum)

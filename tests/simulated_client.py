@@ -145,7 +145,10 @@ class SimulatedClient(Client):
 
         def attempt() -> Answer:
             content = self._exchange(
-                kind, deadline, lambda: self._service.answer(kind, path, json or {})
+                kind,
+                deadline,
+                lambda body: self._service.answer(kind, path, body),
+                lambda: json or {},
             )
             return Answer(content, self._virtual_clock.now())
 
@@ -153,9 +156,9 @@ class SimulatedClient(Client):
             attempt, f"Could not {kind}", deadline=deadline, if_answer_lost=if_answer_lost
         )
 
-    def download(self, url: str, file: t.BinaryIO, deadline: Deadline) -> int:
-        """Write what is at `url` to `file`, in one attempt."""
-        content = self._exchange("download", deadline, lambda: self._service.file(url))
+    def download(self, link: Callable[[], str], file: t.BinaryIO, deadline: Deadline) -> int:
+        """Write what the link leads to to `file`, in one attempt."""
+        content = self._exchange("download", deadline, self._service.file, link)
         if deadline.remaining_seconds <= 0:
             raise TransientError("the answer did not end in time")
         file.seek(0)
@@ -164,16 +167,20 @@ class SimulatedClient(Client):
         return size
 
     def _exchange(
-        self, kind: str, deadline: Deadline | None, answer: Callable[[], _Content]
+        self,
+        kind: str,
+        deadline: Deadline | None,
+        answer: Callable[[_Request], _Content],
+        prepare: Callable[[], _Request],
     ) -> _Content:
         """Let a request and its answer travel."""
-        self._rate_limit.acquire(deadline)
+        request = self._rate_limit.acquire(prepare, deadline)
         self.calls[kind] += 1
         headers: dict[str, str] = {}
         try:
             self._virtual_clock.spend(self._latency())
             try:
-                return answer()
+                return answer(request)
             finally:
                 headers = self._service.headers
                 self._virtual_clock.spend(self._latency())
@@ -181,4 +188,5 @@ class SimulatedClient(Client):
             self._rate_limit.release(headers)
 
 
+_Request = t.TypeVar("_Request")
 _Content = t.TypeVar("_Content")

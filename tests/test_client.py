@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -29,8 +29,9 @@ from .sandbox import OBJECTS, Action, Behaviour, Dataset, Fault, Raw, Reply, San
 from .virtual_clock import VirtualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+T = TypeVar("T")
 DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
 AT_DATE = 1767225600
 
@@ -40,6 +41,10 @@ def voucherify() -> Iterator[Sandbox]:
     """Return a Voucherify without any data."""
     with Sandbox(Dataset(sizes=dict.fromkeys(OBJECTS, 0))) as voucherify:
         yield voucherify
+
+
+def nothing() -> None:
+    """Have nothing to prepare for a call."""
 
 
 @contextmanager
@@ -85,7 +90,7 @@ def test_pauses_grow_up_to_a_minute(voucherify: Sandbox) -> None:
 
         assert clock.monotonic() == 1 + 2 + 4 + 8 + 16 + 32 + 60
     assert listing(voucherify) - before == MAX_TRIES
-    assert client.summary == "8 calls (8 list); the account told no rate limit"
+    assert client.summary == "8 calls (8 list); Voucherify reported no rate limit"
 
 
 def test_a_wait_for_the_rate_limit_is_no_slow_answer(voucherify: Sandbox) -> None:
@@ -94,10 +99,10 @@ def test_a_wait_for_the_rate_limit_is_no_slow_answer(voucherify: Sandbox) -> Non
     class Busy(RateLimit):
         """Gives leave late."""
 
-        def acquire(self, deadline: Deadline | None = None) -> None:
+        def acquire(self, prepare: Callable[[], T], deadline: Deadline | None = None) -> T:
             """Let time pass first."""
             clock.spend(3600)
-            super().acquire(deadline)
+            return super().acquire(prepare, deadline)
 
     before = listing(voucherify)
     with VirtualClock() as clock:
@@ -276,14 +281,14 @@ def test_the_reserve_is_left_to_others(caplog: pytest.LogCaptureFixture) -> None
     """When only the reserve is left, the next call waits for the reset, and says so once."""
     with VirtualClock() as clock, caplog.at_level(logging.INFO):
         limit, deadline = RateLimit(clock, 0.1), Deadline(clock, 10)
-        limit.acquire(deadline)
+        limit.acquire(nothing, deadline)
         limit.release(told(100, 11, AT_DATE + 30))
-        limit.acquire(deadline)
+        limit.acquire(nothing, deadline)
         limit.release(told(100, 10, AT_DATE + 30))
         assert clock.monotonic() == 0
         assert limit.summary == "10 of 100 calls left until it resets"
 
-        limit.acquire(deadline)
+        limit.acquire(nothing, deadline)
 
         assert clock.monotonic() == 31
         assert deadline.remaining_seconds == 10
@@ -308,7 +313,7 @@ def test_headers_that_tell_no_limit_are_ignored(headers: dict[str, str]) -> None
     with VirtualClock() as clock:
         limit = RateLimit(clock, 0.1)
         for _ in range(3):
-            limit.acquire()
+            limit.acquire(nothing)
             limit.release(headers)
 
         assert clock.monotonic() == 0
@@ -318,10 +323,10 @@ def test_answers_that_overtake_each_other() -> None:
     """Of the answers of one period, the one with the least left counts."""
     with VirtualClock() as clock:
         limit = RateLimit(clock, 0)
-        limit.acquire()
+        limit.acquire(nothing)
         limit.release(told(10, 9, AT_DATE + 30))
         for _ in range(2):
-            limit.acquire()
+            limit.acquire(nothing)
         limit.release(told(10, 1, AT_DATE + 30))
         limit.release(told(10, 8, AT_DATE + 30))
 

@@ -287,6 +287,12 @@ def test_readme_knows_what_to_do(name: str, message: str) -> None:
     assert [symptom for symptom in symptoms() if symptom in message], name
 
 
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 429, 500, 502, 503, 504])
+def test_readme_names_every_status_that_is_told_apart(status: int) -> None:
+    """What a number means decides what to do, so a row about another one does not count."""
+    assert f"`Voucherify answers {status}`" in README
+
+
 @pytest.mark.parametrize("symptom", symptoms())
 def test_readme_quotes_what_is_said(symptom: str) -> None:
     """Each quoted symptom is in the code."""

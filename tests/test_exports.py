@@ -87,7 +87,12 @@ class Script:
         """Return when calls of this kind were made."""
         return [time for other, _, time in self.calls if other == kind]
 
-    def answer(self, kind: str, path: str, body: Mapping[str, t.Any]) -> Json:  # noqa: ARG002
+    def answer(
+        self,
+        kind: str,
+        path: str,
+        body: Mapping[str, t.Any],  # noqa: ARG002 - a subclass looks at it
+    ) -> Json:
         """Answer by the script."""
         now = self.clock.monotonic()
         self.calls.append((kind, path, now))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -20,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the source distribution, and the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("packages")
-    subprocess.run([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], check=True)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True)
     return folder
 
 
@@ -61,4 +63,5 @@ def test_the_wheel_is_the_package(packages: Path, tracked: set[str]) -> None:
     assert headers["Name"] == "tap-voucherify"
     assert headers.get_all("Provides-Extra") == ["parquet"]
     required = [name for name in headers.get_all("Requires-Dist", []) if "extra" not in name]
-    assert len(required) == 5
+    names = {re.split("[<>=~]", requirement)[0] for requirement in required}
+    assert names == {"singer-sdk[msgspec]", "jsonschema", "requests", "python-backoff", "urllib3"}

@@ -41,6 +41,10 @@ def told(limit: int, remaining: int, resets_in: float, **more: str) -> dict[str,
     }
 
 
+def nothing() -> None:
+    """Have nothing to prepare for a call."""
+
+
 def in_threads(clock: VirtualClock, count: int, work: Callable[[], None]) -> None:
     """Work in so many threads and wait for them."""
     for number in range(count):
@@ -51,7 +55,7 @@ def in_threads(clock: VirtualClock, count: int, work: Callable[[], None]) -> Non
 def make_calls(rate_limit: RateLimit, limit: SimulatedLimit, count: int) -> None:
     """Make calls whose answers come at once."""
     for _ in range(count):
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         limit.take()
         rate_limit.release(limit.headers)
 
@@ -79,7 +83,7 @@ def test_nothing_is_ever_refused(  # noqa: PLR0913, PLR0917 - the dimensions of 
 
         def work() -> None:
             for _ in range(2 * calls // callers + 1):
-                rate_limit.acquire()
+                rate_limit.acquire(nothing)
                 under_way[0] += 1
                 if not answers[0]:
                     most_before_an_answer[0] = max(most_before_an_answer[0], under_way[0])
@@ -105,17 +109,17 @@ def test_answers_of_an_earlier_period_do_not_count(seed: int, callers: int, rese
     """A late answer that tells of the last period costs no wait for the end of this one."""
     with VirtualClock(seed) as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         rate_limit.release(told(100, 50, resets_in))
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         clock.spend(resets_in + 5)
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         rate_limit.release(told(100, 99, resets_in + PERIOD))
         # The answer to the second call, from before the reset, has been slow.
         rate_limit.release(told(100, 10, resets_in))
 
         started = clock.monotonic()
-        in_threads(clock, callers, rate_limit.acquire)
+        in_threads(clock, callers, lambda: rate_limit.acquire(nothing))
         assert clock.monotonic() == started
 
 
@@ -140,7 +144,7 @@ def test_a_reset_starts_a_new_period() -> None:
         starts: list[float] = []
 
         def work() -> None:
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
             starts.append(clock.monotonic())
             clock.spend(3)
             limit.take()
@@ -158,7 +162,7 @@ def test_the_first_call_goes_alone() -> None:
         starts: list[float] = []
 
         def work() -> None:
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
             starts.append(clock.monotonic())
             clock.spend(2)
             rate_limit.release(told(100, 99, PERIOD))
@@ -174,7 +178,7 @@ def test_the_first_call_that_is_answered_goes_alone() -> None:
         starts: list[float] = []
 
         def work() -> None:
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
             starts.append(clock.monotonic())
             clock.spend(2)
             rate_limit.release(told(100, 99, PERIOD) if len(starts) > 1 else {})
@@ -201,20 +205,20 @@ def test_headers_that_tell_nothing_hold_nothing_up(headers: dict[str, str]) -> N
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         for _ in range(200):
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
             rate_limit.release(headers)
         assert clock.monotonic() == 0
-        assert rate_limit.summary == "the account told no rate limit"
+        assert rate_limit.summary == "Voucherify reported no rate limit"
 
 
 def test_the_least_that_was_told_counts() -> None:
     """Answers overtake each other; one that is late does not give calls back."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0)
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         rate_limit.release(told(100, 10, PERIOD))
         for _ in range(4):
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
         rate_limit.release(told(100, 6, PERIOD))
         # Sent before that one, and ten seconds late.
         clock.spend(10)
@@ -222,7 +226,7 @@ def test_the_least_that_was_told_counts() -> None:
             rate_limit.release(told(100, remaining, PERIOD))
         calls = 0
         while clock.monotonic() < PERIOD:
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
             rate_limit.release({})
             calls += 1
         assert 1 < calls - 1 <= 6
@@ -233,11 +237,11 @@ def test_a_reset_told_a_second_earlier_or_later_is_the_same() -> None:
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0)
         for remaining, resets_in in ((50, PERIOD), (4, PERIOD - 1), (9, PERIOD + 1)):
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
             rate_limit.release(told(100, remaining, resets_in))
         calls = 0
         while not clock.monotonic():
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
             rate_limit.release({})
             calls += 1
         assert calls - 1 <= 4
@@ -247,16 +251,16 @@ def test_calls_under_way_count_in_a_new_period() -> None:
     """What has not been answered at a reset may reach the server after it."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         rate_limit.release(told(20, 18, 10))
         for _ in range(5):
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
         clock.spend(20)
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         rate_limit.release(told(20, 19, PERIOD))
         calls = 1 + 5
         while clock.monotonic() < PERIOD:
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
             rate_limit.release({})
             calls += 1
         assert calls - 1 == 20 - 2
@@ -267,9 +271,9 @@ def test_the_calls_of_others_count(remaining: int) -> None:
     """What others use of the limit is in the answers, and the tap makes room."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         rate_limit.release(told(100, remaining, 30))
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         assert 30 <= clock.monotonic() <= 32
 
 
@@ -278,11 +282,11 @@ def test_the_wait_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         rate_limit.release(told(100, 10, 600))
 
         def work() -> None:
-            rate_limit.acquire()
+            rate_limit.acquire(nothing)
             rate_limit.release(told(100, 99, 600 + PERIOD))
 
         in_threads(clock, 4, work)
@@ -295,11 +299,11 @@ def test_the_wait_counts_to_no_deadline() -> None:
     """An export does not time out because the account may not make calls."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         rate_limit.release(told(100, 10, 600))
         deadline = Deadline(clock, 60)
         clock.spend(10)
-        rate_limit.acquire(deadline)
+        rate_limit.acquire(nothing, deadline)
         assert clock.monotonic() >= 600
         assert deadline.remaining_seconds == 50
 
@@ -308,7 +312,7 @@ def test_the_summary_tells_what_is_left() -> None:
     """The log ends with what the run leaves of the limit."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire()
+        rate_limit.acquire(nothing)
         rate_limit.release(told(100, 73, PERIOD))
         assert rate_limit.summary == "73 of 100 calls left until it resets"
 

@@ -501,7 +501,7 @@ def test_proxies_of_the_environment_are_used(
         ("socks5://user:pass-word@127.0.0.1:1", "", "the proxy of the environment cannot be used"),
         ("http://user:pass-word@:3128", "", "the proxy of the environment cannot be used"),
         ("http://user:pass-word@h:port", "", "the proxy of the environment cannot be used"),
-        ("", "https://a..b", "a..b is not a valid name of a host"),
+        ("", "https://a..b", "the address of a..b is not valid"),
     ],
     ids=["without_pysocks", "without_a_host", "without_a_number_as_port", "without_a_proxy"],
 )

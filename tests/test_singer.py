@@ -327,6 +327,8 @@ def test_about_has_three_formats(tap: Tap) -> None:
     )
 
     assert text.exit_code == markdown.exit_code == as_json.exit_code == 0
+    assert text.stdout.startswith("Name: tap-voucherify\n")
+    assert markdown.stdout.startswith("# `tap-voucherify`\n")
     about = json.loads(as_json.stdout)
     assert about["name"] == "tap-voucherify"
     assert names <= set(about["settings"]["properties"])

@@ -55,7 +55,10 @@ class Vouchers(Stream):
         th.Property("metadata", th.ObjectType(additional_properties=th.StringType)),
     ).to_dict()
 
-    def get_records(self, context: Context | None) -> Iterator[dict[str, Any]]:  # noqa: ARG002
+    def get_records(
+        self,
+        context: Context | None,  # noqa: ARG002 - there are no partitions
+    ) -> Iterator[dict[str, Any]]:
         """Yield the rows of an export with their types."""
         lines = self.lines()
         attributes = next(csv.reader(lines))[len(FIELDS) :]
