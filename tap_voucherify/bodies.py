@@ -55,9 +55,13 @@ class _Body(io.RawIOBase):
         return len(chunk)
 
 
+def _encoding(answer: urllib3.BaseHTTPResponse) -> str:
+    return answer.headers.get("Content-Encoding", "identity").lower()
+
+
 def _decode(answer: urllib3.BaseHTTPResponse, body: _Body) -> Iterator[bytes]:
     """Yield the decoded bytes; gzip has to reach its end marker."""
-    encoding = answer.headers.get("Content-Encoding", "identity").lower()
+    encoding = _encoding(answer)
     if encoding not in {"gzip", "identity"}:
         raise RequestError(f"the answer is encoded as {encoding!r}, not as asked for")
     source = gzip.GzipFile(fileobj=body) if encoding == "gzip" else body
@@ -69,7 +73,12 @@ def _decode(answer: urllib3.BaseHTTPResponse, body: _Body) -> Iterator[bytes]:
 
 
 def read_body(answer: urllib3.BaseHTTPResponse, time_limit: Deadline) -> bytes:
-    """Return a JSON body, within the bounds of size and time."""
+    """Return a JSON body, within the bounds of size and time.
+
+    Raises:
+        RequestError: If it is too long, or encoded as nobody asked for.
+        TransientError: If it is incomplete, or does not end in time.
+    """
     content = bytearray()
     for chunk in _decode(answer, _Body(answer, time_limit)):
         content += chunk
@@ -79,7 +88,13 @@ def read_body(answer: urllib3.BaseHTTPResponse, time_limit: Deadline) -> bytes:
 
 
 def save_body(answer: urllib3.BaseHTTPResponse, file: t.BinaryIO, deadline: Deadline) -> int:
-    """Write a complete body to `file` and return its size in bytes."""
+    """Write a complete body to `file` and return its size in bytes.
+
+    Raises:
+        RequestError: If it is encoded as nobody asked for.
+        StorageError: If the file cannot be written.
+        TransientError: If it is empty or incomplete, or does not end in time.
+    """
     body = _Body(answer, deadline)
     last = b""
     try:
@@ -96,7 +111,7 @@ def save_body(answer: urllib3.BaseHTTPResponse, file: t.BinaryIO, deadline: Dead
         ) from error
     if not size:
         raise TransientError("the exported file is empty: it lacks even a header")
-    if not body.is_bounded and "Content-Encoding" not in answer.headers:
+    if not body.is_bounded and _encoding(answer) != "gzip":
         if not last.endswith((b"\n", b"\r")):
             raise TransientError("the exported file breaks off in mid-line")
         logger.warning(

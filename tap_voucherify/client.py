@@ -27,7 +27,7 @@ from tap_voucherify.rate_limit import server_time
 from tap_voucherify.refusals import parse_object, refusal
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tap_voucherify.clock import Clock
     from tap_voucherify.credentials import Credentials, TrustedHosts
@@ -132,8 +132,9 @@ class Client:
         credentials = credentials or self._credentials
 
         def prepare() -> tuple[str, dict[str, str]]:
-            proof = self._proof(credentials, deadline)
-            return f"{self._api_url}{path}", {"Accept-Encoding": "identity", **proof}
+            with self._uncounted(deadline):
+                headers = {"Accept-Encoding": "identity", **credentials.headers()}
+            return f"{self._api_url}{path}", headers
 
         def attempt() -> Answer:
             response = self._send(
@@ -141,8 +142,11 @@ class Client:
             )
             sent = t.cast("Mapping[str, str]", response.request.headers)
             with contextlib.closing(response):
-                if response.status_code == HTTPStatus.UNAUTHORIZED and credentials.renew(sent):
-                    raise TransientError("the OAuth token is no longer valid")
+                if response.status_code == HTTPStatus.UNAUTHORIZED:
+                    with self._uncounted(deadline):
+                        is_renewed = credentials.renew(sent)
+                    if is_renewed:
+                        raise TransientError("the OAuth token is no longer valid")
                 if not response.ok or response.is_redirect:
                     raise self._refusal(response)
                 body = read_body(response.raw, self._answer_limit)
@@ -251,7 +255,8 @@ class Client:
             if not location:
                 first_host = host
             if trusted and host == first_host:
-                headers |= self._proof(self._credentials, deadline)
+                with self._uncounted(deadline):
+                    headers |= self._credentials.headers()
             return url, headers
 
         for _ in range(MAX_REDIRECTS):
@@ -265,13 +270,13 @@ class Client:
                 raise RequestError("the download is redirected to an invalid address") from error
         raise RequestError(f"the download was redirected {MAX_REDIRECTS} times")
 
-    def _proof(self, credentials: Credentials, deadline: Deadline | None) -> dict[str, str]:
-        """Return the headers of credentials; waiting for a new token is no export's time."""
+    @contextlib.contextmanager
+    def _uncounted(self, deadline: Deadline | None) -> Iterator[None]:
+        """Keep time off a deadline: what a new token takes is no export's time."""
         started = self._clock.monotonic()
-        headers = credentials.headers()
+        yield
         if deadline:
             deadline.extend(self._clock.monotonic() - started)
-        return headers
 
     def _send(
         self,

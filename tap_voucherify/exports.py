@@ -56,6 +56,8 @@ class ExportRequest:
         order: The field that the rows are sorted by, if any.
         window: The range of time.
         filter_field: The field that the window is about; empty if there is no filter.
+        may_be_adopted: Whether an export that a killed run has left serves as well: what
+            came after it is read by the next run.
         extra_parameters: What the settings add to its parameters.
     """
 
@@ -65,6 +67,7 @@ class ExportRequest:
     order: str = ""
     window: Window = field(default_factory=Window)
     filter_field: str = ""
+    may_be_adopted: bool = False
     extra_parameters: Mapping[str, t.Any] = field(default_factory=dict)
 
     @property
@@ -223,8 +226,8 @@ class ExportRunner:
         return _Export(request, export_id, created_at(answer.content, answer.server_time))
 
     def _adopt(self, request: ExportRequest) -> _Export | None:
-        """Take over an export of a killed run, but never one of a whole table."""
-        content = self._left_behind.take(request.body) if request.filter_field else None
+        """Take over an export of a killed run."""
+        content = self._left_behind.take(request.body) if request.may_be_adopted else None
         if content is None:
             return None
         logger.info("%s: going on with export %s", request, content["id"])

@@ -134,6 +134,7 @@ class ExportStream(BlockStream):
             exported_object=self.exported_object,
             fields=self._fields,
             order=self.order,
+            may_be_adopted=self._bookmark is not None,
             extra_parameters=self._extra_parameters,
         )
         if not self._created_column:

@@ -13,7 +13,7 @@ import pytest
 
 from tap_voucherify.client import MAX_TRIES, Client
 from tap_voucherify.clock import Clock, Deadline, StoppedError
-from tap_voucherify.credentials import KeyPair, TrustedHosts
+from tap_voucherify.credentials import IssuedToken, KeyPair, TrustedHosts
 from tap_voucherify.errors import (
     AccountError,
     NotFoundError,
@@ -58,17 +58,21 @@ def faults(voucherify: Sandbox, *added: Fault) -> Iterator[None]:
 
 
 def client_of(
-    voucherify: Sandbox, clock: Clock, rate_limit: RateLimit | None = None, **limits: Any
+    voucherify: Sandbox, clock: Clock, rate_limit: RateLimit | None = None, **options: Any
 ) -> Client:
     """Return a client that pauses as long as it may."""
     return Client(
         api_url=voucherify.api_url,
-        credentials=KeyPair(voucherify.app_id, voucherify.app_token),
         hosts=TrustedHosts(voucherify.api_url),
         rate_limit=rate_limit or RateLimit(clock, 0),
         clock=clock,
         jitter=lambda seconds: seconds,
-        **{"request_timeout_seconds": 20.0, "longest_wait_seconds": 100.0, **limits},
+        **{
+            "credentials": KeyPair(voucherify.app_id, voucherify.app_token),
+            "request_timeout_seconds": 20.0,
+            "longest_wait_seconds": 100.0,
+            **options,
+        },
     )
 
 
@@ -91,6 +95,30 @@ def test_pauses_grow_up_to_a_minute(voucherify: Sandbox) -> None:
         assert clock.monotonic() == 1 + 2 + 4 + 8 + 16 + 32 + 60
     assert listing(voucherify) - before == MAX_TRIES
     assert client.summary == "8 calls (8 list); Voucherify reported no rate limit"
+
+
+def test_a_token_is_looked_at_after_the_wait_for_the_rate_limit(voucherify: Sandbox) -> None:
+    """A wait of an hour outlasts every token; what its renewal takes is no export's time."""
+    with VirtualClock() as clock:
+
+        def issue() -> tuple[str, float]:
+            clock.spend(5)
+            tokens.append(clock.monotonic())
+            return f"{voucherify.app_token}-{len(tokens)}", 900
+
+        tokens: list[float] = []
+        limit, deadline = RateLimit(clock, 0.1), Deadline(clock, 100)
+        limit.acquire(nothing)
+        limit.release(told(100, 10, AT_DATE + 3600))
+        client = client_of(voucherify, clock, limit, credentials=IssuedToken(issue, clock))
+        with pytest.raises(AccountError):
+            client.call("list", "GET", "/v1/exports", deadline=deadline)
+
+    sent = voucherify.requests[-1].headers["authorization"]
+    assert sent == f"Bearer {voucherify.app_token}-{len(tokens)}"
+    assert tokens[1] > 3600
+    # All but the pause before the second try.
+    assert deadline.remaining_seconds == 100 - 1
 
 
 def test_a_wait_for_the_rate_limit_is_no_slow_answer(voucherify: Sandbox) -> None:

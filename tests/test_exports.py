@@ -50,6 +50,7 @@ WINDOWED = ExportRequest(
     order="created_at",
     window=FIRST_OF_AUGUST,
     filter_field="created_at",
+    may_be_adopted=True,
 )
 
 Reply = t.Union["Json", Exception]
@@ -518,6 +519,29 @@ def test_a_link_is_fetched_again_when_it_is_old(
     urls = [url for kind, url, _ in slow.calls if kind == "download"]
     assert urls == (["old1", "old2"] if polls == 1 else ["old1", "new2"])
     assert len(slow.times("poll")) == polls
+
+
+def test_a_link_that_grew_old_while_waiting_for_the_limit_is_not_sent(clock: VirtualClock) -> None:
+    """After the reset, a poll gives a fresh one, and then the file is downloaded."""
+
+    class Limited(Script):
+        @property
+        def headers(self) -> dict[str, str]:
+            # The poll that says DONE is the last call of its period.
+            left = 1 if len(self.kinds) == 2 else 100
+            end = STARTED_AT + (600 if len(self.kinds) <= 2 else 1200)
+            return {
+                "X-Rate-Limit-Limit": "100",
+                "X-Rate-Limit-Remaining": str(left - 1),
+                "X-Rate-Limit-Retry": str(int(end)),
+            }
+
+    limited = Limited(clock)
+    limited.replies["poll"] = [DONE, {"status": "DONE", "result": {"url": "fresh"}}]
+    assert run(limited) == [b"ID\n"]
+    assert limited.kinds == ["create", "poll", "poll", "download"]
+    assert limited.calls[-1][1] == "fresh"
+    assert limited.calls[-1][2] >= 600
 
 
 def test_an_expired_link_is_fetched_again(script: Script) -> None:

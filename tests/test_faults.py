@@ -618,6 +618,11 @@ FILES = {
         creates=1,
     ),
     "cut_in_mid_line": Row(behaviour=UNTIL_CLOSE, faults=(fault("download", Cut(-7)),), creates=1),
+    "cut_in_mid_line_of_named_identity": Row(
+        behaviour=replace(UNTIL_CLOSE, names_identity=True),
+        faults=(fault("download", Cut(-7)),),
+        creates=1,
+    ),
     "whole_until_close": Row(
         behaviour=UNTIL_CLOSE, warnings=("whether the exported file is complete",)
     ),

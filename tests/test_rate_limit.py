@@ -211,6 +211,37 @@ def test_headers_that_tell_nothing_hold_nothing_up(headers: dict[str, str]) -> N
         assert rate_limit.summary == "Voucherify reported no rate limit"
 
 
+def test_calls_go_alone_until_the_new_period_is_known() -> None:
+    """After a reset, an answer that tells no limit does not let the others go."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.5)
+        rate_limit.acquire(nothing)
+        rate_limit.release(told(10, 5, 30))
+        rate_limit.acquire(nothing)
+        assert clock.monotonic() >= 30
+        rate_limit.release({"Date": "Thu, 01 Jan 2026 00:00:00 GMT"})
+        assert rate_limit.summary == "10 of 10 calls left until it resets"
+
+        def work() -> None:
+            rate_limit.acquire(nothing)
+            started.append(clock.monotonic())
+            clock.spend(1)
+            rate_limit.release({})
+
+        started: list[float] = []
+        in_threads(clock, 3, work)
+        assert started == [started[0], started[0] + 1, started[0] + 2]
+
+
+def test_what_is_sent_is_made_after_the_wait() -> None:
+    """A token or a link that was made before it would have grown old."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        assert rate_limit.acquire(clock.monotonic) == 0
+        rate_limit.release(told(100, 10, 600))
+        assert rate_limit.acquire(clock.monotonic) == clock.monotonic() >= 600
+
+
 def test_the_least_that_was_told_counts() -> None:
     """Answers overtake each other; one that is late does not give calls back."""
     with VirtualClock() as clock:

@@ -534,6 +534,18 @@ def test_catalog_and_state_hold_no_secret(
     assert all(secret not in catalog for secret in [*voucherify.secrets, voucherify.app_id])
 
 
+def test_a_replacement_that_has_expired_is_replaced() -> None:
+    """It was not refused for what it is, so there may be another one."""
+    tokens = iter("abc")
+    with VirtualClock() as clock:
+        issued = IssuedToken(lambda: (next(tokens), 900.0), clock)
+        assert issued.renew(issued.headers())
+        replacement = issued.headers()
+        clock.spend(901)
+        assert issued.renew(replacement)
+        assert not issued.renew({"Authorization": "Bearer c"})
+
+
 def test_clock_of_a_token() -> None:
     """An issued token is renewed a minute before it ends, and once when it is refused."""
     tokens = iter("abcdef")

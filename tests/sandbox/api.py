@@ -185,6 +185,8 @@ class Api:
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if compressed:
             headers["Content-Encoding"] = "gzip"
+        elif behaviour.names_identity:
+            headers["Content-Encoding"] = "identity"
         return Answer(body=path, headers=headers, framing=behaviour.transfer)
 
     async def _schemas(self, _request: Request, _behaviour: Behaviour) -> Answer:

@@ -44,6 +44,8 @@ class Behaviour:
         titles: Titles that replace the usual ones, by object and field (most are unknown).
         creation_title: The title of `created_at` (both were seen in the documentation).
         gzip: Whether files are compressed for clients that accept it (unknown).
+        names_identity: Whether other files say `Content-Encoding: identity` (unknown; RFC 9110,
+            8.4.1, reserves the word for requests, but servers send it).
         transfer: How the end of a file is told: by its length, by chunked coding, or only by
             closing the connection (unknown).
         bom: Whether files begin with a byte order mark (unknown).
@@ -73,6 +75,7 @@ class Behaviour:
     titles: Mapping[tuple[str, str], str] = field(default_factory=dict)
     creation_title: Literal["Creation Date", "Creation date"] = "Creation Date"
     gzip: bool = False
+    names_identity: bool = False
     transfer: Framing = "length"
     bom: bool = False
     line_terminator: Literal["\r\n", "\n"] = "\r\n"
