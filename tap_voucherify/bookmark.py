@@ -19,8 +19,8 @@ class Bookmark:
     """The greatest replication value emitted, or the end of the last window read whole.
 
     It is never later than the server's time at the stream's first export: a row dated in
-    the future, or created between two exports, is so not passed over. It never moves
-    back either.
+    the future, or created between two exports, is therefore not passed over. A run never
+    ends with an earlier one than it began with.
     """
 
     def __init__(
@@ -61,10 +61,16 @@ class Bookmark:
         """Where the last run ended."""
         return parse_instant(self._value) if self._value else None
 
-    def start_export(self, created_at: dt.datetime) -> None:
-        """Begin to read an export that the server created at that time."""
+    def start_export(self, created_at: dt.datetime, *, is_ordered: bool = True) -> None:
+        """Begin to read an export.
+
+        Args:
+            created_at: The server's time at which it was created.
+            is_ordered: Whether its rows can be taken to be in order until they prove not
+                to be; if not, only the whole of it moves the bookmark.
+        """
         self._latest = min(self._latest, format_instant(created_at))
-        self._greatest, self._is_ordered = "", True
+        self._greatest, self._is_ordered = "", is_ordered
 
     def cover(self, values: Iterable[str | None]) -> bool:
         """Take note of the replication values of rows that have been emitted.

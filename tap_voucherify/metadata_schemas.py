@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typing as t
 
+import msgspec
+
 from tap_voucherify.conversions import (
     to_boolean,
     to_date,
@@ -12,6 +14,7 @@ from tap_voucherify.conversions import (
     to_number,
     to_timestamp,
 )
+from tap_voucherify.errors import RequestError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,19 +37,41 @@ def attribute_schemas(answer: Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]
     Args:
         answer: What `GET /v1/metadata-schemas` answered. Deleted attributes may still
             have values, so they are kept.
+
+    Raises:
+        RequestError: If the answer is not in the documented form.
     """
-    found: dict[str, dict[str, t.Any]] = {}
-    for schema in answer.get("schemas", []):
-        properties = schema.get("properties", {})
-        found[schema.get("related_object", "")] = {
-            name: _attribute_schema(definition) for name, definition in properties.items()
+    try:
+        definitions = msgspec.convert(answer, _Answer)
+    except msgspec.ValidationError as error:
+        raise RequestError(
+            "Voucherify describes its metadata schemas in a way this tap does not know"
+        ) from error
+    return {
+        schema.related_object: {
+            name: _attribute_schema(definition) for name, definition in schema.properties.items()
         }
-    return found
+        for schema in definitions.schemas
+    }
 
 
-def _attribute_schema(definition: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    schema = dict(_SCHEMAS.get(definition.get("type", ""), {"type": "string"}))
-    if definition.get("array"):
+class _Definition(msgspec.Struct):
+    type: str = "string"
+    array: bool = False
+
+
+class _Schema(msgspec.Struct):
+    related_object: str
+    properties: dict[str, _Definition] = msgspec.field(default_factory=dict)
+
+
+class _Answer(msgspec.Struct):
+    schemas: list[_Schema] = msgspec.field(default_factory=list)
+
+
+def _attribute_schema(definition: _Definition) -> dict[str, t.Any]:
+    schema = dict(_SCHEMAS.get(definition.type, {"type": "string"}))
+    if definition.array:
         schema = {"type": "array", "items": {}}
     types = dict.fromkeys([schema["type"], "string", "null"])
     return schema | {"type": list(types)}

@@ -326,6 +326,8 @@ def _export_rules(config: Mapping[str, t.Any]) -> Iterator[str]:
         if stream not in streams:
             yield f"{setting}: must be named after a stream"
             continue
+        if "filter" in parameters:
+            yield f"{setting}.filter: must be called filters"
         for name in sorted({"fields", "order"} & set(parameters)):
             yield f"{setting}.{name}: must not be set, since the sync depends on it"
         filters = parameters.get("filters", {})

@@ -200,7 +200,8 @@ class ExportStream(BlockStream):
         started, emitted, dropped = self._tap.clock.monotonic(), 0, 0
         request, bookmark = exported.request, self._bookmark
         if bookmark:
-            bookmark.start_export(exported.created_at)
+            # How a split export is ordered over its files is unknown.
+            bookmark.start_export(exported.created_at, is_ordered=len(exported.files) == 1)
         for read in itertools.chain.from_iterable(map(self._read_file, exported.files)):
             block = self._within(read, request)
             dropped += len(read) - len(block)

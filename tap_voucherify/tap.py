@@ -47,6 +47,7 @@ from tap_voucherify.rate_limit import RateLimit
 from tap_voucherify.redaction import Redaction
 from tap_voucherify.run_ahead import RunAhead
 from tap_voucherify.settings import SECRETS, SETTINGS, complete_and_check
+from tap_voucherify.stream import MODIFIED_AT
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.windows import EPOCH, Bounds, Window, is_instant, parse_instant
 
@@ -162,6 +163,8 @@ class TapVoucherify(Tap):
         for entry in catalog.streams:
             # The SDK would deselect their keys as well, and then miss them in a map.
             entry.metadata.root.selected = True
+            # Streams look up their maps by their own name.
+            entry.stream = entry.tap_stream_id
         try:
             super(Tap, self).setup_mapper()
             self.mapper.register_raw_streams_from_catalog(catalog)
@@ -237,11 +240,15 @@ class TapVoucherify(Tap):
         bookmarks = state.get("bookmarks", {})
         if not isinstance(bookmarks, dict):
             raise SettingsError("state: bookmarks must be an object")
+        if state and "bookmarks" not in state:
+            raise SettingsError("state: must hold bookmarks, as the value of a STATE message does")
         for name, bookmark in bookmarks.items():
             if not isinstance(bookmark, dict):
                 raise SettingsError(f"state: the bookmark of stream '{name}' must be an object")
             value = bookmark.get("replication_key_value")
-            if value is not None and not is_instant(value):
+            # The stream itself discards a bookmark of another replication key.
+            is_own = bookmark.get("replication_key") in {"created_at", MODIFIED_AT.name}
+            if is_own and value is not None and not is_instant(value):
                 raise SettingsError(
                     f"state: the bookmark of stream '{name}' must be an ISO 8601 time"
                 )

@@ -216,6 +216,18 @@ def test_any_run_keeps_the_rules(
     check()
 
 
+def test_an_export_of_unknown_order_moves_the_bookmark_only_at_its_end() -> None:
+    """What is in a later file may be older than what is in the first."""
+    state = state_at(at(0))
+    bookmark = Bookmark(state, KEY, LOOKBACK)
+    bookmark.start_export(START + timedelta(days=1), is_ordered=False)
+    assert not bookmark.cover([at(1), at(1000)])
+    assert not bookmark.cover([at(2), at(999)])
+    assert state == state_at(at(0))
+    bookmark.finish_export(Window())
+    assert state == state_at(at(1000))
+
+
 @pytest.mark.parametrize("is_sorted", [True, False])
 @given(rows=st.lists(seconds, min_size=1))
 def test_a_stream_read_whole_reaches_its_greatest_value(

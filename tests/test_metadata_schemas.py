@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_voucherify.errors import RequestError
 from tap_voucherify.metadata_schemas import attribute_schemas, converter
 
 
@@ -58,6 +59,24 @@ def test_schemas_are_found_by_their_object() -> None:
     }
     assert found["voucher"]["a"] != found["order"]["a"]
     assert attribute_schemas({}) == {}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"schemas": None},
+        {"schemas": [None]},
+        {"schemas": [{"properties": {}}]},
+        {"schemas": [{"related_object": "voucher", "properties": None}]},
+        {"schemas": [{"related_object": "voucher", "properties": {"a": None}}]},
+        {"schemas": [{"related_object": "voucher", "properties": {"a": {"type": 1}}}]},
+    ],
+    ids=str,
+)
+def test_schemas_in_another_form_are_an_error(answer: dict[str, Any]) -> None:
+    """No type is guessed."""
+    with pytest.raises(RequestError, match="in a way this tap does not know"):
+        attribute_schemas(answer)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ def test_parameters_are_added_to_the_date_filter(
         ({"order": "code"}, "export_parameters.vouchers.order"),
         ({"filters": {"created_at": {}}}, "export_parameters.vouchers.filters.created_at"),
         ({"filters": {"updated_at": {}}}, "export_parameters.vouchers.filters.updated_at"),
+        ({"filter": {}}, "export_parameters.vouchers.filter"),
         ({"filters": {"junction": "or"}}, "export_parameters.vouchers.filters.junction"),
         ({"filters": ["code"]}, "export_parameters.vouchers.filters"),
     ],
@@ -69,6 +70,22 @@ def test_parameters_that_would_break_the_sync_are_refused(
     (error,) = run.errors
     assert f"{setting}: must" in error
     assert not sandbox.requests
+
+
+def test_a_filter_on_updates_is_kept_where_updates_are_not_tracked(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """The sync of redemptions uses no such filter, also with `track_updates`."""
+    own = {"updated_at": {"conditions": {"$after": ["2020-01-01T00:00:00Z"]}}}
+
+    tap(
+        catalog=select(discovered, ["redemptions"]),
+        export_parameters={"redemptions": {"filters": own}},
+        track_updates=True,
+    )
+
+    (body,) = created_exports(sandbox)
+    assert body["parameters"]["filters"].items() >= own.items()
 
 
 # Credentials and connection
@@ -192,6 +209,26 @@ def test_an_export_of_a_killed_run_is_gone_on_with(
     assert process.returncode == 0
     assert len(created_exports(sandbox)) == 1
     assert in_any_order(output.records("orders")) == expected_records(sandbox, "orders")
+
+
+def test_a_stream_that_is_made_a_whole_table_adopts_no_export(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """An older export lacks what was created since, which a loader would then delete."""
+    sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
+    catalog = select(discovered, ["orders"])
+    for entry in catalog["streams"]:
+        entry["replication_method"] = "FULL_TABLE"
+    with tap.start(catalog=catalog) as process:
+        wait_for_log(process, b"created export")
+        process.kill()
+    sandbox.dataset.grow({"order": 5})
+
+    run = tap(catalog=catalog, emit_activate_version_messages=True)
+
+    assert run.exit_code == 0
+    assert len(created_exports(sandbox)) == 2
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
 def test_adoption_can_be_switched_off(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:

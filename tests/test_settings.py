@@ -209,6 +209,10 @@ BROKEN_FILES: dict[str, dict[str, Any]] = {
         "state": '{"bookmarks": {"vouchers": {"replication_key": "created_at", '
         '"replication_key_value": "soon"}}}',
     },
+    "state_is_a_whole_message": {
+        "config": PAIR,
+        "state": '{"type": "STATE", "value": {"bookmarks": {}}}',
+    },
     "catalog_is_no_json": {"config": PAIR, "catalog": "{"},
     "catalog_is_a_list": {"config": PAIR, "catalog": "[]"},
     "catalog_has_a_number": {"config": PAIR, "catalog": '{"streams": 5}'},

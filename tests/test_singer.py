@@ -134,6 +134,18 @@ def test_a_map_that_fails_is_told(tap: Tap, catalog: Json, expression: str, told
     assert not run.state["bookmarks"]["orders"]
 
 
+def test_a_stream_is_known_by_its_id(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
+    """An entry whose `stream` was edited is still about the stream of its `tap_stream_id`."""
+    for entry in catalog["streams"]:
+        entry["stream"] = f"my_{entry['stream']}"
+
+    run = tap(catalog=catalog)
+
+    assert run.exit_code == 0
+    for stream in OBJECTS:
+        assert in_any_order(run.records(stream)) == expected_records(sandbox, stream)
+
+
 # Flattening
 
 

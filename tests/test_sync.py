@@ -337,6 +337,22 @@ def test_disorder_within_the_lookback_is_trusted(
     assert not [line for line in run.warnings if "not in order" in line]
 
 
+@pytest.mark.parametrize("value", [17, "soon", None])
+def test_bookmarks_of_other_keys_and_streams_are_passed_over(
+    sandbox: Sandbox, tap: Tap, discovered: Json, value: object
+) -> None:
+    """A state that another tap has left costs a full read, not the run."""
+    bookmark = {"replication_key": "number", "replication_key_value": value}
+
+    run = tap(
+        catalog=select(discovered, ["orders"]),
+        state={"bookmarks": {"orders": bookmark, "invoices": bookmark}},
+    )
+
+    assert run.exit_code == 0
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+
+
 # Bounds
 
 
