@@ -1,4 +1,4 @@
-"""Exports that a killed run has left unfinished are gone on with, not begun anew."""
+"""Exports that a killed run has left unfinished are resumed, not created again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LeftBehind:
 
         Args:
             client: Makes the one call.
-            clock: Has those wait for the list that ask for it at the same time.
+            clock: Makes those who ask at the same time wait for one list.
             max_age_seconds: How old they may be; 0 leaves all of them alone.
         """
         self._client = client

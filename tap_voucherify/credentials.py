@@ -70,7 +70,7 @@ class AccessToken(_Lasting):
 
 
 class IssuedToken:
-    """OAuth 2.0 tokens that the tap has issued to itself, each valid for 15 minutes."""
+    """OAuth 2.0 tokens that are issued to the tap, each valid for 15 minutes."""
 
     def __init__(self, issue: Callable[[], tuple[str, float]], clock: Clock) -> None:
         """Start without a token.

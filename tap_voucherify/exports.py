@@ -121,7 +121,7 @@ class ExportedFiles:
 def poll_pauses(poll_interval_seconds: float) -> Iterator[float]:
     """Yield the pauses before each poll: a share of the time waited, within bounds.
 
-    The end of an export is so noticed within a fifth of its duration, and an export of
+    The end of an export is therefore noticed within a fifth of its duration, and an export of
     one minute costs about 20 calls.
     """
     waited = 0.0
@@ -230,11 +230,11 @@ class ExportRunner:
         content = self._left_behind.take(request.body) if request.may_be_adopted else None
         if content is None:
             return None
-        logger.info("%s: going on with export %s", request, content["id"])
+        logger.info("%s: resuming export %s", request, content["id"])
         return _Export(request, content["id"], created_at(content, 0))
 
     def delete(self, exported: ExportedFiles) -> None:
-        """Delete an export that has been read; a failure is but a warning."""
+        """Delete an export that has been read; a failure only logs a warning."""
         try:
             self._client.call("delete", "DELETE", _path(exported.export_id))
         except NotFoundError:

@@ -115,7 +115,7 @@ def _output_error(error: OSError) -> OutputError:
     # The interpreter writes once more at its end, and would complain again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
-        return OutputError("whoever reads this tap's output is gone; see the loader's log")
+        return OutputError("the reader of this tap's output is gone; see the loader's log")
     return OutputError(f"standard output cannot be written: {error.strerror}")
 
 

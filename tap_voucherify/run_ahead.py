@@ -1,6 +1,6 @@
 """Exports run ahead of their reader, in the order in which they will be read.
 
-Time to sync is so that of the slowest exports, not the sum of all. No more than a given
+Time to sync is therefore that of the slowest exports, not the sum of all. No more than a given
 number is unfinished or unread at once, which also bounds the disk.
 """
 

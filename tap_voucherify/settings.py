@@ -93,7 +93,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         "window_days",
         th.IntegerType(minimum=1),
         title="Window size",
-        description="Splits what a run extracts into exports of so many days.",
+        description="Length of each export in days; without it, a run has one export per stream.",
     ),
     th.Property(
         "max_concurrent_exports",
@@ -107,7 +107,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         th.NumberType(exclusive_minimum=0, maximum=SECONDS_PER_HOUR),
         default=1,
         title="Poll interval",
-        description="Seconds, at least, before each question for the status of an export.",
+        description="Minimum number of seconds between two status checks of an export.",
     ),
     th.Property(
         "export_timeout_seconds",
@@ -128,7 +128,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         th.BooleanType,
         default=True,
         title="Adopt exports",
-        description="Goes on with unfinished exports that an interrupted run has left.",
+        description="Resumes unfinished exports that an interrupted run has left.",
     ),
     th.Property(
         "delete_exports",
@@ -170,7 +170,8 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         th.BooleanType,
         default=False,
         title="Emit ACTIVATE_VERSION",
-        description="Tells loaders, after a full table, to drop the rows it no longer has.",
+        description="Tells loaders, after a full table, to drop the rows that are gone from "
+        "Voucherify.",
     ),
     th.Property(
         "rate_limit_reserve",

@@ -200,7 +200,7 @@ def test_an_export_of_a_killed_run_is_gone_on_with(
         wait_for_log(process, b"created export")
         process.kill()
     with tap.start(catalog=catalog) as process:
-        wait_for_log(process, b"going on with export")
+        wait_for_log(process, b"resuming export")
         (export,) = sandbox.exports
         export.forced_status = None
         assert process.stdout is not None

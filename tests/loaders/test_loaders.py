@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.meltano, pytest.mark.timeout(300)]
+# All of them together take no more than ten minutes.
+pytestmark = [pytest.mark.meltano, pytest.mark.timeout(100)]
 
 # What meltano.yml puts in the place of an empty key.
 NO_KEY = "(none)"
