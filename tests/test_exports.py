@@ -20,6 +20,7 @@ from tap_voucherify.errors import (
     ExportTimeoutError,
     LinkExpiredError,
     NotFoundError,
+    RateLimitError,
     RequestError,
     StorageError,
     TransientError,
@@ -33,6 +34,8 @@ from .virtual_clock import STARTED_AT, VirtualClock
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from tap_voucherify.client import Answer
 
 URL = "https://example.com/exp_1"
 CREATED = {"id": "exp_1", "status": "SCHEDULED", "created_at": "2026-08-01T12:00:00.000Z"}
@@ -629,6 +632,34 @@ def test_no_other_export_is_adopted(script: Script, changes: Json) -> None:
     exported = runner(script, adopt_exports=True).run(WINDOWED, lambda: True)
     assert exported.export_id == "exp_1"
     exported.close()
+
+
+def test_the_age_of_an_export_is_told_by_the_server(script: Script, clock: VirtualClock) -> None:
+    """A machine whose clock is two hours ahead of the server's adopts what is young there."""
+
+    class Behind(SimulatedClient):
+        def call(self, *arguments: t.Any, **options: t.Any) -> Answer:
+            answer = super().call(*arguments, **options)
+            return answer._replace(server_time=answer.server_time - 2 * 3600)
+
+    created_at = "2026-09-21T12:13:00.000Z"
+    script.replies["list"] = listed(left_behind(WINDOWED, created_at=created_at))
+    adopting = ExportRunner(
+        Behind(script, clock),
+        clock,
+        poll_interval_seconds=1,
+        export_timeout_seconds=3600,
+        adopt_exports=True,
+    )
+    exported = adopting.run(WINDOWED, lambda: True)
+    assert exported.export_id == "exp_0"
+    exported.close()
+
+
+def test_a_wait_that_the_download_is_asked_for_is_no_export_s_time(script: Script) -> None:
+    """An export may take a minute; the hour that a 429 asks for does not count."""
+    script.files = [RateLimitError("Voucherify answers 429", 3000), b"ID\n"]
+    assert run(script, export_timeout_seconds=60) == [b"ID\n"]
 
 
 def test_the_echo_of_the_guide_is_understood(script: Script) -> None:

@@ -208,6 +208,8 @@ def test_an_export_of_a_killed_run_is_gone_on_with(
 
     assert process.returncode == 0
     assert len(created_exports(sandbox)) == 1
+    listed = [request.query for request in sandbox.requests if request.kind == "list"]
+    assert listed == [{"limit": "100", "order": "-created_at"}] * 2
     assert in_any_order(output.records("orders")) == expected_records(sandbox, "orders")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .runs import Json, Output, Tap, read_lines, select, split_lines, wait_for_log
-from .sandbox import Behaviour, Dataset, Sandbox
+from .sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
 
 if TYPE_CHECKING:
     import subprocess
@@ -109,6 +109,27 @@ def test_a_killed_run_resumes_without_a_gap(
     assert (len(ids(resumed)) < ROWS // 2) == is_ordered
     bookmarks = killed.bookmarks("customers") + resumed.bookmarks("customers")
     assert bookmarks == sorted(bookmarks)
+
+
+@pytest.mark.slow
+def test_a_state_that_trusted_the_order_is_taken_back(
+    large: Sandbox, large_tap: Tap, customers: Json
+) -> None:
+    """If a row far behind its place shows up after a STATE, the next STATE is the old one again."""
+
+    def move_first_row_to_the_end(body: bytes) -> bytes:
+        header, first, *others = body.splitlines(keepends=True)
+        return b"".join([header, *others, first])
+
+    large.faults.add(Fault(on="download", action=Rewrite(move_first_row_to_the_end)))
+    old = "2025-01-01T00:00:00.000Z"
+    bookmark = {"replication_key": "created_at", "replication_key_value": old}
+
+    run = large_tap(catalog=customers, state={"bookmarks": {"customers": bookmark}})
+
+    assert len(ids(run)) == ROWS
+    first, trusting, taken_back, last = run.bookmarks("customers")
+    assert first == taken_back == old < trusting < last
 
 
 @pytest.mark.slow

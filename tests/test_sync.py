@@ -490,12 +490,15 @@ def test_full_table_streams_have_neither_filter_nor_bookmark(
 # Rows and exports that go wrong
 
 
-def test_a_record_without_replication_value_is_emitted(sandbox: Sandbox, tap: Tap) -> None:
+@pytest.mark.parametrize("settings", [{}, {"start_date": "2026-01-01"}], ids=["all", "window"])
+def test_a_record_without_replication_value_is_emitted(
+    sandbox: Sandbox, tap: Tap, settings: Json
+) -> None:
     """A row without a time of creation is kept, and does not move the bookmark."""
     last = sandbox.rows("voucher")[-1].created
     row = sandbox.dataset.add("voucher", last + DAY, cells={"created_at": ""})
 
-    run = tap(lookback_seconds=0)
+    run = tap(lookback_seconds=0, **settings)
 
     assert run.exit_code == 0
     assert expected_record("vouchers", row) in run.records("vouchers")

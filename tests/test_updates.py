@@ -67,6 +67,8 @@ def test_updates_are_extracted_again(sandbox: Sandbox, tap: Tap, discovered: Jso
         asked = filters_of(sandbox, stream)[1:]
         fields = [field for filters in asked for field in filters if field != "junction"]
         assert sorted(fields) == ["created_at", "updated_at"]
+        bodies = created_exports(sandbox, OBJECTS[stream])[1:]
+        assert [body["parameters"]["order"] for body in bodies] == fields
         assert all(filters["junction"] == "and" for filters in asked)
         bookmark = second.state["bookmarks"][stream]
         assert bookmark["replication_key"] == "modified_at"
