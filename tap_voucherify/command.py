@@ -1,23 +1,30 @@
-"""The command line: errors are told in one line, without secrets; a traceback is a bug."""
+"""The command line: errors are told in one line, without secrets; a traceback is a bug.
+
+Of the SDK's private parts this module uses `_ConfigInput`.
+"""
 
 from __future__ import annotations
 
+import abc
 import json
 import logging
 import sys
 import typing as t
 
 from jsonschema import SchemaError
+from singer_sdk import Tap
 from singer_sdk.exceptions import SingerSDKError
-from singer_sdk.plugin_base import JSONSchemaValidator, SingerCommand
+from singer_sdk.plugin_base import JSONSchemaValidator, SingerCommand, _ConfigInput
 from singer_sdk.singerlib import Catalog
+from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_voucherify.errors import SettingsError, one_line
+from tap_voucherify.redaction import Redaction
 
 if t.TYPE_CHECKING:
     from types import TracebackType
 
-    from tap_voucherify.redaction import Redaction
+    import click
 
 
 class TapCommand(SingerCommand):
@@ -54,6 +61,87 @@ class TapCommand(SingerCommand):
             "" if expected else f"{exc_type.__name__}: ",
             one_line(exc_value),
             exc_info=(exc_type, exc_value, exc_traceback) if wanted else None,
+        )
+
+
+class CommandLineTap(Tap, abc.ABC):
+    """The SDK's tap, run from a command line of our own.
+
+    Attributes:
+        redaction: Knows the secrets of this process, from its first log line on.
+    """
+
+    redaction: t.ClassVar[Redaction] = Redaction()
+
+    @abc.abstractmethod
+    def run(self) -> int:
+        """Sync all streams and return the exit code."""
+
+    @abc.abstractmethod
+    def test_connection(self) -> None:
+        """Prove the credentials and their permissions with a few cheap calls."""
+
+    @classmethod
+    def invoke(  # type: ignore[override] # the SDK's own override differs as well
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: t.IO[str] | None = None,
+        catalog: t.IO[str] | None = None,
+    ) -> None:
+        """Run the tap's main command; see `singer_sdk.Tap.invoke`."""
+        super(Tap, cls).invoke(about=about, about_format=about_format)
+        cls.print_version(print_fn=cls.logger.info)
+        config = config or _ConfigInput()
+        tap = cls(
+            config=config.config,
+            state=read_json(state, "--state"),
+            catalog=read_catalog(catalog),
+            parse_env_config=config.parse_env,
+        )
+        sys.exit(tap.run())
+
+    @classmethod
+    def cb_config(
+        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
+    ) -> _ConfigInput:
+        """Read the configuration files; see `singer_sdk.Tap`.
+
+        Raises:
+            SettingsError: If one cannot be read, or holds no JSON object.
+        """
+        try:
+            return super().cb_config(ctx, param, value)
+        except OSError as error:
+            raise SettingsError(f"--config: the file must be readable: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise SettingsError("--config: the file must hold a JSON object") from error
+
+    @classmethod
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Test the connection without an export of everything; see `singer_sdk.Tap`."""
+        if value in {CliTestOptionValue.Disabled.value, CliTestOptionValue.Schema.value}:
+            super().cb_test(ctx, param, value)
+            return
+        config = ctx.params.get("config", _ConfigInput())
+        tap = cls(config=config.config, parse_env_config=config.parse_env)
+        tap.test_connection()
+        ctx.exit()
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """Return the SDK's command, with errors told in one line each."""
+        command = super().get_singer_command()
+        return TapCommand(
+            name=command.name,
+            callback=command.callback,
+            params=command.params,
+            help=command.help,
+            context_settings=command.context_settings,
+            logger=cls.logger,
+            redaction=cls.redaction,
         )
 
 

@@ -1,7 +1,7 @@
 """The tap: the list of streams, and what they share in a run.
 
-Of the SDK's private parts this module uses `_ConfigInput`, `parse_environment_config`,
-`_config` and `_env_var_prefix`, and it overrides `_env_var_config`, `_validate_config` and
+Of the SDK's private parts this module uses `parse_environment_config`, `_config` and
+`_env_var_prefix`, and it overrides `_env_var_config`, `_validate_config` and
 `_handle_termination`.
 """
 
@@ -11,18 +11,15 @@ import copy
 import datetime as dt
 import functools
 import logging
-import sys
 import typing as t
 
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import MapExpressionError, MappingError, SingerSDKError
-from singer_sdk.plugin_base import _ConfigInput
-from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_voucherify.client import Client
 from tap_voucherify.clock import Clock
-from tap_voucherify.command import TapCommand, read_catalog, read_json
+from tap_voucherify.command import CommandLineTap
 from tap_voucherify.credentials import (
     API_URLS,
     AccessToken,
@@ -44,7 +41,6 @@ from tap_voucherify.interruption import StopRequest
 from tap_voucherify.messages import MessageWriter
 from tap_voucherify.metadata_schemas import attribute_schemas
 from tap_voucherify.rate_limit import RateLimit
-from tap_voucherify.redaction import Redaction
 from tap_voucherify.run_ahead import RunAhead
 from tap_voucherify.settings import SECRETS, SETTINGS, complete_and_check
 from tap_voucherify.stream import MODIFIED_AT
@@ -54,20 +50,16 @@ from tap_voucherify.windows import EPOCH, Bounds, Window, is_instant, parse_inst
 if t.TYPE_CHECKING:
     from types import FrameType
 
-    import click
-
     from tap_voucherify.stream import ExportStream
 
 
-class TapVoucherify(Tap):
+class TapVoucherify(CommandLineTap):
     """Extracts vouchers, redemptions, customers and more through Voucherify's Exports API."""
 
     name = "tap-voucherify"
     message_writer_class = MessageWriter
     message_writer: MessageWriter
     clock_class: t.ClassVar[type[Clock]] = Clock
-    redaction: t.ClassVar[Redaction] = Redaction()
-
     config_jsonschema: t.ClassVar[dict[str, t.Any]] = SETTINGS
 
     def __init__(self, **arguments: t.Any) -> None:
@@ -295,69 +287,6 @@ class TapVoucherify(Tap):
     def _tell_state(self) -> None:
         if self.state:
             self.state_writer.write_state(self.state)
-
-    @classmethod
-    def invoke(  # type: ignore[override] # the SDK's own override differs as well
-        cls,
-        *,
-        about: bool = False,
-        about_format: str | None = None,
-        config: _ConfigInput | None = None,
-        state: t.IO[str] | None = None,
-        catalog: t.IO[str] | None = None,
-    ) -> None:
-        """Run the tap's main command; see `singer_sdk.Tap.invoke`."""
-        super(Tap, cls).invoke(about=about, about_format=about_format)
-        cls.print_version(print_fn=cls.logger.info)
-        config = config or _ConfigInput()
-        tap = cls(
-            config=config.config,
-            state=read_json(state, "--state"),
-            catalog=read_catalog(catalog),
-            parse_env_config=config.parse_env,
-        )
-        sys.exit(tap.run())
-
-    @classmethod
-    def cb_config(
-        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
-    ) -> _ConfigInput:
-        """Read the configuration files; see `singer_sdk.Tap`.
-
-        Raises:
-            SettingsError: If one cannot be read, or holds no JSON object.
-        """
-        try:
-            return super().cb_config(ctx, param, value)
-        except OSError as error:
-            raise SettingsError(f"--config: the file must be readable: {error}") from error
-        except (TypeError, ValueError) as error:
-            raise SettingsError("--config: the file must hold a JSON object") from error
-
-    @classmethod
-    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
-        """Test the connection without an export of everything; see `singer_sdk.Tap`."""
-        if value in {CliTestOptionValue.Disabled.value, CliTestOptionValue.Schema.value}:
-            super().cb_test(ctx, param, value)
-            return
-        config = ctx.params.get("config", _ConfigInput())
-        tap = cls(config=config.config, parse_env_config=config.parse_env)
-        tap.test_connection()
-        ctx.exit()
-
-    @classmethod
-    def get_singer_command(cls) -> click.Command:
-        """Return the SDK's command, with errors told in one line each."""
-        command = super().get_singer_command()
-        return TapCommand(
-            name=command.name,
-            callback=command.callback,
-            params=command.params,
-            help=command.help,
-            context_settings=command.context_settings,
-            logger=cls.logger,
-            redaction=cls.redaction,
-        )
 
     @property
     def _all_settings(self) -> dict[str, t.Any]:
