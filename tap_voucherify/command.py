@@ -44,6 +44,8 @@ class TapCommand(SingerCommand):
     def main(self, *arguments: t.Any, **options: t.Any) -> t.Any:
         """Run the command, from its arguments on under our own error report."""
         redact_logs(self._redaction)
+        # At lower levels it logs the expressions of stream maps, which may quote data.
+        logging.getLogger("singer_sdk.mapper").setLevel(logging.WARNING)
         sys.excepthook = self.excepthook
         return super().main(*arguments, **options)
 

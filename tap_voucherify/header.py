@@ -91,8 +91,7 @@ def _by_position(titles: list[str], columns: Sequence[Column]) -> list[int | Non
     anchored = False
     for column, title in zip(reversed(columns), reversed(standard), strict=True):
         if title in column.titles:
-            if column.title:
-                anchored = standard.count(title) == 1
+            anchored = anchored or bool(column.title)
         elif column.title or title in known or not anchored:
             return None
     return list(range(len(columns)))

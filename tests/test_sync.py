@@ -356,6 +356,21 @@ def test_bookmarks_of_other_keys_and_streams_are_passed_over(
 # Bounds
 
 
+def test_rows_outside_of_the_range_are_counted(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """A server that ignores its filters costs time, and the log says how many rows."""
+    sandbox.behaviour = Behaviour(honours_filters=False)
+    rows = sandbox.rows("order")
+    start = rows[len(rows) // 2].created
+
+    run = tap(catalog=select(discovered, ["orders"]), start_date=text(start))
+
+    dropped = sum(row.created < start for row in rows)
+    assert dropped
+    assert f"dropped {dropped} rows outside of this range" in run.stderr
+
+
 @pytest.mark.parametrize("behaviour", INCLUSIVE)
 def test_start_date_is_included_and_end_date_is_not(
     sandbox: Sandbox, tap: Tap, behaviour: Behaviour
