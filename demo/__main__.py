@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from tests.expectations import KEYS, OBJECTS
 from tests.sandbox import Dataset, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.sandbox import Row
 
@@ -34,19 +35,6 @@ AFTER_FIRST_RUN = OUTPUT / "after_first_run.duckdb"
 
 SIZES = {"voucher": 5000, "redemption": 8000, "publication": 3000, "customer": 2000, "order": 4000}
 ACTIVITY = {"voucher": 50, "redemption": 200, "publication": 30, "customer": 20, "order": 100}
-
-#: Each table with the exported object it holds and the columns of its key.
-TABLES = {
-    "vouchers": ("voucher", ("id",)),
-    "redemptions": ("redemption", ("id",)),
-    "publications": ("publication", ("voucher_code", "customer_id", "created_at")),
-    "customers": ("customer", ("id",)),
-    "orders": ("order", ("id",)),
-    "voucher_transactions": ("voucher_transactions", ("id",)),
-    "points_expirations": ("points_expiration", ("id",)),
-    "products": ("product", ("id",)),
-    "skus": ("sku", ("id",)),
-}
 
 #: What meltano.yml puts in the place of an empty key.
 NO_KEY = "(none)"
@@ -80,7 +68,7 @@ def main() -> None:
         with duckdb.connect(str(DATABASE), read_only=True) as database:
             show(database, read_bookmarks(sandbox))
             say("Comparing every value with the stand-in's")
-            problems = [line for table in TABLES for line in compare(database, table, sandbox)]
+            problems = [line for table in OBJECTS for line in compare(database, table, sandbox)]
     if problems:
         sys.exit("\n".join([*problems[:5], f"{len(problems)} rows differ."]))
     print("All tables equal the stand-in's data.")
@@ -130,7 +118,7 @@ def read_bookmarks(sandbox: Sandbox) -> dict[str, str]:
     bookmarks = json.loads(state)["singer_state"]["bookmarks"]
     return {
         stream: bookmarks.get(stream, {}).get("replication_key_value", "none: read in full")
-        for stream in TABLES
+        for stream in OBJECTS
     }
 
 
@@ -149,14 +137,14 @@ def show(database: duckdb.DuckDBPyConnection, bookmarks: Mapping[str, str]) -> N
             '{bookmarks[table]}' AS "bookmark"
         FROM {table}
         """
-        for table, (_, key) in TABLES.items()
+        for table, key in KEYS.items()
     )
     database.sql(query).show()
 
 
 def compare(database: duckdb.DuckDBPyConnection, table: str, sandbox: Sandbox) -> list[str]:
     """Return how a table differs from the stand-in's data, one line per row."""
-    exported_object, key = TABLES[table]
+    exported_object, key = OBJECTS[table], KEYS[table]
     result = database.execute(f"FROM {table}")
     types = {name: str(kind) for name, kind, *_ in result.description}
     loaded = {}
@@ -178,7 +166,7 @@ def compare(database: duckdb.DuckDBPyConnection, table: str, sandbox: Sandbox) -
     ]
 
 
-def read(row: Row, types: Mapping[str, str], key: tuple[str, ...]) -> dict[str, object]:
+def read(row: Row, types: Mapping[str, str], key: Sequence[str]) -> dict[str, object]:
     """Return one of the stand-in's rows as the loader should have written it."""
     record: dict[str, object] = {}
     for field, cell in row.cells.items():

@@ -166,6 +166,11 @@ class Client:
 
         Returns:
             The token, and for how many seconds it is valid.
+
+        Raises:
+            AccountError: If Voucherify refuses the key pair.
+            RequestError: If it issues no token, or one in an unknown form.
+            TransientError: If the call failed `MAX_TRIES` times.
         """
         content = self.call(
             "token",

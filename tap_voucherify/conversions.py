@@ -1,4 +1,7 @@
-"""Cells become typed values: each type accepts its own forms, and nothing else."""
+"""Cells become typed values: each type accepts its own forms, and nothing else.
+
+What is in no form of its type raises `ValueError`.
+"""
 
 from __future__ import annotations
 

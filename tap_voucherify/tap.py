@@ -263,7 +263,13 @@ class TapVoucherify(CommandLineTap):
             self.logger.warning("%s: %s", stream, message)
 
     def run(self) -> int:
-        """Sync all streams and return the exit code."""
+        """Sync all streams and return the exit code.
+
+        Raises:
+            AccountError: If Voucherify refuses the account, which ends all streams.
+            OutputError: If standard output, or a batch file, cannot be written.
+            SettingsError: If the settings do not fit the data.
+        """
         try:
             self.sync_all()
             self.exports.finish()
