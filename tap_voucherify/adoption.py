@@ -90,7 +90,7 @@ def _normalise(export: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """
     told = export.get("parameters")
     parameters = {
-        {"filter": "filters"}.get(name, name): value
+        "filters" if name == "filter" else name: value
         for name, value in (told.items() if isinstance(told, dict) else ())
         if value and name != "response_format"
     }

@@ -353,7 +353,7 @@ class ExportStream(BlockStream):
             or self.replication_method != REPLICATION_FULL_TABLE
         ):
             return False
-        obstacles = [name for name in ("batch_config",) if self.get_batch_config(self.config)]
+        obstacles = ["batch_config"] if self.get_batch_config(self.config) else []
         if self._extra_parameters:
             obstacles.append("export_parameters")
         if self._created_column:
