@@ -64,6 +64,7 @@ class TapVoucherify(CommandLineTap):
 
     def __init__(self, **arguments: t.Any) -> None:
         """Take the SDK's arguments; see `singer_sdk.Tap`."""
+        # Its clock is the machine's own, and goes on when the run's is stopped.
         self.stop_request = StopRequest(Clock(), lambda: self.message_writer.progress)
         self.clock = self.clock_class()
         self.failed_streams: list[str] = []
