@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import itertools
 import logging
@@ -9,6 +10,7 @@ import typing as t
 from dataclasses import replace
 
 from singer_sdk.exceptions import SingerSDKError, SyncLifecycleSignal
+from singer_sdk.mapper import MAPPER_FILTER_OPTION, MAPPER_SOURCE_OPTION
 from singer_sdk.singerlib import Schema
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, Metadata
 
@@ -356,6 +358,8 @@ class ExportStream(BlockStream):
         obstacles = ["batch_config"] if self.get_batch_config(self.config) else []
         if self._extra_parameters:
             obstacles.append("export_parameters")
+        if self._is_filtered:
+            obstacles.append("stream_maps.__filter__")
         if self._created_column:
             obstacles += [name for name in ("start_date", "end_date") if self.config.get(name)]
         if obstacles:
@@ -365,6 +369,17 @@ class ExportStream(BlockStream):
                 "loaders keep the rows that Voucherify no longer has",
             )
         return not obstacles
+
+    @property
+    def _is_filtered(self) -> bool:
+        """Whether a stream map leaves out records of this stream."""
+        maps = self.config.get("stream_maps", {})
+        return any(
+            MAPPER_FILTER_OPTION in expressions
+            and fnmatch.fnmatch(self.name, expressions.get(MAPPER_SOURCE_OPTION, name))
+            for name, expressions in maps.items()
+            if isinstance(expressions, dict)
+        )
 
     @functools.cached_property
     def _bookmark(self) -> Bookmark | None:

@@ -280,6 +280,9 @@ def test_a_stream_can_be_made_a_whole_table(sandbox: Sandbox, tap: Tap, discover
         {"start_date": "2026-01-10"},
         {"end_date": "2026-01-20"},
         {"export_parameters": {"orders": {"campaign_id": "camp_x"}}},
+        {"stream_maps": {"orders": {"__filter__": "True"}, "skus": None}},
+        {"stream_maps": {"others": {"__source__": "orders", "__filter__": "False"}}},
+        {"stream_maps": {"ord*": {"__filter__": "True"}}},
     ],
     ids="-".join,
 )
@@ -295,8 +298,20 @@ def test_what_is_narrowed_is_never_activated(
 
     assert run.exit_code == 0
     assert not any("version" in m for m in run.messages if m["type"] != "SCHEMA")
-    told = f"orders: no ACTIVATE_VERSION is emitted, since {next(iter(settings))} is set"
+    told = f"orders: no ACTIVATE_VERSION is emitted, since {next(iter(settings))}"
     assert len([line for line in run.warnings if told in line]) == 1
+
+
+def test_a_filter_on_another_stream_is_no_obstacle(tap: Tap, catalog: Json) -> None:
+    """Nothing of this stream is left out."""
+    run = tap(
+        catalog=catalog,
+        emit_activate_version_messages=True,
+        stream_maps={"skus": {"__filter__": "True"}, "products": {"digest": "md5(id)"}},
+    )
+
+    activated = {m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"}
+    assert activated == {*FULL_TABLE} - {"skus"}
 
 
 def test_a_table_that_was_not_read_whole_is_not_activated(
