@@ -14,7 +14,7 @@ help: ## Show this help
 
 .PHONY: demo
 demo: .venv/installed .meltano/installed ## Run a Meltano pipeline twice against a local stand-in for Voucherify
-	$(BIN)/python -m demo
+	$(BIN)/python -m dev.demo
 
 .PHONY: test
 test: format-check lint types test-wheel ## Check format, lint and types, then run the tests against the wheel
@@ -29,7 +29,7 @@ test-airflow: .venv/installed .venv-airflow/installed .airflow/installed ## Run 
 
 .PHONY: bench
 bench: .venv/installed .venv-bench/installed ## Measure the tap beside other tools
-	$(BIN)/python -m bench
+	$(BIN)/python -m dev.bench
 
 .PHONY: format
 format: .venv/installed ## Format the code and fix what ruff can fix

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import tap_voucherify
+from dev.sandbox import OBJECTS, Dataset, Sandbox
 
 from .runs import Json, Tap
-from .sandbox import OBJECTS, Dataset, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

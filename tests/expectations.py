@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .sandbox import Row, Sandbox
+    from dev.sandbox import Row, Sandbox
 
 OBJECTS = {
     "vouchers": "voucher",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
-    from .sandbox import Request, Sandbox
+    from dev.sandbox import Request, Sandbox
 
 Json = dict[str, Any]
 

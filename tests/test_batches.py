@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dev.sandbox import OBJECTS as DOCUMENTED
+from dev.sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
+from dev.sandbox.objects import title_of
 from tap_voucherify.arrow_csv import CSV_BLOCK_BYTES
 from tap_voucherify.export_csv import ROWS_PER_BLOCK
 
 from .expectations import OBJECTS, expected_records
 from .runs import Json, Output, Tap, read_lines, select, split_lines
-from .sandbox import OBJECTS as DOCUMENTED
-from .sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
-from .sandbox.objects import title_of
 
 if TYPE_CHECKING:
     from datetime import datetime

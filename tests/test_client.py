@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from dev.sandbox import OBJECTS, Action, Behaviour, Dataset, Fault, Raw, Reply, Sandbox
 from tap_voucherify.client import MAX_TRIES, Client
 from tap_voucherify.clock import Clock, Deadline, StoppedError
 from tap_voucherify.credentials import IssuedToken, KeyPair, TrustedHosts
@@ -25,7 +26,6 @@ from tap_voucherify.rate_limit import RateLimit, server_time
 from tap_voucherify.redaction import MASK, Redaction
 from tap_voucherify.refusals import parse_object, refusal
 
-from .sandbox import OBJECTS, Action, Behaviour, Dataset, Fault, Raw, Reply, Sandbox
 from .virtual_clock import VirtualClock
 
 if TYPE_CHECKING:

@@ -7,16 +7,16 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 import yaml
 
-from scripts.__main__ import generated, replace_between
-from scripts.about import about, settings
-from scripts.plugin import VALID_GROUPS
+from dev import ROOT
+from dev.generate.__main__ import generated, replace_between
+from dev.generate.about import about, settings
+from dev.generate.plugin import VALID_GROUPS
 from tap_voucherify import errors
 from tap_voucherify.settings import complete_and_check
 from tap_voucherify.streams import STREAMS
@@ -24,10 +24,12 @@ from tap_voucherify.streams import STREAMS
 from . import test_extra_stream
 from .test_architecture import ROOMS, parsed
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = pytest.mark.repository
 
-ROOT = Path(__file__).parents[1]
-HUB = ROOT / "hub" / "tap-voucherify.yml"
+HUB = ROOT / "plugin.yml"
 CHECK_JSONSCHEMA = (sys.executable, "-m", "check_jsonschema")
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,13 +102,13 @@ def in_hub() -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
 def test_what_is_generated_is_up_to_date(path: Path) -> None:
-    """Nothing would change if `python -m scripts` were run."""
+    """Nothing would change if `python -m dev.generate` were run."""
     assert path.read_text(encoding="utf-8") == generated()[path]
 
 
 def test_the_check_tells_nothing_if_all_is_up_to_date() -> None:
-    """`python -m scripts --check` succeeds and is silent."""
-    command = (sys.executable, "-m", "scripts", "--check")
+    """`python -m dev.generate --check` succeeds and is silent."""
+    command = (sys.executable, "-m", "dev.generate", "--check")
 
     ended = subprocess.run(command, capture_output=True, check=False, cwd=ROOT)
 

@@ -12,7 +12,7 @@ from .runs import Output, Tap, created_exports
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .sandbox import Sandbox
+    from dev.sandbox import Sandbox
 
 # What somebody would write: the class, and a tap that has it.
 MODULE = '''

@@ -16,10 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .expectations import expected_record, identity
-from .fast_runs import FastTap, Servers
-from .runs import Json, Run, created_exports, select
-from .sandbox import (
+from dev.sandbox import (
     OBJECTS,
     Amend,
     Behaviour,
@@ -35,7 +32,11 @@ from .sandbox import (
     Stall,
     Turn,
 )
-from .sandbox.faults import Action
+from dev.sandbox.faults import Action
+
+from .expectations import expected_record, identity
+from .fast_runs import FastTap, Servers
+from .runs import Json, Run, created_exports, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,11 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from . import fuzz_export_csv
-from .expectations import expected_record, identity
-from .fast_runs import FastTap, Servers
-from .runs import Json, Run, select
-from .sandbox import (
+from dev.sandbox import (
     OBJECTS,
     Action,
     Amend,
@@ -30,11 +26,16 @@ from .sandbox import (
     Turn,
 )
 
+from . import fuzz_export_csv
+from .expectations import expected_record, identity
+from .fast_runs import FastTap, Servers
+from .runs import Json, Run, select
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .sandbox.behaviour import Framing
-    from .sandbox.faults import Kind
+    from dev.sandbox.behaviour import Framing
+    from dev.sandbox.faults import Kind
 
 ROWS = 60
 WINDOWS = {"start_date": "2025-03-01", "end_date": "2025-04-02", "window_days": 10}

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dev.sandbox import OBJECTS, Behaviour, Dataset, Sandbox
+
 from .expectations import expected_records, identity
 from .fast_runs import FastTap, Servers
 from .runs import Json, Output, Tap, select
-from .sandbox import OBJECTS, Behaviour, Dataset, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,12 +7,13 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from dev.sandbox import Amend, Behaviour, Fault, Reply, Sandbox, Turn
+
 from .expectations import OBJECTS, expected_records, in_any_order
 from .runs import Json, Output, Tap, created_exports, select, split_lines, wait_for_log
-from .sandbox import Amend, Behaviour, Fault, Reply, Sandbox, Turn
 
 if TYPE_CHECKING:
-    from .sandbox.faults import Kind
+    from dev.sandbox.faults import Kind
 
 
 pytestmark = pytest.mark.slow

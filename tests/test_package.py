@@ -7,14 +7,17 @@ import subprocess
 import sys
 import tarfile
 from email.parser import HeaderParser
-from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
 import pytest
 
-pytestmark = pytest.mark.repository
+from dev import ROOT
 
-ROOT = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.repository
 
 
 @pytest.fixture(scope="module")

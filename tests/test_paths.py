@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from singer_sdk import Stream
 
+from dev.sandbox import OBJECTS as DOCUMENTED
+from dev.sandbox import Dataset, Fault, Rewrite, Sandbox
 from tap_voucherify import messages
 from tap_voucherify.messages import BlockStream
 from tap_voucherify.streams import STREAMS
@@ -18,8 +20,6 @@ from tap_voucherify.tap import TapVoucherify
 from .expectations import OBJECTS, expected_records, in_any_order
 from .in_process import CountedRun, sync
 from .runs import Json, select
-from .sandbox import OBJECTS as DOCUMENTED
-from .sandbox import Dataset, Fault, Rewrite, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dev.sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
+
 from .runs import Json, Output, Tap, read_lines, select, split_lines, wait_for_log
-from .sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
 
 if TYPE_CHECKING:
     import subprocess

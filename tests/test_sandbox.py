@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.sandbox import (
+from dev.sandbox import (
     OBJECTS,
     Amend,
     Behaviour,
@@ -36,7 +36,7 @@ from tests.sandbox import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.sandbox import Row
+    from dev.sandbox import Row
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=timezone.utc)
 MILLISECOND = timedelta(milliseconds=1)

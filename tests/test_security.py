@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from dev.sandbox import OBJECTS, Amend, Behaviour, Dataset, Fault, Raw, Reply, Rewrite, Sandbox
 from tap_voucherify.client import Client
 from tap_voucherify.clock import Clock
 from tap_voucherify.credentials import AccessToken, IssuedToken, KeyPair, TrustedHosts
@@ -25,7 +26,6 @@ from .expectations import expected_record
 from .fast_runs import FastTap, Servers
 from .relay import Relay
 from .runs import Json, Run, select
-from .sandbox import OBJECTS, Amend, Behaviour, Dataset, Fault, Raw, Reply, Rewrite, Sandbox
 from .virtual_clock import VirtualClock
 
 if TYPE_CHECKING:

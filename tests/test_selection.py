@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dev.sandbox import OBJECTS as DOCUMENTED
+
 from .expectations import INCREMENTAL, KEYS, OBJECTS, expected_records, in_any_order
 from .runs import Json, Tap, created_exports, select
-from .sandbox import OBJECTS as DOCUMENTED
 
 if TYPE_CHECKING:
-    from .sandbox import Sandbox
+    from dev.sandbox import Sandbox
 
 
 CODE_BREADCRUMB = ["properties", "code"]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dev.sandbox import Dataset, Sandbox
 from tap_voucherify.errors import SettingsError
 from tap_voucherify.tap import TapVoucherify
 
 from .expectations import OBJECTS, expected_records, in_any_order
 from .runs import Json, Run, Tap, select
-from .sandbox import Dataset, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from dev.sandbox import Fault, Reply, Sandbox
 from tap_voucherify.settings import SETTINGS
 
 from .expectations import INCREMENTAL, KEYS, OBJECTS, expected_records, in_any_order
 from .runs import Json, Tap, read_lines, select
-from .sandbox import Fault, Reply, Sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from singer_sdk.testing import get_tap_test_class
 
+from dev.sandbox import Dataset, Sandbox
 from tap_voucherify.tap import TapVoucherify
 
 from .expectations import OBJECTS
 from .runs import select
-from .sandbox import Dataset, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

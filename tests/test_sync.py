@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
+from dev.sandbox import Behaviour, Dataset, Export, Fault, Sandbox, Turn
+
 from .expectations import (
     INCREMENTAL,
     KEYS,
@@ -20,7 +22,6 @@ from .expectations import (
     missing,
 )
 from .runs import Json, Tap, created_exports, select
-from .sandbox import Behaviour, Dataset, Export, Fault, Sandbox, Turn
 
 if TYPE_CHECKING:
     from pathlib import Path

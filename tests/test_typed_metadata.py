@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft7Validator
 
+from dev.sandbox import METADATA_KEYS, Fault, Reply, Sandbox
+
 from .expectations import OBJECTS, read_json
 from .runs import Json, Tap, select
-from .sandbox import METADATA_KEYS, Fault, Reply, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dev.sandbox import OBJECTS as DOCUMENTED
+from dev.sandbox import Behaviour, Dataset, Fault, Reply, Sandbox
+
 from .expectations import INCREMENTAL, OBJECTS, expected_record, expected_records, in_any_order
 from .runs import Json, Run, Tap, created_exports, select, wait_for_log
-from .sandbox import OBJECTS as DOCUMENTED
-from .sandbox import Behaviour, Dataset, Fault, Reply, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from .sandbox import Row
+    from dev.sandbox import Row
 
 pytestmark = pytest.mark.slow
 

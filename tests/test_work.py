@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dev.sandbox import OBJECTS, Dataset, Sandbox
 from tap_voucherify.messages import PIECE_BYTES
 
 from .in_process import CountedRun, sync
 from .runs import COMMAND, Json, Tap, select
-from .sandbox import OBJECTS, Dataset, Sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path

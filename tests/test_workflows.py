@@ -8,15 +8,19 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from dev import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = pytest.mark.repository
 
-GITHUB = Path(__file__).parents[1] / ".github"
+GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 
 # What check-jsonschema calls the schemas.

@@ -23,15 +23,15 @@ from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from dev import ROOT
+from dev.sandbox import Behaviour, Dataset, Sandbox
 from tests.expectations import INCREMENTAL, OBJECTS, expected_records, in_any_order, read_json
-from tests.sandbox import Behaviour, Dataset, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from tests.sandbox import Request
+    from dev.sandbox import Request
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLE = ROOT / "examples" / "airflow"
 AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"

@@ -6,14 +6,14 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from dev.sandbox import Dataset
 from tests.expectations import INCREMENTAL, KEYS, OBJECTS, expected_record
 from tests.runs import created_exports
-from tests.sandbox import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tests.sandbox import Sandbox
+    from dev.sandbox import Sandbox
 
 Record = dict[str, Any]
 Key = tuple[object, ...]

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from dev import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.sandbox import Sandbox
+    from dev.sandbox import Sandbox
 
-ROOT = Path(__file__).resolve().parents[2]
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 INSTALLED = ROOT / ".meltano"
 TAP = "tap-voucherify"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from dev.sandbox import Sandbox
 from tests.expectations import INCREMENTAL, OBJECTS, read_json
 from tests.runs import created_exports
-from tests.sandbox import Sandbox
 
 from .comparison import (
     LONG_DECIMAL,

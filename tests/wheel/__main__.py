@@ -15,7 +15,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from dev import ROOT
+
 WORKSPACE = ROOT / ".wheel"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

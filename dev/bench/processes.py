@@ -9,15 +9,15 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dev import ROOT
 from tests.runs import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
 
 PYTHON = sys.executable
 
@@ -56,7 +56,7 @@ def run(command: Sequence[str], output: Path) -> Usage:
 def sandbox(vouchers: int) -> Iterator[Json]:
     """Run a sandbox in a process of its own and return what a client has to know of it."""
     sizes = ("--vouchers", str(vouchers), "--export-seconds", "0")
-    command = (PYTHON, "-m", "tests.sandbox", *sizes)
+    command = (PYTHON, "-m", "dev.sandbox", *sizes)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
     ) as process:

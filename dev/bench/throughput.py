@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .processes import PYTHON, ROOT, Usage, run, sandbox, tap_command, write_json
+from dev import ROOT
+
+from .processes import PYTHON, Usage, run, sandbox, tap_command, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +52,9 @@ def measure(rounds: int, rows: int = ROWS) -> Iterator[str]:
             file = directory / "vouchers.csv"
             settings = write_json(directory / "sandbox.json", config)
             # From here on, the sandbox serves a file that it has finished.
-            run([PYTHON, "-m", "bench.rivals.export", settings, str(file)], directory / "export")
+            run(
+                [PYTHON, "-m", "dev.bench.rivals.export", settings, str(file)], directory / "export"
+            )
             commands = _commands(directory, config, file)
             usages = _in_turn(commands, rounds, directory, rows)
         yield f"{rows:,} vouchers, {file.stat().st_size / 1e6:.0f} MB of CSV, {rounds} rounds:"
@@ -77,7 +81,7 @@ def measure_memory() -> Iterator[str]:
             with sandbox(rows) as config:
                 settings = write_json(directory / "sandbox.json", config)
                 run(
-                    [PYTHON, "-m", "bench.rivals.export", settings, "/dev/null"],
+                    [PYTHON, "-m", "dev.bench.rivals.export", settings, "/dev/null"],
                     directory / "export",
                 )
                 used = run(tap_command(directory, config), directory / "output")
@@ -95,8 +99,8 @@ def _commands(directory: Path, config: Mapping[str, str], file: Path) -> dict[st
     converted = [str(file), str(directory / "converted.jsonl")]
     commands = {
         RECORD_PATH: tap_command(tap, config),
-        STOCK: [PYTHON, "-m", "bench.rivals.stock", "--config", settings],
-        TUNED: [PYTHON, "-m", "bench.rivals.tuned", "--config", settings],
+        STOCK: [PYTHON, "-m", "dev.bench.rivals.stock", "--config", settings],
+        TUNED: [PYTHON, "-m", "dev.bench.rivals.tuned", "--config", settings],
         "DuckDB `COPY` CSV → JSON lines, all cores, from a file": [
             PYTHON,
             "-c",

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from scripts.about import about, json_type, settings
+from dev.generate.about import about, json_type, settings
 
 # The two ways to authenticate.
 VALID_GROUPS = [["app_id", "app_token"], ["access_token"]]
@@ -39,7 +39,7 @@ def hub_definition() -> str:
         "executable": about()["name"],
         **_interface(settings(with_sdk=True)),
     }
-    note = "# Generated from the tap: `python -m scripts` brings it up to date.\n"
+    note = "# Generated from the tap: `python -m dev.generate` brings it up to date.\n"
     return note + _yaml(definition)
 
 

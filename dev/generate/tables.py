@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tap_voucherify
-from scripts.about import settings
+from dev.generate.about import settings
 from tap_voucherify.stream import MODIFIED_AT
 from tap_voucherify.streams import STREAMS
 

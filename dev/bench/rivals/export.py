@@ -1,4 +1,4 @@
-"""The export that all contenders read: `python -m bench.rivals.export CONFIG FILE` saves it."""
+"""The export that all contenders read: `python -m dev.bench.rivals.export CONFIG FILE` saves it."""
 
 from __future__ import annotations
 

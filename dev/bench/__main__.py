@@ -10,15 +10,17 @@ import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
+from dev import ROOT
+
 from . import start_up, throughput
-from .processes import PYTHON, ROOT
+from .processes import PYTHON
 
 PACKAGES = ("tap-voucherify", "singer-sdk", "msgspec", "duckdb", "pyarrow", "pandas")
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dev.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs")
     parser.add_argument("--large", action="store_true", help="read two million rows as well")
     options = parser.parse_args()
@@ -30,7 +32,7 @@ def main() -> None:
     start = start_up.measure(2 * options.rounds + 1)
     print("\n### Start-up\n", *start.table(), "\n### Orchestration\n", sep="\n", flush=True)
     # In a process of its own: what is resident here would count as the contenders' memory.
-    orchestration = ("-m", "bench.orchestration", f"{start.tap.wall_seconds}")
+    orchestration = ("-m", "dev.bench.orchestration", f"{start.tap.wall_seconds}")
     subprocess.run((PYTHON, *orchestration), cwd=ROOT, check=True)
 
 

@@ -1,16 +1,18 @@
-"""Bring generated texts up to date, or tell which are not (`python -m scripts --check`)."""
+"""Bring generated texts up to date, or tell which are not (`python -m dev.generate --check`)."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from scripts.plugin import hub_definition, project_settings
-from scripts.tables import describe_modules, settings_table, streams_table
+from dev import ROOT
+from dev.generate.plugin import hub_definition, project_settings
+from dev.generate.tables import describe_modules, settings_table, streams_table
 
-ROOT = Path(__file__).resolve().parent.parent
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def generated() -> dict[Path, str]:
@@ -26,7 +28,7 @@ def generated() -> dict[Path, str]:
         project: replace_between(
             project.read_text(encoding="utf-8"), "generated", project_settings()
         ),
-        ROOT / "hub" / "tap-voucherify.yml": hub_definition(),
+        ROOT / "plugin.yml": hub_definition(),
     }
 
 
@@ -54,7 +56,7 @@ def outdated() -> list[Path]:
 
 def main() -> None:
     """Write what is out of date, or end with exit code 1 if asked to check only."""
-    parser = argparse.ArgumentParser(prog="python -m scripts", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dev.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing")
     only_check = parser.parse_args().check
     paths = outdated()

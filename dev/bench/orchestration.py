@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.sandbox import OBJECTS, Dataset, Sandbox
+from dev.sandbox import OBJECTS, Dataset, Sandbox
 
 from .processes import run, tap_command
 

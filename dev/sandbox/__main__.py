@@ -1,4 +1,4 @@
-"""A Voucherify to try things out with: `python -m tests.sandbox --seed 7 --vouchers 1000`."""
+"""A Voucherify to try things out with: `python -m dev.sandbox --seed 7 --vouchers 1000`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.sandbox", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dev.sandbox", description=__doc__)
     add = parser.add_argument
     add("--seed", type=int, default=7, help="the seed of the data")
     add("--days", type=float, default=30, help="how many days, up to now, the data spreads over")

@@ -12,20 +12,19 @@ import subprocess
 import sys
 from collections import defaultdict
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
+from dev import ROOT
+from dev.sandbox import Dataset, Sandbox
 from tests.expectations import KEYS, OBJECTS
-from tests.sandbox import Dataset, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tests.sandbox import Row
+    from dev.sandbox import Row
 
-ROOT = Path(__file__).resolve().parent.parent
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 PIPELINE = ("tap-voucherify", "target-duckdb")
 
