@@ -12,7 +12,7 @@ from tap_voucherify.windows import EPOCH, is_instant, parse_instant
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_voucherify.client import Client
+    from tap_voucherify.api.client import Client
     from tap_voucherify.clock import Clock
 
 UNFINISHED = ("SCHEDULED", "IN_PROGRESS")

@@ -29,7 +29,7 @@ if t.TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator, Mapping
 
-    from tap_voucherify.client import Client
+    from tap_voucherify.api.client import Client
     from tap_voucherify.clock import Clock
 
 # Polls follow each other after this share of the time waited so far, within bounds.

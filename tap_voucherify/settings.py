@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import singer_sdk.typing as th
 from singer_sdk.plugin_base import JSONSchemaValidator
 
-from tap_voucherify.credentials import API_URLS, is_loopback
+from tap_voucherify.api.credentials import API_URLS, is_loopback
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.windows import is_instant, parse_instant
 

@@ -17,10 +17,8 @@ from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import MapExpressionError, MappingError, SingerSDKError
 
-from tap_voucherify.client import Client
-from tap_voucherify.clock import Clock
-from tap_voucherify.command import CommandLineTap
-from tap_voucherify.credentials import (
+from tap_voucherify.api.client import Client
+from tap_voucherify.api.credentials import (
     API_URLS,
     AccessToken,
     Credentials,
@@ -28,6 +26,9 @@ from tap_voucherify.credentials import (
     KeyPair,
     TrustedHosts,
 )
+from tap_voucherify.api.rate_limit import RateLimit
+from tap_voucherify.clock import Clock
+from tap_voucherify.command import CommandLineTap
 from tap_voucherify.errors import (
     AccountError,
     Interruption,
@@ -40,7 +41,6 @@ from tap_voucherify.exports import ExportRequest, ExportRunner
 from tap_voucherify.interruption import StopRequest
 from tap_voucherify.messages import MessageWriter
 from tap_voucherify.metadata_schemas import attribute_schemas
-from tap_voucherify.rate_limit import RateLimit
 from tap_voucherify.run_ahead import RunAhead
 from tap_voucherify.settings import SECRETS, SETTINGS, complete_and_check
 from tap_voucherify.stream import MODIFIED_AT

@@ -5,10 +5,10 @@ from __future__ import annotations
 import typing as t
 from email.utils import formatdate
 
-from tap_voucherify.client import Answer, Client
-from tap_voucherify.credentials import KeyPair, TrustedHosts
+from tap_voucherify.api.client import Answer, Client
+from tap_voucherify.api.credentials import KeyPair, TrustedHosts
+from tap_voucherify.api.rate_limit import RateLimit
 from tap_voucherify.errors import RateLimitError, TransientError
-from tap_voucherify.rate_limit import RateLimit
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping

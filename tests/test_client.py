@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from dev.sandbox import OBJECTS, Action, Behaviour, Dataset, Fault, Raw, Reply, Sandbox
-from tap_voucherify.client import MAX_TRIES, Client
+from tap_voucherify.api.client import MAX_TRIES, Client
+from tap_voucherify.api.credentials import IssuedToken, KeyPair, TrustedHosts
+from tap_voucherify.api.rate_limit import RateLimit, server_time
+from tap_voucherify.api.responses import parse_object, refusal
 from tap_voucherify.clock import Clock, Deadline, StoppedError
-from tap_voucherify.credentials import IssuedToken, KeyPair, TrustedHosts
 from tap_voucherify.errors import (
     AccountError,
     NotFoundError,
@@ -22,9 +24,7 @@ from tap_voucherify.errors import (
     RequestError,
     TransientError,
 )
-from tap_voucherify.rate_limit import RateLimit, server_time
 from tap_voucherify.redaction import MASK, Redaction
-from tap_voucherify.refusals import parse_object, refusal
 
 from .virtual_clock import VirtualClock
 

@@ -35,7 +35,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from tap_voucherify.client import Answer
+    from tap_voucherify.api.client import Answer
 
 URL = "https://example.com/exp_1"
 CREATED = {"id": "exp_1", "status": "SCHEDULED", "created_at": "2026-08-01T12:00:00.000Z"}

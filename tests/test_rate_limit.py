@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_voucherify.api.rate_limit import QUOTA, RateLimit, server_time
 from tap_voucherify.clock import Deadline
 from tap_voucherify.errors import RateLimitError
-from tap_voucherify.rate_limit import QUOTA, RateLimit, server_time
 
 from .simulated_client import SimulatedLimit
 from .virtual_clock import STARTED_AT, VirtualClock

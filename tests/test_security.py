@@ -15,11 +15,11 @@ import pytest
 import requests
 
 from dev.sandbox import OBJECTS, Amend, Behaviour, Dataset, Fault, Raw, Reply, Rewrite, Sandbox
-from tap_voucherify.client import Client
+from tap_voucherify.api.client import Client
+from tap_voucherify.api.credentials import AccessToken, IssuedToken, KeyPair, TrustedHosts
+from tap_voucherify.api.rate_limit import RateLimit
 from tap_voucherify.clock import Clock
-from tap_voucherify.credentials import AccessToken, IssuedToken, KeyPair, TrustedHosts
 from tap_voucherify.errors import RequestError
-from tap_voucherify.rate_limit import RateLimit
 from tap_voucherify.redaction import Redaction
 
 from .expectations import expected_record

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tap_voucherify.api.rate_limit import QUOTA, server_time
 from tap_voucherify.errors import (
     AccountError,
     NotFoundError,
@@ -16,7 +17,6 @@ from tap_voucherify.errors import (
     RequestError,
     TransientError,
 )
-from tap_voucherify.rate_limit import QUOTA, server_time
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,9 @@ from urllib.parse import urljoin, urlsplit
 import backoff
 import requests
 
-from tap_voucherify.bodies import innermost_reason, read_body, save_body
+from tap_voucherify.api.bodies import innermost_reason, read_body, save_body
+from tap_voucherify.api.rate_limit import server_time
+from tap_voucherify.api.responses import parse_object, refusal
 from tap_voucherify.clock import Deadline
 from tap_voucherify.errors import (
     LinkExpiredError,
@@ -23,15 +25,13 @@ from tap_voucherify.errors import (
     TransientError,
     one_line,
 )
-from tap_voucherify.rate_limit import server_time
-from tap_voucherify.refusals import parse_object, refusal
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from tap_voucherify.api.credentials import Credentials, TrustedHosts
+    from tap_voucherify.api.rate_limit import RateLimit
     from tap_voucherify.clock import Clock
-    from tap_voucherify.credentials import Credentials, TrustedHosts
-    from tap_voucherify.rate_limit import RateLimit
 
 MAX_TRIES = 8
 LONGEST_BACKOFF_SECONDS = 60
