@@ -25,7 +25,7 @@ from tap_voucherify.errors import (
     SettingsError,
 )
 from tap_voucherify.export_csv import Attributes, ExportReader
-from tap_voucherify.exports import ExportRequest
+from tap_voucherify.exports.job import ExportRequest
 from tap_voucherify.messages import BlockStream
 from tap_voucherify.metadata_schemas import converter
 from tap_voucherify.windows import Window
@@ -39,7 +39,7 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.arrow_csv import ArrowBlock, ArrowReader
     from tap_voucherify.export_csv import Block
-    from tap_voucherify.exports import ExportedFiles
+    from tap_voucherify.exports.job import ExportedFiles
     from tap_voucherify.tap import TapVoucherify
 
 # The replication key of a stream that tracks updates: a record that was never updated

@@ -37,11 +37,11 @@ from tap_voucherify.errors import (
     StreamError,
     one_line,
 )
-from tap_voucherify.exports import ExportRequest, ExportRunner
+from tap_voucherify.exports.job import ExportRequest, ExportRunner
+from tap_voucherify.exports.prefetch import RunAhead
 from tap_voucherify.interruption import StopRequest
 from tap_voucherify.messages import MessageWriter
 from tap_voucherify.metadata_schemas import attribute_schemas
-from tap_voucherify.run_ahead import RunAhead
 from tap_voucherify.settings import SECRETS, SETTINGS, complete_and_check
 from tap_voucherify.stream import MODIFIED_AT
 from tap_voucherify.streams import STREAMS

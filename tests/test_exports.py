@@ -25,7 +25,7 @@ from tap_voucherify.errors import (
     StorageError,
     TransientError,
 )
-from tap_voucherify.exports import ExportRequest, ExportRunner, file_urls, poll_pauses
+from tap_voucherify.exports.job import ExportRequest, ExportRunner, file_urls, poll_pauses
 from tap_voucherify.windows import EPOCH, Window
 
 from .simulated_client import Json, SimulatedClient

@@ -21,8 +21,8 @@ from tap_voucherify.errors import (
     Interruption,
     NotFoundError,
 )
-from tap_voucherify.exports import ExportedFiles, ExportRequest, ExportRunner
-from tap_voucherify.run_ahead import RunAhead
+from tap_voucherify.exports.job import ExportedFiles, ExportRequest, ExportRunner
+from tap_voucherify.exports.prefetch import RunAhead
 from tap_voucherify.windows import Window, format_instant
 
 from .simulated_client import Json, SimulatedClient, SimulatedLimit

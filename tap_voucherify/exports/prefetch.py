@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tap_voucherify.clock import Clock
-    from tap_voucherify.exports import ExportedFiles, ExportRequest
+    from tap_voucherify.exports.job import ExportedFiles, ExportRequest
 
 # A window that can be cut is cut after so many exports ended with ERROR.
 TRIES_BEFORE_CUT = 2

@@ -10,7 +10,6 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
-from tap_voucherify.adoption import UNFINISHED, LeftBehind, created_at
 from tap_voucherify.clock import Deadline, StoppedError
 from tap_voucherify.errors import (
     AccountError,
@@ -23,6 +22,7 @@ from tap_voucherify.errors import (
     StreamError,
     TransientError,
 )
+from tap_voucherify.exports.resume import UNFINISHED, LeftBehind, created_at
 from tap_voucherify.windows import Window
 
 if t.TYPE_CHECKING:
