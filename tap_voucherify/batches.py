@@ -10,7 +10,7 @@ from uuid import uuid4
 from singer_sdk.exceptions import SingerSDKError
 
 from tap_voucherify.errors import OutputError, one_line
-from tap_voucherify.export_csv import Block
+from tap_voucherify.files.reader import Block
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
     import pyarrow.parquet as pq
     from singer_sdk.helpers._batch import BatchConfig
 
-    from tap_voucherify.arrow_csv import ArrowBlock
+    from tap_voucherify.files.arrow import ArrowBlock
 
 
 def wants_parquet(config: BatchConfig | None) -> bool:

@@ -34,8 +34,8 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers import types
     from singer_sdk.singerlib.encoding.simple import Message
 
-    from tap_voucherify.arrow_csv import ArrowBlock
-    from tap_voucherify.export_csv import Block, Record
+    from tap_voucherify.files.arrow import ArrowBlock
+    from tap_voucherify.files.reader import Block, Record
     from tap_voucherify.tap import TapVoucherify
 
 # Output is handed on in pieces of this size.

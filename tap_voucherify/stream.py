@@ -24,10 +24,10 @@ from tap_voucherify.errors import (
     OutputError,
     SettingsError,
 )
-from tap_voucherify.export_csv import Attributes, ExportReader
 from tap_voucherify.exports.job import ExportRequest
+from tap_voucherify.files.metadata import converter
+from tap_voucherify.files.reader import Attributes, ExportReader
 from tap_voucherify.messages import BlockStream
-from tap_voucherify.metadata_schemas import converter
 from tap_voucherify.windows import Window
 
 if t.TYPE_CHECKING:
@@ -37,9 +37,9 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.singerlib import Catalog
 
-    from tap_voucherify.arrow_csv import ArrowBlock, ArrowReader
-    from tap_voucherify.export_csv import Block
     from tap_voucherify.exports.job import ExportedFiles
+    from tap_voucherify.files.arrow import ArrowBlock, ArrowReader
+    from tap_voucherify.files.reader import Block
     from tap_voucherify.tap import TapVoucherify
 
 # The replication key of a stream that tracks updates: a record that was never updated
@@ -276,7 +276,7 @@ class ExportStream(BlockStream):
     @staticmethod
     def _arrow_reader(reader: ExportReader) -> ArrowReader:
         try:
-            from tap_voucherify.arrow_csv import ArrowReader  # noqa: PLC0415 - an extra
+            from tap_voucherify.files.arrow import ArrowReader  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise SettingsError(
                 "batch_config: parquet files need the extra tap-voucherify[parquet]"

@@ -39,9 +39,9 @@ from tap_voucherify.errors import (
 )
 from tap_voucherify.exports.job import ExportRequest, ExportRunner
 from tap_voucherify.exports.prefetch import RunAhead
+from tap_voucherify.files.metadata import attribute_schemas
 from tap_voucherify.interruption import StopRequest
 from tap_voucherify.messages import MessageWriter
-from tap_voucherify.metadata_schemas import attribute_schemas
 from tap_voucherify.settings import SECRETS, SETTINGS, complete_and_check
 from tap_voucherify.stream import MODIFIED_AT
 from tap_voucherify.streams import STREAMS

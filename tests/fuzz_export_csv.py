@@ -15,7 +15,7 @@ import sys
 import time
 
 from tap_voucherify.errors import ExportFileError
-from tap_voucherify.export_csv import Attributes, ExportReader
+from tap_voucherify.files.reader import Attributes, ExportReader
 from tap_voucherify.streams import STREAMS
 
 _TITLES = sorted(

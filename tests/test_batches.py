@@ -18,8 +18,8 @@ import pytest
 from dev.sandbox import OBJECTS as DOCUMENTED
 from dev.sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
 from dev.sandbox.objects import title_of
-from tap_voucherify.arrow_csv import CSV_BLOCK_BYTES
-from tap_voucherify.export_csv import ROWS_PER_BLOCK
+from tap_voucherify.files.arrow import CSV_BLOCK_BYTES
+from tap_voucherify.files.reader import ROWS_PER_BLOCK
 
 from .expectations import OBJECTS, expected_records
 from .runs import Json, Output, Tap, read_lines, select, split_lines

@@ -25,10 +25,10 @@ from tap_voucherify.columns import (
     Column,
     ColumnType,
 )
-from tap_voucherify.conversions import to_integer, to_number
 from tap_voucherify.errors import ExportFileError
-from tap_voucherify.export_csv import Attributes, Block, ExportReader
-from tap_voucherify.header import bind
+from tap_voucherify.files.cells import to_integer, to_number
+from tap_voucherify.files.header import bind
+from tap_voucherify.files.reader import Attributes, Block, ExportReader
 
 from .expectations import Exact, identity, read_json
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_voucherify.errors import RequestError
-from tap_voucherify.metadata_schemas import attribute_schemas, converter
+from tap_voucherify.files.metadata import attribute_schemas, converter
 
 
 def schema_of(definition: dict[str, Any]) -> dict[str, Any]:

@@ -17,15 +17,15 @@ from pyarrow import compute as pc
 from pyarrow import csv
 
 from tap_voucherify.columns import METADATA, ColumnType
-from tap_voucherify.conversions import JSON_ENCODER, to_json_object
 from tap_voucherify.errors import ExportFileError
+from tap_voucherify.files.cells import JSON_ENCODER, to_json_object
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from _typeshed import WriteableBuffer
 
-    from tap_voucherify.export_csv import Block, ExportReader
+    from tap_voucherify.files.reader import Block, ExportReader
 
 # A row that is longer than this is left to the record path's reader.
 CSV_BLOCK_BYTES = 4 << 20

@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Raw
 
 from tap_voucherify.columns import METADATA, TEXT
-from tap_voucherify.conversions import CONVERSIONS, JSON_ENCODER
 from tap_voucherify.errors import ExportFileError
-from tap_voucherify.header import bind
+from tap_voucherify.files.cells import CONVERSIONS, JSON_ENCODER
+from tap_voucherify.files.header import bind
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -6,7 +6,8 @@ import typing as t
 
 import msgspec
 
-from tap_voucherify.conversions import (
+from tap_voucherify.errors import RequestError
+from tap_voucherify.files.cells import (
     to_boolean,
     to_date,
     to_json_array,
@@ -14,7 +15,6 @@ from tap_voucherify.conversions import (
     to_number,
     to_timestamp,
 )
-from tap_voucherify.errors import RequestError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
