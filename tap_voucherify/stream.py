@@ -14,8 +14,6 @@ from singer_sdk.mapper import MAPPER_FILTER_OPTION, MAPPER_SOURCE_OPTION
 from singer_sdk.singerlib import Schema
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, Metadata
 
-from tap_voucherify.batches import wants_parquet, write_batches
-from tap_voucherify.bookmark import Bookmark
 from tap_voucherify.columns import METADATA, TIMESTAMP, Column, metadata_schema
 from tap_voucherify.errors import (
     AccountError,
@@ -27,7 +25,9 @@ from tap_voucherify.errors import (
 from tap_voucherify.exports.job import ExportRequest
 from tap_voucherify.files.metadata import converter
 from tap_voucherify.files.reader import Attributes, ExportReader
-from tap_voucherify.messages import BlockStream
+from tap_voucherify.singer.batches import wants_parquet, write_batches
+from tap_voucherify.singer.bookmark import Bookmark
+from tap_voucherify.singer.writer import BlockStream
 from tap_voucherify.windows import Window
 
 if t.TYPE_CHECKING:

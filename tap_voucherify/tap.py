@@ -28,7 +28,6 @@ from tap_voucherify.api.credentials import (
 )
 from tap_voucherify.api.rate_limit import RateLimit
 from tap_voucherify.clock import Clock
-from tap_voucherify.command import CommandLineTap
 from tap_voucherify.errors import (
     AccountError,
     Interruption,
@@ -40,9 +39,10 @@ from tap_voucherify.errors import (
 from tap_voucherify.exports.job import ExportRequest, ExportRunner
 from tap_voucherify.exports.prefetch import RunAhead
 from tap_voucherify.files.metadata import attribute_schemas
-from tap_voucherify.interruption import StopRequest
-from tap_voucherify.messages import MessageWriter
 from tap_voucherify.settings import SECRETS, SETTINGS, complete_and_check
+from tap_voucherify.singer.cli import CommandLineTap
+from tap_voucherify.singer.signals import StopRequest
+from tap_voucherify.singer.writer import MessageWriter
 from tap_voucherify.stream import MODIFIED_AT
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.windows import EPOCH, Bounds, Window, is_instant, parse_instant

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_voucherify.bookmark import Bookmark
+from tap_voucherify.singer.bookmark import Bookmark
 from tap_voucherify.windows import Window, format_instant
 
 KEY = "created_at"

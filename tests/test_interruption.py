@@ -14,7 +14,7 @@ import pytest
 
 from tap_voucherify.clock import Clock
 from tap_voucherify.errors import Interruption
-from tap_voucherify.interruption import StopRequest
+from tap_voucherify.singer.signals import StopRequest
 
 
 class SkippingClock(Clock):
@@ -82,7 +82,7 @@ def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:
         import signal, time
         from tap_voucherify.clock import Clock
         from tap_voucherify.errors import Interruption
-        from tap_voucherify.interruption import StopRequest
+        from tap_voucherify.singer.signals import StopRequest
 
         stop = StopRequest(Clock())
         for number in (signal.SIGTERM, signal.SIGHUP):

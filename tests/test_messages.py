@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk.singerlib.encoding.simple import RecordMessage, SchemaMessage, StateMessage
 
-from tap_voucherify.messages import PIECE_BYTES, MessageWriter
+from tap_voucherify.singer.writer import PIECE_BYTES, MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

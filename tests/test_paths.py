@@ -12,8 +12,7 @@ from singer_sdk import Stream
 
 from dev.sandbox import OBJECTS as DOCUMENTED
 from dev.sandbox import Dataset, Fault, Rewrite, Sandbox
-from tap_voucherify import messages
-from tap_voucherify.messages import BlockStream
+from tap_voucherify.singer.writer import BlockStream
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.tap import TapVoucherify
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dev.sandbox import OBJECTS, Dataset, Sandbox
-from tap_voucherify.messages import PIECE_BYTES
+from tap_voucherify.singer.writer import PIECE_BYTES
 
 from .in_process import CountedRun, sync
 from .runs import COMMAND, Json, Tap, select
