@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, settings
 
 import tap_voucherify
 from dev.sandbox import OBJECTS, Dataset, Sandbox
-
-from .runs import Json, Tap
+from tests.support.runs import Json, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

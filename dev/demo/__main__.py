@@ -18,7 +18,7 @@ import duckdb
 
 from dev import ROOT
 from dev.sandbox import Dataset, Sandbox
-from tests.expectations import KEYS, OBJECTS
+from tests.support.expectations import KEYS, OBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dev import ROOT
 from dev.generate.plugin import hub_definition, project_settings
-from dev.generate.tables import describe_modules, settings_table, streams_table
+from dev.generate.tables import settings_table, streams_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 def generated() -> dict[Path, str]:
     """Return the files that hold something generated, with what they are to contain."""
     readme, project = ROOT / "README.md", ROOT / "meltano.yml"
-    contributing = ROOT / ".github" / "CONTRIBUTING.md"
     text = readme.read_text(encoding="utf-8")
     text = replace_between(text, "settings", settings_table())
     text = replace_between(text, "streams", streams_table())
     return {
         readme: text,
-        contributing: describe_modules(contributing.read_text(encoding="utf-8")),
         project: replace_between(
             project.read_text(encoding="utf-8"), "generated", project_settings()
         ),

@@ -1,15 +1,11 @@
-"""The tables of README and CONTRIBUTING: settings, streams and modules."""
+"""README's tables of settings and streams."""
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tap_voucherify
 from dev.generate.about import settings
 from tap_voucherify.stream import MODIFIED_AT
 from tap_voucherify.streams import STREAMS
@@ -18,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tap_voucherify.stream import ExportStream
-
-PACKAGE = Path(tap_voucherify.__file__).parent
 
 YES, NO = "yes", "no"
 
@@ -46,17 +40,6 @@ def streams_table() -> str:
         "Selected by default",
     )
     return _table(titles, map(_stream_row, STREAMS))
-
-
-def describe_modules(text: str) -> str:
-    """Return a text in whose table each module is described by its own first sentence."""
-
-    def row(found: re.Match[str]) -> str:
-        code = (PACKAGE / f"{found[1]}.py").read_text(encoding="utf-8")
-        first = (ast.get_docstring(ast.parse(code)) or "").partition("\n\n")[0]
-        return f"| `{found[1]}.py` | {' '.join(first.split())} |"
-
-    return re.sub(r"(?m)^\| `(\w+)\.py` \|.*$", row, text)
 
 
 def _stream_row(stream: type[ExportStream]) -> tuple[str, ...]:

@@ -1,1 +1,4 @@
-"""Everything said to Voucherify over HTTP: send, retry, read responses completely, pace calls, and authenticate."""
+"""Everything said to Voucherify over HTTP.
+
+Send, retry, read responses completely, pace the calls and authenticate.
+"""

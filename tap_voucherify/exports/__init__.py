@@ -1,1 +1,4 @@
-"""From an export request to files on disk: create, wait, download, resume, and run ahead of the reader."""
+"""From an export request to files on disk.
+
+Create an export, wait for it, download it or resume one, and run ahead of the reader.
+"""

@@ -1,1 +1,4 @@
-"""From an exported CSV file to typed rows: match the header, parse the cells strictly, and build records or Arrow tables."""
+"""From an exported CSV file to typed rows.
+
+Match the header to columns, parse each cell strictly, and build records or Arrow tables.
+"""

@@ -1,1 +1,4 @@
-"""The only code that knows the insides of singer-sdk: messages, bookmarks, batch files, command line and signals."""
+"""The only code that knows the insides of singer-sdk.
+
+Messages, bookmarks, batch files, the command line and signals.
+"""

@@ -25,7 +25,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from dev import ROOT
 from dev.sandbox import Behaviour, Dataset, Sandbox
-from tests.expectations import INCREMENTAL, OBJECTS, expected_records, in_any_order, read_json
+from tests.support.expectations import (
+    INCREMENTAL,
+    OBJECTS,
+    expected_records,
+    in_any_order,
+    read_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from tests.expectations import read_json
+from tests.support.expectations import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

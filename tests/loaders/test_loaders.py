@@ -15,8 +15,8 @@ import duckdb
 import pytest
 
 from dev.sandbox import Sandbox
-from tests.expectations import INCREMENTAL, OBJECTS, read_json
-from tests.runs import created_exports
+from tests.support.expectations import INCREMENTAL, OBJECTS, read_json
+from tests.support.runs import created_exports
 
 from .comparison import (
     LONG_DECIMAL,

@@ -1,0 +1,1 @@
+"""HTTP in process: the client, and the sandbox itself."""

@@ -1,0 +1,518 @@
+"""Batch files hold what RECORD messages would tell, and STATE covers no more than they do."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dev.sandbox import OBJECTS as DOCUMENTED
+from dev.sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
+from dev.sandbox.objects import title_of
+from tap_voucherify.files.arrow import CSV_BLOCK_BYTES
+from tap_voucherify.files.reader import ROWS_PER_BLOCK
+from tests.support.expectations import OBJECTS, expected_records
+from tests.support.runs import Json, Output, Tap, read_lines, select, split_lines
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+pytestmark = pytest.mark.slow
+
+FORMS = pytest.mark.parametrize("form", ["jsonl", "parquet"])
+
+# The columns of these have all types between them.
+OF_ALL_TYPES = ("vouchers", "customers", "voucher_transactions")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return where the batch files go."""
+    return tmp_path / "batches"
+
+
+def batches(folder: Path, form: str, size: int = 15, compression: str = "gzip") -> Json:
+    """Return the setting that asks for batch files."""
+    return {
+        "encoding": {"format": form, "compression": compression},
+        "storage": {"root": folder.as_uri(), "prefix": "night-"},
+        "batch_size": size,
+    }
+
+
+def files_of(run: Output, stream: str) -> list[Path]:
+    """Return a stream's batch files, in order."""
+    manifests = [
+        m["manifest"] for m in run.messages if m.get("stream") == stream and "manifest" in m
+    ]
+    return [Path(urlparse(url).path) for manifest in manifests for url in manifest]
+
+
+def rows_in(path: Path) -> list[Json]:
+    """Return the rows of a batch file in the form of records."""
+    if path.suffix == ".parquet":
+        return [
+            {name: in_json(name, value) for name, value in row.items()}
+            for row in pq.read_table(path).to_pylist()
+        ]
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    return [comparable(json.loads(line, parse_float=Decimal)) for line in split_lines(text)]
+
+
+def in_json(name: str, value: Any) -> Any:
+    """Return a value of a parquet file as the same value of a record."""
+    if name == "metadata":
+        return dict(value)
+    if name == "details" and value is not None:
+        return comparable(json.loads(value, parse_float=Decimal))
+    if hasattr(value, "tzinfo"):
+        return bookmark_form(value)
+    return comparable(value.isoformat() if hasattr(value, "isoformat") else value)
+
+
+def bookmark_form(instant: datetime) -> str:
+    """Return a time as records have it."""
+    return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond // 1000:03}Z"
+
+
+def comparable(value: Any) -> Any:
+    """Return a value whose numbers compare whatever digits follow their point."""
+    if isinstance(value, dict):
+        return {name: comparable(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [comparable(part) for part in value]
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return Decimal(value).normalize() + 0
+    return value
+
+
+def rows_of(run: Output, stream: str) -> list[Json]:
+    """Return the rows of all of a stream's batch files, in order."""
+    return [row for path in files_of(run, stream) for row in rows_in(path)]
+
+
+def records_of(run: Output, stream: str) -> list[Json]:
+    """Return the records of a stream, likewise."""
+    return [comparable(record) for record in run.records(stream)]
+
+
+@FORMS
+def test_batches_hold_what_records_would(
+    tap: Tap, discovered: Json, folder: Path, form: str
+) -> None:
+    """Each file has at most so many rows, and all of them together are the records."""
+    catalog = select(discovered, OBJECTS)
+    plain = tap(catalog=catalog)
+
+    run = tap(catalog=catalog, batch_config=batches(folder, form))
+
+    assert run.exit_code == 0
+    assert not [message for message in run.messages if message["type"] == "RECORD"]
+    assert run.state == plain.state
+    for stream in OBJECTS:
+        assert rows_of(run, stream) == records_of(plain, stream)
+        sizes = [len(rows_in(path)) for path in files_of(run, stream)]
+        assert sizes == [15, 15, 10]
+    assert {path.name.partition("-")[0] for path in folder.iterdir()} == {"night"}
+    assert len(list(folder.iterdir())) == 3 * len(OBJECTS)
+
+
+def test_files_need_not_be_compressed(tap: Tap, discovered: Json, folder: Path) -> None:
+    """The encoding that a BATCH message tells is that of its file."""
+    catalog = select(discovered, ["orders"])
+
+    run = tap(catalog=catalog, batch_config=batches(folder, "jsonl", 100, "none"))
+
+    (batch,) = (message for message in run.messages if message["type"] == "BATCH")
+    assert batch["encoding"] == {"format": "jsonl", "compression": "none"}
+    (path,) = files_of(run, "orders")
+    assert path.suffix == ".jsonl"
+    assert rows_of(run, "orders") == records_of(tap(catalog=catalog), "orders")
+
+
+@FORMS
+def test_a_selection_holds_in_batches(
+    sandbox: Sandbox, tap: Tap, tmp_path: Path, folder: Path, form: str
+) -> None:
+    """Neither a deselected property nor a deselected custom attribute is in a file."""
+    settings = {**sandbox.config, "typed_metadata": True}
+    discovery = Tap(tmp_path, {}).run(*tap.options(settings), "--discover")
+    catalog = select(
+        json.loads(discovery.stdout),
+        ["customers", "orders"],
+        {"customers": ["email", "birth_date"]},
+    )
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] == "orders":
+            entry["metadata"].append(
+                {"breadcrumb": ["properties", "metadata"], "metadata": {"selected": False}}
+            )
+
+    run = tap(catalog=catalog, typed_metadata=True, batch_config=batches(folder, form))
+
+    rows = rows_of(run, "customers")
+    assert rows
+    assert not any("email" in row or "birth_date" in row["metadata"] for row in rows)
+    assert any("opted_in" in row["metadata"] for row in rows)
+    assert not any("metadata" in row for row in rows_of(run, "orders"))
+
+
+def test_all_files_of_a_stream_have_one_schema(tap: Tap, discovered: Json, folder: Path) -> None:
+    """A column has the type of its declaration, also in a file where it is empty throughout."""
+    catalog = select(discovered, OF_ALL_TYPES)
+
+    run = tap(catalog=catalog, batch_config=batches(folder, "parquet", 7))
+
+    types: dict[str, pa.DataType] = {}
+    for stream in OF_ALL_TYPES:
+        schemas = {pq.read_schema(path).remove_metadata() for path in files_of(run, stream)}
+        assert len(schemas) == 1
+        types |= {field.name: field.type for field in schemas.pop()}
+    assert types["email"] == types["details"] == pa.string()
+    assert types["value"] == pa.decimal128(38, 9)
+    assert types["redemption_count"] == pa.int64()
+    assert types["active"] == pa.bool_()
+    assert types["birthdate"] == pa.date32()
+    assert types["created_at"] == pa.timestamp("ms", tz="UTC")
+    assert types["metadata"] == pa.map_(pa.string(), pa.string())
+
+
+UNUSUAL: dict[str, tuple[str, Json]] = {
+    "exponent": ("vouchers", {"value": "125e-2"}),
+    "many_digits": ("vouchers", {"value": "12345678901234567890123456789.123456789"}),
+    "long_integer": ("vouchers", {"redemption_quantity": "999999999999999999"}),
+    "capital_truth": ("vouchers", {"active": "TRUE"}),
+    "time_without_milliseconds": ("vouchers", {"updated_at": "2026-03-01T10:20:30Z"}),
+    "time_with_offset": ("vouchers", {"updated_at": "2026-03-01 10:20:30+00:00"}),
+    "date_with_midnight": ("customers", {"birthdate": "1999-12-31T00:00:00.000Z"}),
+    "huge_cell": ("vouchers", {"additional_info": "é" * CSV_BLOCK_BYTES}),
+    "line_breaks": ("vouchers", {"additional_info": 'a\r\nb\n"c",\u2028d'}),
+    "spaced_json": ("voucher_transactions", {"details": '{ "a" : [1.10, 1e400, null] }'}),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_a_cell_of_unusual_form_is_the_same_in_a_file(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, name: str
+) -> None:
+    """What Arrow cannot cast is read as for records, with the rows that follow."""
+    stream, cells = UNUSUAL[name]
+    newest = sandbox.rows(OBJECTS[stream])[-1].created
+    sandbox.dataset.add(OBJECTS[stream], newest, cells=cells)
+    sandbox.dataset.grow({OBJECTS[stream]: 20})
+    catalog = select(discovered, [stream])
+
+    run = tap(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
+
+    assert run.exit_code == 0
+    assert rows_of(run, stream) == records_of(tap(catalog=catalog), stream)
+
+
+def test_a_cell_of_unusual_form_may_come_late(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path
+) -> None:
+    """What Arrow has read by then is neither lost nor repeated."""
+    sandbox.dataset.grow({"voucher": 3 * ROWS_PER_BLOCK})
+    newest = sandbox.rows("voucher")[-1].created
+    for number in range(6):
+        large = f"{number}" * (CSV_BLOCK_BYTES // 4)
+        sandbox.dataset.add("voucher", newest, cells={"additional_info": large})
+    sandbox.dataset.add("voucher", newest, cells={"value": "1e2"})
+    catalog = select(discovered, ["vouchers"])
+
+    run = tap(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
+
+    assert rows_of(run, "vouchers") == records_of(tap(catalog=catalog), "vouchers")
+
+
+@FORMS
+def test_rows_out_of_order_end_one_file_only(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str
+) -> None:
+    """STATE goes back to the old bookmark once, and what follows is in files of full size."""
+    sandbox.dataset.grow({"order": 4 * ROWS_PER_BLOCK})
+    sandbox.behaviour = Behaviour(honours_order=False)
+    catalog = select(discovered, ["orders"])
+
+    run = tap(catalog=catalog, batch_config=batches(folder, form, 100 * ROWS_PER_BLOCK))
+
+    plain = tap(catalog=catalog)
+    assert run.state == plain.state
+    assert rows_of(run, "orders") == records_of(plain, "orders")
+    assert len(files_of(run, "orders")) <= 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"start_date": "2026-01-10T12:00:00.500Z", "end_date": "2026-01-20"},
+        {"start_date": "2026-01-01", "window_days": 7},
+        {"track_updates": True},
+    ],
+    ids=["range", "windows", "updates"],
+)
+def test_ranges_and_updates_hold_in_parquet(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, settings: Json
+) -> None:
+    """Rows outside a window are dropped from tables, too, and the bookmarks are the same."""
+    sandbox.behaviour = Behaviour(date_skew_ms=500, honours_filters=False)
+    catalog = select(discovered, OBJECTS)
+    config = batches(folder, "parquet", 1000)
+    plain, run = (
+        tap(catalog=catalog, **settings),
+        tap(catalog=catalog, batch_config=config, **settings),
+    )
+    for stream in ("customer", "order", "voucher"):
+        sandbox.dataset.touch(stream, 5)
+    plain_later = tap(catalog=catalog, state=plain.state, **settings)
+    later = tap(catalog=catalog, state=run.state, batch_config=config, **settings)
+
+    assert (run.state, later.state) == (plain.state, plain_later.state)
+    for stream in OBJECTS:
+        assert rows_of(run, stream) == records_of(plain, stream)
+        assert rows_of(later, stream) == records_of(plain_later, stream)
+
+
+def test_a_project_without_attributes_has_empty_maps(
+    tmp_path: Path, discovered: Json, folder: Path
+) -> None:
+    """The column is there, and of its type."""
+    sizes = {**dict.fromkeys(DOCUMENTED, 0), "order": 20}
+    with Sandbox(Dataset(sizes=sizes, metadata_keys={})) as sandbox:
+        run = Tap(tmp_path, sandbox.config)(
+            catalog=select(discovered, ["orders"]), batch_config=batches(folder, "parquet", 1000)
+        )
+
+    rows = rows_of(run, "orders")
+    assert [row["metadata"] for row in rows] == [{}] * 20
+    (path,) = files_of(run, "orders")
+    assert pq.read_schema(path).field("metadata").type == pa.map_(pa.string(), pa.string())
+
+
+def test_a_faulty_cell_is_told_as_for_records(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path
+) -> None:
+    """The row, the column and the value are named, and the rows before it are in the file."""
+    newest = sandbox.rows("voucher_transactions")[-1].created
+    sandbox.dataset.add("voucher_transactions", newest, cells={"details": "{"})
+    catalog = select(discovered, ["voucher_transactions"])
+
+    plain = tap(catalog=catalog)
+    run = tap(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
+
+    assert run.exit_code == plain.exit_code == 1
+    assert run.errors[0].partition("failed")[2] == plain.errors[0].partition("failed")[2]
+    assert "'details': '{' is not a JSON object" in run.errors[0]
+    rows = rows_of(run, "voucher_transactions")
+    assert rows == records_of(plain, "voucher_transactions")
+    assert len(rows) == len(sandbox.rows("voucher_transactions")) - 1
+
+
+@pytest.mark.parametrize("form", ["usual", "unusual"])
+def test_attributes_are_the_text_of_their_cells_in_parquet(
+    sandbox: Sandbox, tap: Tap, folder: Path, form: str
+) -> None:
+    """Neither the metadata schema nor an unusual cell of the row changes anything."""
+    odd = {"birth_date": "2026-01-01", "opted_in": "TRUE"}
+    newest = sandbox.rows("customer")[-1].created
+    cells = {"birthdate": "1999-12-31T00:00:00.000Z"} if form == "unusual" else {}
+    sandbox.dataset.add("customer", newest, cells=cells, metadata=odd)
+
+    run = tap(typed_metadata=True, batch_config=batches(folder, "parquet", 1000))
+
+    rows = {row["id"]: row["metadata"] for row in rows_of(run, "customers")}
+    assert rows == {row["id"]: row["metadata"] for row in expected_records(sandbox, "customers")}
+    assert odd in rows.values()
+    assert not [line for line in run.warnings if "metadata schema" in line]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("value", "1.0000000001"),
+        ("value", "1e30"),
+        ("redemption_quantity", "9223372036854775808"),
+    ],
+)
+def test_a_number_beyond_the_type_of_its_column_is_an_error(  # noqa: PLR0913, PLR0917 - fixtures
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, field: str, value: str
+) -> None:
+    """It is neither rounded nor left out; the line names the column."""
+    newest = sandbox.rows("voucher")[-1].created
+    sandbox.dataset.add("voucher", newest, cells={field: value})
+
+    run = tap(
+        catalog=select(discovered, ["vouchers"]), batch_config=batches(folder, "parquet", 1000)
+    )
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert f"'{field}' holds a value beyond" in error
+    assert not run.bookmarks("vouchers")[-1]
+
+
+@FORMS
+def test_an_empty_export_needs_no_file(
+    tmp_path: Path, discovered: Json, folder: Path, form: str
+) -> None:
+    """Nothing is written, and the bookmark is what it was."""
+    with Sandbox(Dataset(sizes=dict.fromkeys(DOCUMENTED, 0))) as empty:
+        run = Tap(tmp_path, empty.config)(
+            catalog=select(discovered, OBJECTS), batch_config=batches(folder, form)
+        )
+
+    assert run.exit_code == 0
+    assert set(run.schemas()) == set(OBJECTS)
+    assert not [message for message in run.messages if message["type"] == "BATCH"]
+    assert not folder.exists()
+
+
+@FORMS
+def test_a_column_that_the_file_lacks_is_empty(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str
+) -> None:
+    """One warning tells it, and the column is there, as it is in records."""
+    drop_column(sandbox, "voucher", "bar_code")
+    catalog = select(discovered, ["vouchers"])
+
+    plain = tap(catalog=catalog)
+    run = tap(catalog=catalog, batch_config=batches(folder, form))
+
+    for ended in (plain, run):
+        assert ended.exit_code == 0
+        (warning,) = ended.warnings
+        assert "vouchers: the exported file lacks 'bar_code': it stays empty" in warning
+    records = plain.records("vouchers")
+    assert [record["bar_code"] for record in records] == [None] * len(sandbox.rows("voucher"))
+    assert rows_of(run, "vouchers") == records_of(plain, "vouchers")
+
+
+@FORMS
+def test_a_file_without_the_replication_key_is_an_error(
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str
+) -> None:
+    """Without it there is neither a bookmark nor a window."""
+    drop_column(sandbox, "voucher", "created_at")
+
+    run = tap(catalog=select(discovered, ["vouchers"]), batch_config=batches(folder, form))
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert "the header lacks 'created_at'" in error
+    assert not files_of(run, "vouchers")
+
+
+def drop_column(sandbox: Sandbox, name: str, field: str) -> None:
+    """Let the files of an object come without one of the columns that were asked for."""
+
+    def without(body: bytes) -> bytes:
+        rows = list(csv.reader(io.StringIO(body.decode(), newline="")))
+        index = rows[0].index(title_of(field, "Creation Date"))
+        written = io.StringIO(newline="")
+        csv.writer(written).writerows([*row[:index], *row[index + 1 :]] for row in rows)
+        return written.getvalue().encode()
+
+    fault = Fault(on="download", action=Rewrite(without), object=name, times=None)
+    sandbox.faults.add(fault)
+
+
+@FORMS
+@pytest.mark.parametrize("row", [4, 33])
+def test_rows_before_a_faulty_one_are_told(  # noqa: PLR0913, PLR0917 - each is a fixture or a parameter
+    sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str, row: int
+) -> None:
+    """A file that an error cuts short comes before the STATE that covers it."""
+
+    def spoil(body: bytes) -> bytes:
+        lines = body.split(b"\r\n")
+        lines[row] += b",one,cell,too,many"
+        return b"\r\n".join(lines)
+
+    sandbox.faults.add(Fault(on="download", action=Rewrite(spoil), object="order", times=None))
+    catalog = select(discovered, ["orders"])
+
+    run = tap(catalog=catalog, batch_config=batches(folder, form))
+
+    assert run.exit_code == 1
+    rows = rows_of(run, "orders")
+    assert [r["id"] for r in rows] == [r.cells["id"] for r in sandbox.rows("order")[: row - 1]]
+    assert run.bookmarks("orders")[-1] == rows[-1]["created_at"]
+    assert run.messages[-1]["type"] == "STATE"
+
+
+@FORMS
+def test_a_signal_ends_a_run_with_the_files_it_has_told(
+    tmp_path: Path, discovered: Json, folder: Path, form: str
+) -> None:
+    """The file under way is told as it is, and the next run continues behind it."""
+    with Sandbox(Dataset(sizes={**dict.fromkeys(DOCUMENTED, 0), "order": 20_000})) as sandbox:
+        tap = Tap(tmp_path, sandbox.config)
+        catalog = select(discovered, ["orders"])
+        # So many files that a pipe does not hold what is told of them.
+        with tap.start(catalog=catalog, batch_config=batches(folder, form, 70)) as process:
+            before = read_lines(process.stdout, 6)
+            process.terminate()
+            told = Output([*before, *read_lines(process.stdout, 20_000)])
+        rest = tap(catalog=catalog, state=told.state)
+
+        assert process.returncode == 143
+        ids = [row["id"] for row in rows_of(told, "orders") + rest.records("orders")]
+        assert set(ids) == {row.cells["id"] for row in sandbox.rows("order")}
+
+
+@pytest.mark.parametrize(
+    ("root", "reason"),
+    [
+        ("file:///dev/null/batches", "Not a directory"),
+        ("unheard://bucket", "Unsupported filesystem"),
+        ("s3://bucket", "s3fs"),
+    ],
+)
+def test_storage_that_cannot_be_written_is_told(
+    tap: Tap, folder: Path, root: str, reason: str
+) -> None:
+    """One line has the folder and the reason, and no STATE covers what is lost."""
+    setting = {**batches(folder, "jsonl"), "storage": {"root": root}}
+
+    run = tap(batch_config=setting)
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert f"batch files cannot be written to {root}" in error
+    assert reason in error
+    assert "Traceback" not in run.stderr
+    assert not any("replication_key_value" in line for line in run.lines)
+
+
+def test_parquet_needs_pyarrow(tap: Tap, tmp_path: Path, folder: Path) -> None:
+    """Without it, the line names the extra to install."""
+    (tmp_path / "pyarrow.py").write_text("raise ImportError")
+    options = tap.options({**tap.config, "batch_config": batches(folder, "parquet")})
+
+    run = tap.run(*options, environment={"PYTHONPATH": str(tmp_path)})
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert "tap-voucherify[parquet]" in error
+
+
+def test_batches_do_not_escape_stream_maps(tap: Tap, folder: Path) -> None:
+    """What a stream map would hide must not be in a file."""
+    run = tap(
+        batch_config=batches(folder, "jsonl"),
+        stream_maps={"customers": {"email": "md5(email)"}},
+    )
+
+    assert run.exit_code == 1
+    assert len(run.errors) == 1
+    assert not folder.exists()

@@ -1,0 +1,313 @@
+"""What the settings beyond the plain sync do, through the command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import pytest
+
+from dev.sandbox import Amend, Behaviour, Fault, Reply, Sandbox, Turn
+from tests.support.expectations import OBJECTS, expected_records, in_any_order
+from tests.support.runs import Json, Output, Tap, created_exports, select, split_lines, wait_for_log
+
+if TYPE_CHECKING:
+    from dev.sandbox.faults import Kind
+
+
+pytestmark = pytest.mark.slow
+
+
+def kinds(sandbox: Sandbox, since: int = 0) -> list[str]:
+    """Return what the calls were for, from the given one on."""
+    return [request.kind for request in sandbox.requests[since:]]
+
+
+# Parameters of exports
+
+
+def test_parameters_are_added_to_the_date_filter(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """A stream's own filters and parameters go to Voucherify, beside the tap's filter."""
+    code = sandbox.rows("voucher")[3].cells["code"]
+    own = {"code": {"conditions": {"$is": [code]}}}
+
+    run = tap(
+        catalog=select(discovered, ["vouchers"]),
+        start_date="2026-01-01",
+        export_parameters={"vouchers": {"filters": own}},
+    )
+
+    assert {record["code"] for record in run.records("vouchers")} == {code}
+    (body,) = created_exports(sandbox)
+    assert body["parameters"]["filters"] == {
+        **own,
+        "junction": "and",
+        "created_at": {"conditions": {"$after": ["2025-12-31T23:59:59.000Z"]}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "setting"),
+    [
+        ({"fields": ["id"]}, "export_parameters.vouchers.fields"),
+        ({"order": "code"}, "export_parameters.vouchers.order"),
+        ({"filters": {"created_at": {}}}, "export_parameters.vouchers.filters.created_at"),
+        ({"filters": {"updated_at": {}}}, "export_parameters.vouchers.filters.updated_at"),
+        ({"filter": {}}, "export_parameters.vouchers.filter"),
+        ({"filters": {"junction": "or"}}, "export_parameters.vouchers.filters.junction"),
+        ({"filters": ["code"]}, "export_parameters.vouchers.filters"),
+    ],
+)
+def test_parameters_that_would_break_the_sync_are_refused(
+    sandbox: Sandbox, tap: Tap, parameters: Json, setting: str
+) -> None:
+    """One line names the setting, and no request is made."""
+    run = tap(export_parameters={"vouchers": parameters}, track_updates=True)
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert f"{setting}: must" in error
+    assert not sandbox.requests
+
+
+def test_a_filter_on_updates_is_kept_where_updates_are_not_tracked(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """The sync of redemptions uses no such filter, also with `track_updates`."""
+    own = {"updated_at": {"conditions": {"$after": ["2020-01-01T00:00:00Z"]}}}
+
+    tap(
+        catalog=select(discovered, ["redemptions"]),
+        export_parameters={"redemptions": {"filters": own}},
+        track_updates=True,
+    )
+
+    (body,) = created_exports(sandbox)
+    assert body["parameters"]["filters"].items() >= own.items()
+
+
+# Credentials and connection
+
+
+def test_one_token_serves_all_exports(sandbox: Sandbox, tap: Tap) -> None:
+    """The key pair is exchanged once, and goes nowhere else."""
+    run = tap(use_oauth=True)
+
+    assert run.exit_code == 0
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+    assert kinds(sandbox).count("oauth") == 1
+    with_pair = [r.kind for r in sandbox.requests if "x-app-token" in r.headers]
+    assert with_pair == ["oauth"]
+    assert not [secret for secret in sandbox.secrets if secret in run.stderr]
+
+
+def test_a_token_that_ends_is_renewed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """A run that lasts longer than its token has another one issued, ahead of time."""
+    sandbox.behaviour = Behaviour(latency_seconds=2.5)
+    # A minute before its end, a token is not used any more.
+    sandbox.faults.add(Fault(on="oauth", action=Amend({"expires_in": 61})))
+
+    run = tap(catalog=select(discovered, ["orders"]), use_oauth=True)
+
+    assert run.exit_code == 0
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+    assert kinds(sandbox).count("oauth") == 2
+    assert not [request for request in sandbox.requests if request.status == 401]
+
+
+def test_a_wrong_pair_gets_no_token(sandbox: Sandbox, tap: Tap) -> None:
+    """The one line of the error names the setting, and nothing else is asked for."""
+    run = tap(use_oauth=True, app_token="somebody-else-s")
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert "401" in error
+    assert "app_token" in error
+    assert set(kinds(sandbox)) == {"oauth"}
+
+
+def test_a_token_has_the_scopes_it_needs(sandbox: Sandbox, tap: Tap) -> None:
+    """One for metadata schemas is asked for only if they are."""
+    plain = tap(use_oauth=True)
+    typed = tap(use_oauth=True, typed_metadata=True)
+
+    assert plain.exit_code == typed.exit_code == 0
+    forms = [parse_qs(r.body.decode()) for r in sandbox.requests if r.kind == "oauth"]
+    assert [form["scope"] for form in forms] == [["exports"], ["exports metadata-schemas"]]
+
+
+@pytest.mark.parametrize("option", ["--test", "--test=all", "--test=streams"])
+@pytest.mark.parametrize("use_oauth", [False, True])
+def test_the_connection_test_exports_next_to_nothing(
+    sandbox: Sandbox, tap: Tap, option: str, *, use_oauth: bool
+) -> None:
+    """Its one export is bounded on both sides, and deleted in the end."""
+    options = tap.options({**tap.config, "use_oauth": use_oauth})
+
+    run = tap.run(*options, option)
+
+    assert run.exit_code == 0
+    (body,) = created_exports(sandbox)
+    conditions = body["parameters"]["filters"]["created_at"]["conditions"]
+    assert {*conditions} == {"$after", "$before"}
+    assert all(export.deleted for export in sandbox.exports)
+
+
+@pytest.mark.parametrize(
+    ("on", "status", "told"),
+    [
+        ("list", 401, "401"),
+        ("create", 403, "403"),
+        ("poll", 404, "vanished"),
+        ("download", 401, "download"),
+    ],
+)
+def test_the_connection_test_tells_what_is_refused(
+    sandbox: Sandbox, tap: Tap, on: Kind, status: int, told: str
+) -> None:
+    """It proves each permission that a sync needs, and one line tells which is lacking."""
+    sandbox.faults.add(Fault(on=on, action=Reply(status, {"key": "odd"}), times=None))
+
+    run = tap.run(*tap.options(tap.config), "--test")
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert told in error
+    assert not run.lines
+
+
+def test_the_schemas_alone_can_be_printed(sandbox: Sandbox, tap: Tap) -> None:
+    """The other form of the SDK's test, `--test=schema`, works without an export."""
+    run = tap.run(*tap.options(tap.config), "--test=schema")
+
+    assert run.exit_code == 0
+    assert set(run.schemas()) == set(OBJECTS)
+    assert not created_exports(sandbox)
+
+
+# Exports of other runs
+
+
+def test_an_export_of_a_killed_run_is_gone_on_with(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """A restart creates no second export, and misses nothing."""
+    sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
+    catalog = select(discovered, ["orders"])
+    with tap.start(catalog=catalog) as process:
+        wait_for_log(process, b"created export")
+        process.kill()
+    with tap.start(catalog=catalog) as process:
+        wait_for_log(process, b"resuming export")
+        (export,) = sandbox.exports
+        export.forced_status = None
+        assert process.stdout is not None
+        output = Output(split_lines(process.stdout.read().decode()))
+
+    assert process.returncode == 0
+    assert len(created_exports(sandbox)) == 1
+    listed = [request.query for request in sandbox.requests if request.kind == "list"]
+    assert listed == [{"limit": "100", "order": "-created_at"}] * 2
+    assert in_any_order(output.records("orders")) == expected_records(sandbox, "orders")
+
+
+def test_a_stream_that_is_made_a_whole_table_adopts_no_export(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """An older export lacks what was created since, which a loader would then delete."""
+    sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
+    catalog = select(discovered, ["orders"])
+    for entry in catalog["streams"]:
+        entry["replication_method"] = "FULL_TABLE"
+    with tap.start(catalog=catalog) as process:
+        wait_for_log(process, b"created export")
+        process.kill()
+    sandbox.dataset.grow({"order": 5})
+
+    run = tap(catalog=catalog, emit_activate_version_messages=True)
+
+    assert run.exit_code == 0
+    assert len(created_exports(sandbox)) == 2
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+
+
+def test_adoption_can_be_switched_off(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """Then no list is asked for, and each run has exports of its own."""
+    catalog = select(discovered, ["orders"])
+
+    runs = [tap(catalog=catalog, adopt_exports=False) for _ in range(2)]
+
+    assert len(created_exports(sandbox)) == 2
+    assert "list" not in kinds(sandbox)
+    for run in runs:
+        assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+
+
+def test_a_finished_export_is_not_gone_on_with(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """It may lack what was created since."""
+    catalog = select(discovered, ["orders"])
+    tap(catalog=catalog)
+    sandbox.dataset.grow({"order": 5})
+
+    run = tap(catalog=catalog)
+
+    assert len(created_exports(sandbox)) == 2
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+
+
+def test_a_list_that_is_refused_is_done_without(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """A key that may not list exports costs a warning, not the run."""
+    reply = Reply(403, {"key": "forbidden"})
+    sandbox.faults.add(Fault(on="list", action=reply, times=None))
+
+    run = tap(catalog=select(discovered, ["orders"]))
+
+    assert run.exit_code == 0
+    (warning,) = run.warnings
+    assert "cannot be looked for" in warning
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+
+
+def test_a_whole_table_is_exported_anew(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """An older export of it would hide what has changed since, so none is looked for."""
+    sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
+    catalog = select(discovered, ["points_expirations"])
+    with tap.start(catalog=catalog) as process:
+        wait_for_log(process, b"created export")
+        process.kill()
+
+    run = tap(catalog=catalog)
+
+    assert len(created_exports(sandbox)) == 2
+    assert "list" not in kinds(sandbox)
+    assert run.exit_code == 0
+
+
+def test_exports_are_deleted_once_they_are_read(sandbox: Sandbox, tap: Tap) -> None:
+    """On request, nothing stays behind on the account."""
+    run = tap(delete_exports=True)
+
+    assert run.exit_code == 0
+    assert sandbox.exports
+    assert all(export.deleted for export in sandbox.exports)
+
+
+def test_an_export_that_cannot_be_deleted_is_a_warning(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """The records are there all the same."""
+    reply = Reply(403, {"key": "forbidden"})
+    sandbox.faults.add(Fault(on="delete", action=reply, times=None))
+
+    run = tap(catalog=select(discovered, ["orders"]), delete_exports=True)
+
+    assert run.exit_code == 0
+    (warning,) = run.warnings
+    assert "is not deleted" in warning
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")

@@ -1,0 +1,214 @@
+"""The fast way to write records and the SDK's own lead to the same messages."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from singer_sdk import Stream
+
+from dev.sandbox import OBJECTS as DOCUMENTED
+from dev.sandbox import Dataset, Fault, Rewrite, Sandbox
+from tap_voucherify.singer import writer
+from tap_voucherify.singer.writer import BlockStream
+from tap_voucherify.streams import STREAMS
+from tap_voucherify.tap import TapVoucherify
+from tests.support.expectations import OBJECTS, expected_records, in_any_order
+from tests.support.in_process import CountedRun, sync
+from tests.support.runs import Json, select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tap_voucherify.stream import ExportStream
+
+ROWS = 700
+
+
+class SlowTap(TapVoucherify):
+    """The tap, whose records all go through the SDK."""
+
+    def discover_streams(self) -> list[ExportStream]:
+        """Return streams that claim to have something for the SDK to change."""
+        return [
+            type(stream.__name__, (stream,), {"has_transformations": True})(self)
+            for stream in STREAMS
+        ]
+
+
+@pytest.fixture(scope="module")
+def large_sandbox() -> Iterator[Sandbox]:
+    """Return a Voucherify with more rows than fit into one block."""
+    with Sandbox(Dataset(seed=11, sizes=dict.fromkeys(DOCUMENTED, ROWS))) as sandbox:
+        yield sandbox
+
+
+def both_ways(
+    directory: Path, sandbox: Sandbox, catalog: Json, **settings: object
+) -> tuple[CountedRun, CountedRun]:
+    """Sync in both ways."""
+    config = {**sandbox.config, **settings}
+    return (
+        sync(directory / "fast.jsonl", config, catalog),
+        sync(directory / "slow.jsonl", config, catalog, SlowTap),
+    )
+
+
+def check_equal(fast: CountedRun, slow: CountedRun) -> None:
+    """Check that two runs have emitted the same, and counted the same."""
+    assert timeless(fast) == timeless(slow)
+    assert fast.states == slow.states
+    assert fast.counts == slow.counts
+    assert fast.exit_code == slow.exit_code
+
+
+def timeless(run: CountedRun) -> list[Json]:
+    """Return the messages but for what depends on the moment: the times of extraction."""
+    moments = ("time_extracted", "version")
+    return [{k: v for k, v in message.items() if k not in moments} for message in run.messages]
+
+
+def test_every_stream(large_sandbox: Sandbox, tmp_path: Path, discovered: Json) -> None:
+    """All types of all streams come out alike."""
+    fast, slow = both_ways(tmp_path, large_sandbox, select(discovered, OBJECTS))
+
+    check_equal(fast, slow)
+    assert fast.counts == dict.fromkeys(OBJECTS, ROWS)
+    assert fast.writes < slow.writes
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(
+            {"window_days": 7, "start_date": "2026-01-03", "end_date": "2026-02-01"}, id="windows"
+        ),
+        pytest.param({"start_date": "2030-01-01"}, id="nothing_new"),
+        pytest.param({"track_updates": True}, id="updates"),
+        pytest.param({"typed_metadata": True}, id="typed_metadata"),
+        pytest.param({"emit_activate_version_messages": True}, id="versions"),
+    ],
+)
+def test_settings(
+    large_sandbox: Sandbox, tmp_path: Path, discovered: Json, settings: dict[str, object]
+) -> None:
+    """So they do under settings that change what is emitted."""
+    check_equal(*both_ways(tmp_path, large_sandbox, select(discovered, OBJECTS), **settings))
+
+
+def test_records_one_by_one(large_sandbox: Sandbox, discovered: Json) -> None:
+    """Who asks a stream for its records, as the SDK does of every stream, gets the same."""
+    config = {**large_sandbox.config, "poll_interval_seconds": 0.02}
+    tap = TapVoucherify(config=config, catalog=select(discovered, ["orders"]))
+
+    stream = tap.streams["orders"]
+    assert isinstance(stream, BlockStream)
+    records = list(stream.get_records(None))
+
+    assert in_any_order(records) == expected_records(large_sandbox, "orders")
+
+
+def test_selections(large_sandbox: Sandbox, tmp_path: Path, discovered: Json) -> None:
+    """What is deselected is missing from both."""
+    without = {
+        "vouchers": ["value", "metadata", "qr_code"],
+        "orders": ["status"],
+        "voucher_transactions": ["details"],
+    }
+
+    fast, slow = both_ways(tmp_path, large_sandbox, select(discovered, without, without))
+
+    check_equal(fast, slow)
+    assert not any("metadata" in record for record in fast.records("vouchers"))
+
+
+def test_empty_exports(tmp_path: Path, discovered: Json) -> None:
+    """A file without rows leads to the same SCHEMA and STATE."""
+    with Sandbox(Dataset(sizes=dict.fromkeys(DOCUMENTED, 0))) as sandbox:
+        fast, slow = both_ways(tmp_path, sandbox, select(discovered, OBJECTS))
+
+    check_equal(fast, slow)
+    assert not any(fast.counts.values())
+
+
+@pytest.mark.parametrize("row", [1, 450, ROWS])
+def test_errors_in_mid_file(
+    large_sandbox: Sandbox, tmp_path: Path, discovered: Json, row: int
+) -> None:
+    """The rows before a faulty one are emitted in both ways, and the run fails."""
+
+    def spoil(body: bytes) -> bytes:
+        lines = body.split(b"\r\n")
+        lines[row] += b",one,cell,too,many"
+        return b"\r\n".join(lines)
+
+    large_sandbox.faults.add(
+        Fault(on="download", action=Rewrite(spoil), times=None, object="order")
+    )
+    try:
+        fast, slow = both_ways(tmp_path, large_sandbox, select(discovered, ["customers", "orders"]))
+    finally:
+        large_sandbox.faults.clear()
+
+    check_equal(fast, slow)
+    assert fast.exit_code == 1
+    assert fast.counts == {"customers": ROWS, "orders": row - 1}
+
+
+def private_parts() -> list[str]:
+    """Return the SDK's private parts that `writer` says it uses."""
+    return re.findall(r"`(_\w+)`", inspect.getdoc(writer) or "")
+
+
+def test_private_parts_are_all_named() -> None:
+    """No other private attribute is used than the module's own and those it names."""
+    code = ast.parse(inspect.getsource(writer))
+    own = {
+        node.name for node in ast.walk(code) if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    }
+    attributes = [node for node in ast.walk(code) if isinstance(node, ast.Attribute)]
+    assigned = {
+        node.attr
+        for scope in ast.walk(code)
+        if isinstance(scope, ast.FunctionDef) and scope.name == "__init__"
+        for node in ast.walk(scope)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
+    used = {node.attr for node in attributes if re.match("_[a-z]", node.attr)}
+
+    assert used - own - assigned <= set(private_parts())
+    assert set(private_parts()) <= used | own
+
+
+@pytest.mark.parametrize(
+    ("name", "signature"),
+    {
+        "_sync_records": "(self, context: 'types.Context | None' = None, *, "
+        "write_messages: 'bool' = True) -> 't.Generator[dict, t.Any, t.Any]'",
+        "_write_record_message": "(self, record: 'types.Record') -> 'None'",
+        "_write_activate_version_message": "(self, full_table_version: 'int') -> 'None'",
+        "_check_max_record_limit": "(self, current_record_index: 'int') -> 'None'",
+    }.items(),
+)
+def test_private_methods_are_where_they_were(name: str, signature: str) -> None:
+    """A version of the SDK that has moved one of them is not the one this was written for."""
+    assert name in private_parts()
+    assert str(inspect.signature(getattr(Stream, name))) == signature
+
+
+@pytest.mark.parametrize("name", ["_tap", "_stream_version"])
+def test_private_attributes_are_where_they_were(name: str) -> None:
+    """So it is for what a stream keeps."""
+    stream = STREAMS[0](TapVoucherify(config={"app_id": "id", "app_token": "token"}))
+
+    assert name in private_parts()
+    assert name in vars(stream)
+
+
+def test_every_private_part_is_watched() -> None:
+    """The two tests above know all parts that the module names."""
+    assert len(private_parts()) == 6

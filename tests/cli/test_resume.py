@@ -1,0 +1,261 @@
+"""A run that is ended in its midst loses nothing, and says how it ended."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dev.sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
+from tests.support.runs import Json, Output, Tap, read_lines, select, split_lines, wait_for_log
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Enough for a STATE in the midst of one export.
+ROWS = 14_000
+
+# After how many lines of output a run is killed: behind its first STATE.
+POINTS = [random.Random(seed).randrange(11_500, ROWS) for seed in range(3)]
+
+# Neither a loader nor an orchestrator waits longer for a run that is told to end.
+SECONDS_TO_END = 4
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[Sandbox]:
+    """Return a Voucherify with enough customers that a sync of them can be interrupted."""
+    with Sandbox(Dataset(sizes={"customer": ROWS})) as large:
+        yield large
+
+
+@pytest.fixture(scope="module")
+def everyone(large: Sandbox) -> dict[str, str]:
+    """Return when each customer was created, by their ids, in the order of the server."""
+    return {row.cells["id"]: row.cells["created_at"] for row in large.rows("customer")}
+
+
+@pytest.fixture
+def behaviour(large: Sandbox, request: pytest.FixtureRequest) -> Iterator[Behaviour]:
+    """Return a behaviour that the large sandbox has during a test."""
+    usual, large.behaviour = large.behaviour, request.param
+    yield request.param
+    large.behaviour = usual
+
+
+@pytest.fixture
+def large_tap(large: Sandbox, tmp_path: Path) -> Tap:
+    """Return the tap, set up for the large sandbox."""
+    return Tap(tmp_path, large.config)
+
+
+@pytest.fixture
+def customers(discovered: Json) -> Json:
+    """Return a catalog of the customers alone, with a few fields, so that it goes fast."""
+    (entry,) = (e for e in discovered["streams"] if e["tap_stream_id"] == "customers")
+    kept = {"id", "created_at", "email", "metadata"}
+    return select(
+        discovered, ["customers"], {"customers": set(entry["schema"]["properties"]) - kept}
+    )
+
+
+def ids(output: Output) -> list[str]:
+    """Return the ids of the customers that were emitted."""
+    return [record["id"] for record in output.records("customers")]
+
+
+def kill_after(process: subprocess.Popen[bytes], lines: int) -> Output:
+    """Read so many lines, kill the process at once and return what a loader has committed."""
+    with process:
+        output = Output(read_lines(process.stdout, lines))
+        process.kill()
+    assert len(output.lines) == lines
+    return output.until_state
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("behaviour", "lines"),
+    [
+        pytest.param(Behaviour(), POINTS[0], id="in_order"),
+        pytest.param(Behaviour(honours_order=False), POINTS[1], id="out_of_order"),
+        pytest.param(Behaviour(date_skew_ms=500, after_inclusive=True), POINTS[2], id="skewed"),
+        pytest.param(Behaviour(files=2), POINTS[0], id="split"),
+    ],
+    indirect=["behaviour"],
+)
+def test_a_killed_run_resumes_without_a_gap(
+    large_tap: Tap,
+    customers: Json,
+    everyone: dict[str, str],
+    behaviour: Behaviour,
+    lines: int,
+) -> None:
+    """What a loader has committed and what the next run emits are everything there is."""
+    killed = kill_after(large_tap.start(catalog=customers), lines)
+    resumed = large_tap(catalog=customers, state=killed.state)
+
+    assert resumed.exit_code == 0
+    assert {*ids(killed), *ids(resumed)} == set(everyone)
+    # Only what was in order need not be read again; over several files, nobody knows.
+    is_ordered = behaviour.honours_order and behaviour.files == 1
+    assert (len(ids(resumed)) < ROWS // 2) == is_ordered
+    bookmarks = killed.bookmarks("customers") + resumed.bookmarks("customers")
+    assert bookmarks == sorted(bookmarks)
+
+
+@pytest.mark.slow
+def test_a_state_that_trusted_the_order_is_taken_back(
+    large: Sandbox, large_tap: Tap, customers: Json
+) -> None:
+    """If a row far behind its place shows up after a STATE, the next STATE is the old one again."""
+
+    def move_first_row_to_the_end(body: bytes) -> bytes:
+        header, first, *others = body.splitlines(keepends=True)
+        return b"".join([header, *others, first])
+
+    large.faults.add(Fault(on="download", action=Rewrite(move_first_row_to_the_end)))
+    old = "2025-01-01T00:00:00.000Z"
+    bookmark = {"replication_key": "created_at", "replication_key_value": old}
+
+    run = large_tap(catalog=customers, state={"bookmarks": {"customers": bookmark}})
+
+    assert len(ids(run)) == ROWS
+    first, trusting, taken_back, last = run.bookmarks("customers")
+    assert first == taken_back == old < trusting < last
+
+
+@pytest.mark.slow
+def test_a_run_of_windows_resumes_without_a_gap(
+    large_tap: Tap, customers: Json, everyone: dict[str, str]
+) -> None:
+    """However often a run of many windows is killed, each resumes from the last STATE."""
+    bounds: Json = {"start_date": "2026-01-01", "end_date": "2026-02-01", "window_days": 3}
+    randomness = random.Random(11)
+    state: Json | None = None
+    committed: list[str] = []
+    for _ in range(3):
+        process = large_tap.start(catalog=customers, state=state, **bounds)
+        killed = kill_after(process, randomness.randrange(2_500, 4_000))
+        committed += ids(killed)
+        state = killed.state
+
+    last = large_tap(catalog=customers, state=state, **bounds)
+
+    assert last.exit_code == 0
+    assert 0 < len(ids(last)) < ROWS - 3_000
+    assert {*committed, *ids(last)} == set(everyone)
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_signal_ends_the_run_with_the_state_of_what_is_written(
+    large_tap: Tap,
+    customers: Json,
+    everyone: dict[str, str],
+    signal_number: signal.Signals,
+    exit_code: int,
+) -> None:
+    """The last message is a STATE that covers all records before it, and nothing beyond them."""
+    with large_tap.start(catalog=customers) as process:
+        assert process.stderr is not None
+        lines = read_lines(process.stdout, 1_500)
+        process.send_signal(signal_number)
+        output = Output(lines + read_lines(process.stdout, ROWS))
+        log = process.stderr.read()
+
+    assert process.returncode == exit_code
+    assert b"Traceback" not in log
+    emitted = ids(output)
+    assert emitted == list(everyone)[: len(emitted)]
+    assert len(emitted) < ROWS
+    assert output.messages[-1]["type"] == "STATE"
+    assert output.bookmarks("customers")[-1] == everyone[emitted[-1]]
+
+
+def test_a_signal_ends_a_run_that_waits_for_an_export(sandbox: Sandbox, tap: Tap) -> None:
+    """A run does not wait for its exports any more once it is told to end."""
+    sandbox.behaviour = Behaviour(latency_seconds=3600)
+    with tap.start() as process:
+        assert process.stderr is not None
+        wait_for_log(process, b"created export")
+        started = time.monotonic()
+        process.terminate()
+        lines = read_lines(process.stdout, ROWS)
+        log = process.stderr.read()
+    seconds = time.monotonic() - started
+
+    assert process.returncode == 143
+    assert seconds < SECONDS_TO_END
+    assert not any('"RECORD"' in line for line in lines)
+    assert b"Traceback" not in log
+
+
+def test_a_signal_ends_a_run_whose_output_nobody_reads(large_tap: Tap, customers: Json) -> None:
+    """A loader that hangs does not keep the tap from ending."""
+    with large_tap.start(catalog=customers) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        started = time.monotonic()
+        process.terminate()
+        exit_code = process.wait(timeout=60)
+        seconds = time.monotonic() - started
+
+    assert exit_code == 143
+    assert seconds < SECONDS_TO_END
+
+
+def test_a_loader_that_is_gone_ends_the_run(large_tap: Tap, customers: Json) -> None:
+    """When the pipe to the loader breaks, the tap says so in one line and ends."""
+    with large_tap.start(catalog=customers) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        log = process.stderr.read().decode()
+
+    assert process.returncode == 1
+    errors = [line for line in log.splitlines() if "| ERROR " in line]
+    assert len(errors) == 1
+    assert "output" in errors[0]
+    assert "Traceback" not in log
+
+
+def test_an_output_that_cannot_be_written_ends_the_run(tap: Tap) -> None:
+    """A full disk behind standard output is told in one line."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    with tap.start(stdout=full) as process:
+        os.close(full)
+        assert process.stderr is not None
+        log = process.stderr.read().decode()
+
+    assert process.returncode == 1
+    (error,) = (line for line in log.splitlines() if "| ERROR " in line)
+    assert "standard output cannot be written: No space left on device" in error
+    assert "Traceback" not in log
+
+
+def test_an_output_that_does_not_block_gets_everything(
+    large_tap: Tap, customers: Json, everyone: dict[str, str]
+) -> None:
+    """A loader may have made the pipe's end of the tap non-blocking: the tap waits for room."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    with (
+        large_tap.start(catalog=customers, stdout=writer) as process,
+        os.fdopen(reader, "rb") as pipe,
+    ):
+        os.close(writer)
+        output = Output(split_lines(pipe.read().decode()))
+
+    assert process.returncode == 0
+    assert ids(output) == list(everyone)

@@ -1,0 +1,592 @@
+"""Secrets go where they belong, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from dev.sandbox import OBJECTS, Amend, Behaviour, Dataset, Fault, Raw, Reply, Rewrite, Sandbox
+from tap_voucherify.api.client import Client
+from tap_voucherify.api.credentials import AccessToken, IssuedToken, KeyPair, TrustedHosts
+from tap_voucherify.api.rate_limit import RateLimit
+from tap_voucherify.clock import Clock
+from tap_voucherify.errors import RequestError
+from tap_voucherify.redaction import Redaction
+from tests.support.expectations import expected_record
+from tests.support.fast_runs import FastTap, Servers
+from tests.support.relay import Relay
+from tests.support.runs import Json, Run, select
+from tests.support.virtual_clock import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+CREDENTIALS = {"x-app-id", "x-app-token", "authorization"}
+
+PLAIN = {"TAP_VOUCHERIFY_LOGLEVEL": "DEBUG"}
+STRUCTURED = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "structured": {"()": "singer_sdk.logging.StructuredFormatter"},
+        "plain": {"format": "%(levelname)s %(name)s %(message)s %(args)s"},
+    },
+    "handlers": {
+        "structured": {
+            "class": "logging.StreamHandler",
+            "formatter": "structured",
+            "stream": "ext://sys.stderr",
+        },
+        "file": {"class": "logging.FileHandler", "formatter": "plain", "filename": "tap.log"},
+    },
+    "root": {"level": "DEBUG", "handlers": ["structured", "file"], "propagate": True},
+    "loggers": {"urllib3": {"level": "DEBUG", "handlers": ["file"]}},
+}
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    """Return what runs the command."""
+    with Servers(1) as servers:
+        yield servers
+
+
+@pytest.fixture
+def voucherify() -> Iterator[Sandbox]:
+    """Return a Voucherify with a few customers."""
+    sizes = {**dict.fromkeys(OBJECTS, 0), "customer": 20}
+    start = datetime(2025, 3, 1, tzinfo=timezone.utc)
+    with Sandbox(Dataset(seed=3, sizes=sizes, start=start)) as voucherify:
+        yield voucherify
+
+
+@pytest.fixture
+def fast_tap(servers: Servers, voucherify: Sandbox, tmp_path: Path) -> FastTap:
+    """Return the tap, set up for that Voucherify."""
+    return FastTap(servers, tmp_path, voucherify.config)
+
+
+@pytest.fixture
+def customers(discovered: Json) -> Json:
+    """Return a catalog of the customers alone."""
+    return select(discovered, ["customers"])
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with a key and a certificate for localhost that nobody trusts."""
+    directory = tmp_path_factory.mktemp("certificate")
+    files = ["-keyout", str(directory / "key.pem"), "-out", str(directory / "certificate.pem")]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command = ["openssl", "req", *kind, *names, *files, "-days", "2"]
+    subprocess.run(command, check=True, capture_output=True)
+    both = directory / "both.pem"
+    texts = [(directory / name).read_text() for name in ("key.pem", "certificate.pem")]
+    both.write_text("".join(texts))
+    return both
+
+
+def check_complete(voucherify: Sandbox, run: Run) -> None:
+    """Check that a run has told everything."""
+    assert (run.exit_code, run.errors) == (0, []), run.stderr
+    expected = [expected_record("customers", row) for row in voucherify.rows("customer")]
+    assert run.records("customers") == expected
+
+
+def lead_elsewhere(voucherify: Sandbox, url: str) -> None:
+    """Let the exports' links lead to another site."""
+
+    def change(export: Json) -> Json:
+        if export["status"] == "DONE":
+            link = urlsplit(export["result"]["url"])
+            export["result"]["url"] = f"{url}{link.path}?{link.query}"
+        return export
+
+    voucherify.faults.add(Fault(on="poll", action=Amend(change), times=None))
+
+
+def redirect_downloads(voucherify: Sandbox, url: str, status: int = 302) -> None:
+    """Let downloads be redirected to the same path of another site."""
+
+    def location(export: Json) -> Json:
+        if export["status"] == "DONE":
+            link = urlsplit(export["result"]["url"])
+            target = f"{url}{link.path}?{link.query}"
+            reply = Reply(status, b"moved", {"Location": target})
+            voucherify.faults.add(Fault(on="download", action=reply))
+        return export
+
+    voucherify.faults.add(Fault(on="poll", action=Amend(location), times=None))
+
+
+# What is printed
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A run in which secrets could come to light.
+
+    Attributes:
+        prepare: Makes something go wrong.
+        settings: Settings that are added.
+        exit_code: How the run ends.
+    """
+
+    prepare: Callable[[Sandbox], object] = lambda _: None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    exit_code: int = 0
+
+
+def faulty(on: Any, action: Any, times: int | None = None) -> Callable[[Sandbox], object]:
+    """Return what adds a fault."""
+    return lambda voucherify: voucherify.faults.add(Fault(on=on, action=action, times=times))
+
+
+def echo(voucherify: Sandbox) -> None:
+    """Let an error repeat what came with the request."""
+    text = f"{voucherify.app_token} of {voucherify.app_id}"
+    error = {"key": "odd", "message": text, "details": f"Bearer {text}", "request_id": text}
+    voucherify.faults.add(Fault(on="create", action=Reply(400, error)))
+
+
+def expire(voucherify: Sandbox) -> None:
+    """Let no download link be valid."""
+    voucherify.behaviour = Behaviour(token_seconds=-1)
+
+
+SCENES = {
+    "success": Scene(),
+    "oauth": Scene(settings={"use_oauth": True}),
+    "deleting": Scene(settings={"delete_exports": True}),
+    "wrong_key": Scene(faulty("create", Reply(401)), exit_code=1),
+    "echo": Scene(echo, exit_code=1),
+    "oauth_refused": Scene(faulty("oauth", Reply(403)), {"use_oauth": True}, exit_code=1),
+    "links_expired": Scene(expire, exit_code=1),
+    "no_answer": Scene(faulty("download", Raw(reset=True)), exit_code=1),
+    "nobody_there": Scene(lambda v: lead_elsewhere(v, "http://127.0.0.1:1"), exit_code=1),
+    "insecure_link": Scene(lambda v: lead_elsewhere(v, "http://example.com"), exit_code=1),
+    "broken_link": Scene(lambda v: lead_elsewhere(v, "https://[::1"), exit_code=1),
+    "link_to_nowhere": Scene(lambda v: lead_elsewhere(v, "https://a..b"), exit_code=1),
+    "insecure_redirect": Scene(lambda v: redirect_downloads(v, "http://example.com"), exit_code=1),
+    "links_as_keys": Scene(
+        faulty("poll", Amend(lambda told: {**told, "result": {told["result"]["url"]: 1, "a": 2}})),
+        exit_code=1,
+    ),
+    "link_as_status": Scene(
+        faulty("poll", Amend(lambda told: {**told, "status": told["result"]["url"]})), exit_code=1
+    ),
+    "bad_header": Scene(faulty("download", Rewrite(lambda _: b"a,b\r\n1,2\r\n")), exit_code=1),
+    "server_errors": Scene(faulty("download", Reply(502, b"oops")), exit_code=1),
+}
+
+
+@pytest.mark.parametrize("logging", ["plain", "structured"])
+@pytest.mark.parametrize("name", SCENES)
+def test_no_output_holds_a_secret(  # noqa: PLR0913 - each is a fixture or a parameter
+    *,
+    voucherify: Sandbox,
+    fast_tap: FastTap,
+    customers: Json,
+    tmp_path: Path,
+    name: str,
+    logging: str,
+) -> None:
+    """Neither records, state nor any log, at any level and of any library, tells a secret."""
+    scene = SCENES[name]
+    scene.prepare(voucherify)
+    fast_tap.environment |= PLAIN
+    if logging == "structured":
+        fast_tap.environment["SINGER_SDK_LOG_CONFIG"] = str(fast_tap.write(STRUCTURED))
+
+    run = fast_tap(catalog=customers, **scene.settings)
+
+    printed = run.stdout + run.stderr
+    if logging == "structured":
+        printed += (tmp_path / "tap.log").read_text(encoding="utf-8")
+    assert run.exit_code == scene.exit_code
+    # The libraries' lines are there, without the secrets.
+    assert '"POST /v1/' in printed.replace("\\", "")
+    for secret in [*voucherify.secrets, voucherify.app_id]:
+        assert secret not in printed
+
+
+def test_a_token_of_somebody_else_is_not_printed(
+    voucherify: Sandbox, fast_tap: FastTap, customers: Json
+) -> None:
+    """The setting `access_token` is as secret as a token that the tap has issued."""
+    answer = requests.post(
+        f"{voucherify.api_url}/v1/oauth/token",
+        data={"grant_type": "client_credentials", "scope": "exports"},
+        headers={"X-App-Id": voucherify.app_id, "X-App-Token": voucherify.app_token},
+        timeout=10,
+    )
+    token = answer.json()["access_token"]
+    fast_tap.environment |= PLAIN
+    keys = {"app_id": None, "app_token": None}
+
+    run = fast_tap(catalog=customers, access_token=token, **keys)
+    check_complete(voucherify, run)
+    voucherify.faults.add(Fault(on="create", action=Reply(401, {"message": f"Who is {token}?"})))
+    refused = fast_tap(catalog=customers, access_token=token, **keys)
+
+    assert refused.exit_code == 1
+    assert "***" in refused.errors[0]
+    assert "access_token" in refused.errors[0]
+    assert token not in run.stdout + run.stderr + refused.stdout + refused.stderr
+
+
+def test_repr_tells_no_secret() -> None:
+    """Whatever holds credentials does not show them, as tracebacks with values would."""
+    secrets = ("the-application", "the-secret-key", "the-issued-token", "the-access-token")
+    with VirtualClock() as clock:
+        pair = KeyPair("the-application", "the-secret-key")
+        issued = IssuedToken(lambda: ("the-issued-token", 900.0), clock)
+        issued.headers()
+        hosts = TrustedHosts("https://api.voucherify.io")
+        limit = RateLimit(clock, 0.1)
+        client = Client(
+            api_url="https://api.voucherify.io",
+            credentials=issued,
+            hosts=hosts,
+            rate_limit=limit,
+            clock=clock,
+            request_timeout_seconds=60,
+            longest_wait_seconds=60,
+        )
+        redaction = Redaction()
+        for secret in secrets:
+            redaction.add(secret)
+        for thing in (pair, AccessToken("the-access-token"), issued, client, redaction):
+            for secret in secrets:
+                assert secret not in repr(thing)
+                assert secret not in str(thing)
+
+
+# Where credentials go
+
+
+@pytest.mark.parametrize(
+    ("api_url", "download_host", "url", "trusted"),
+    [
+        ("https://api.voucherify.io", "", "https://api.voucherify.io/v1/exports/1", True),
+        ("https://api.voucherify.io", "", "https://download.voucherify.io/a?token=1", True),
+        ("https://as1.api.voucherify.io", "", "https://as1.download.voucherify.io/", True),
+        ("https://API.Voucherify.IO", "", "https://DOWNLOAD.voucherify.io/", True),
+        ("https://api.voucherify.io", "", "https://download.voucherify.io:8443/", True),
+        ("https://api.voucherify.io", "", "https://voucherify.io.example.com/", False),
+        ("https://api.voucherify.io", "", "https://evilvoucherify.io/", False),
+        ("https://api.voucherify.io", "", "https://voucherify.io@example.com/", False),
+        ("https://api.voucherify.io", "", "https://example.com/.voucherify.io", False),
+        ("https://api.voucherify.io", "", "https://example.com#.voucherify.io", False),
+        ("https://api.voucherify.io", "", "https://example.com?.voucherify.io", False),
+        ("https://api.voucherify.io", "", "https://s3.amazonaws.com/", False),
+        ("https://api.voucherify.io", "", "https://api.voucherify.io./", False),
+        ("https://api.example.com", "", "https://api.example.com/", True),
+        ("https://api.example.com", "", "https://api.example.com:9443/", True),
+        ("https://api.example.com", "", "https://download.example.com/", False),
+        ("https://api.example.com", "", "https://example.com/", False),
+        ("https://api.example.com", "", "https://api.voucherify.io/", False),
+        ("https://api.example.com", "files.example.com", "https://files.example.com/", True),
+        ("https://api.example.com", "Files.Example.com", "https://files.example.com:444/", True),
+        ("https://api.example.com", "files.example.com", "https://x.files.example.com/", False),
+        ("https://api.example.com", "files.example.com", "https://api.example.com/", True),
+        ("http://127.0.0.1:8080", "", "http://127.0.0.1:9090/", True),
+        ("http://localhost:8080", "", "http://localhost/", True),
+        ("http://[::1]:8080", "", "http://[::1]:9090/", True),
+        ("http://127.0.0.1:8080", "", "https://localhost/", False),
+        ("http://127.0.0.1:8080", "localhost", "http://localhost/", True),
+    ],
+)
+def test_trusted_hosts(api_url: str, download_host: str, url: str, *, trusted: bool) -> None:
+    """Credentials go to the API's host, and to those of files that are named or Voucherify's."""
+    assert TrustedHosts(api_url, download_host).may_receive_credentials(url) is trusted
+
+
+@pytest.mark.parametrize(
+    ("api_url", "url"),
+    [
+        ("https://api.voucherify.io", "http://download.voucherify.io/"),
+        ("https://api.voucherify.io", "http://example.com/"),
+        ("https://api.voucherify.io", "http://127.0.0.1/"),
+        ("https://api.voucherify.io", "http://localhost/"),
+        ("https://api.voucherify.io", "ftp://download.voucherify.io/"),
+        ("https://api.voucherify.io", "file:///etc/passwd"),
+        ("https://api.voucherify.io", "https:///file"),
+        ("https://api.voucherify.io", "/v1/exports"),
+        ("https://api.voucherify.io", ""),
+        ("https://api.voucherify.io", "https://["),
+        ("https://api.voucherify.io", "https://[::1/file"),
+        ("http://127.0.0.1:8080", "http://localhost:8080/"),
+        ("http://127.0.0.1:8080", "http://127.0.0.2:8080/"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1.example.com/"),
+    ],
+)
+def test_untrusted_addresses(api_url: str, url: str) -> None:
+    """Nothing is requested in clear, but from a trusted host that is this machine."""
+    with pytest.raises(RequestError) as caught:
+        TrustedHosts(api_url).may_receive_credentials(url)
+
+    assert "token" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        r"https://example.com\@download.voucherify.io/file",
+        r"https://example.com\.voucherify.io/file",
+        r"https://example.com:443\@download.voucherify.io/file",
+        r"https://example.com\\@download.voucherify.io/file",
+        "https://example.com\\\t@download.voucherify.io/file",
+    ],
+)
+def test_an_ambiguous_address_is_not_trusted(url: str) -> None:
+    """An address that names one host to Python and another to urllib3 gets no credentials."""
+    hosts = TrustedHosts("https://api.voucherify.io")
+    try:
+        trusted = hosts.may_receive_credentials(url)
+    except RequestError:
+        trusted = False
+
+    assert not trusted
+
+
+@pytest.mark.parametrize("lead", [lead_elsewhere, redirect_downloads])
+def test_an_ambiguous_address_gets_no_credentials(
+    voucherify: Sandbox,
+    fast_tap: FastTap,
+    customers: Json,
+    certificate: Path,
+    lead: Callable[[Sandbox, str], None],
+) -> None:
+    """Credentials do not go to a host that is dressed up as the API's."""
+    with Relay(voucherify.download_url, {}, certificate) as elsewhere:
+        lead(voucherify, f"{elsewhere.url}\\@127.0.0.1")
+        fast_tap.environment["REQUESTS_CA_BUNDLE"] = str(certificate)
+        run = fast_tap(catalog=customers)
+
+    assert run.exit_code == 1
+    assert len(run.errors) == 1
+    assert not elsewhere.header_names() & CREDENTIALS
+
+
+def test_a_foreign_host_gets_no_credentials(
+    voucherify: Sandbox, fast_tap: FastTap, customers: Json, certificate: Path
+) -> None:
+    """A file on another host is fetched over https, without credentials."""
+    keys = {"X-App-Id": voucherify.app_id, "X-App-Token": voucherify.app_token}
+    with Relay(voucherify.download_url, keys, certificate) as elsewhere:
+        lead_elsewhere(voucherify, elsewhere.url)
+        fast_tap.environment["REQUESTS_CA_BUNDLE"] = str(certificate)
+        run = fast_tap(catalog=customers)
+
+    check_complete(voucherify, run)
+    assert len(elsewhere.requests) == 1
+    assert not elsewhere.header_names() & CREDENTIALS
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_oauth": True}])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_takes_no_credentials_along(  # noqa: PLR0913 - each is a fixture or a parameter
+    *,
+    voucherify: Sandbox,
+    fast_tap: FastTap,
+    customers: Json,
+    certificate: Path,
+    settings: Json,
+    status: int,
+) -> None:
+    """A download that is redirected to another host goes on there without credentials."""
+    keys = {"X-App-Id": voucherify.app_id, "X-App-Token": voucherify.app_token}
+    with Relay(voucherify.download_url, keys, certificate) as elsewhere:
+        redirect_downloads(voucherify, elsewhere.url, status)
+        fast_tap.environment["REQUESTS_CA_BUNDLE"] = str(certificate)
+        run = fast_tap(catalog=customers, **settings)
+
+    check_complete(voucherify, run)
+    assert len(elsewhere.requests) == 1
+    assert not elsewhere.header_names() & CREDENTIALS
+
+
+@pytest.mark.parametrize("kind", ["create", "poll", "oauth"])
+def test_a_call_is_not_redirected(
+    voucherify: Sandbox, fast_tap: FastTap, customers: Json, certificate: Path, kind: Any
+) -> None:
+    """A call of the API that is redirected to another host is an error."""
+    with Relay(voucherify.api_url, {}, certificate) as elsewhere:
+        reply = Reply(307, b"", {"Location": f"{elsewhere.url}/v1/exports"})
+        voucherify.faults.add(Fault(on=kind, action=reply, times=None))
+        fast_tap.environment["REQUESTS_CA_BUNDLE"] = str(certificate)
+        run = fast_tap(catalog=customers, use_oauth=True)
+
+    assert run.exit_code == 1
+    assert len(run.errors) == 1
+    assert "redirect to localhost" in run.errors[0]
+    assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {"REQUESTS_CA_BUNDLE": ""}, {"CURL_CA_BUNDLE": ""}, {"SSL_VERIFY": "0"}]
+)
+def test_an_unknown_authority_is_not_trusted(
+    voucherify: Sandbox,
+    fast_tap: FastTap,
+    customers: Json,
+    certificate: Path,
+    environment: dict[str, str],
+) -> None:
+    """A certificate is always verified; the error says how to name a private authority."""
+    with Relay(voucherify.download_url, {}, certificate) as elsewhere:
+        lead_elsewhere(voucherify, elsewhere.url)
+        fast_tap.environment |= environment
+        run = fast_tap(catalog=customers)
+
+    assert run.exit_code == 1
+    assert len(run.errors) == 1
+    assert "REQUESTS_CA_BUNDLE" in run.errors[0]
+    assert elsewhere.requests == []
+
+
+def test_netrc_is_not_consulted(
+    voucherify: Sandbox, fast_tap: FastTap, customers: Json, certificate: Path, tmp_path: Path
+) -> None:
+    """Passwords that are meant for other programs are sent to nobody."""
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\nmachine localhost login a password b\n")
+    netrc.chmod(0o600)
+    keys = {"X-App-Id": voucherify.app_id, "X-App-Token": voucherify.app_token}
+    with Relay(voucherify.download_url, keys, certificate) as elsewhere:
+        redirect_downloads(voucherify, elsewhere.url)
+        fast_tap.environment |= {
+            "HOME": str(tmp_path),
+            "NETRC": str(netrc),
+            "REQUESTS_CA_BUNDLE": str(certificate),
+        }
+        run = fast_tap(catalog=customers)
+
+    check_complete(voucherify, run)
+    assert not elsewhere.header_names() & CREDENTIALS
+    assert all("authorization" not in request.headers for request in voucherify.requests)
+
+
+def test_proxies_of_the_environment_are_used(
+    voucherify: Sandbox, fast_tap: FastTap, customers: Json
+) -> None:
+    """Every request goes through the proxy that the environment names."""
+    with Relay("", {}) as proxy:
+        fast_tap.environment |= {"HTTP_PROXY": proxy.url, "http_proxy": proxy.url, "NO_PROXY": ""}
+        fast_tap.environment |= {"no_proxy": ""}
+        run = fast_tap(catalog=customers)
+
+    check_complete(voucherify, run)
+    targets = [target for target, _ in proxy.requests]
+    assert len(targets) == len(voucherify.requests)
+    assert all(target.startswith("http://127.0.0.1:") for target in targets)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "api_url", "told"),
+    [
+        ("socks5://user:pass-word@127.0.0.1:1", "", "the proxy of the environment cannot be used"),
+        ("http://user:pass-word@:3128", "", "the proxy of the environment cannot be used"),
+        ("http://user:pass-word@h:port", "", "the proxy of the environment cannot be used"),
+        ("", "https://a..b", "the address of a..b is not valid"),
+    ],
+    ids=["without_pysocks", "without_a_host", "without_a_number_as_port", "without_a_proxy"],
+)
+def test_an_address_that_cannot_be_used_is_told(
+    fast_tap: FastTap, proxy: str, api_url: str, told: str
+) -> None:
+    """A person reads whether the proxy or the host is wrong, and no password."""
+    proxies = dict.fromkeys(["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"], proxy)
+    fast_tap.environment |= {**proxies, "NO_PROXY": "", "no_proxy": ""}
+
+    config = {**fast_tap.config, **({"api_url": api_url} if api_url else {})}
+    run = fast_tap.run(*fast_tap.options(config), "--test")
+
+    assert run.exit_code == 1
+    assert [line for line in run.errors if told in line]
+    assert "pass-word" not in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_catalog_and_state_hold_no_secret(
+    voucherify: Sandbox, fast_tap: FastTap, customers: Json
+) -> None:
+    """What is kept between runs is the bookmarks, and nothing about the account."""
+    state = fast_tap(catalog=customers).state
+    bookmark = {"replication_key", "replication_key_value"}
+
+    assert set(state) == {"bookmarks"}
+    assert set(state["bookmarks"]["customers"]) == bookmark
+    catalog = json.dumps(json.loads(fast_tap.run("--discover").stdout))
+    assert all(secret not in catalog for secret in [*voucherify.secrets, voucherify.app_id])
+
+
+def test_a_replacement_that_has_expired_is_replaced() -> None:
+    """It was not refused for what it is, so there may be another one."""
+    tokens = iter("abc")
+    with VirtualClock() as clock:
+        issued = IssuedToken(lambda: (next(tokens), 900.0), clock)
+        assert issued.renew(issued.headers())
+        replacement = issued.headers()
+        clock.spend(901)
+        assert issued.renew(replacement)
+        assert not issued.renew({"Authorization": "Bearer c"})
+
+
+def test_clock_of_a_token() -> None:
+    """An issued token is renewed a minute before it ends, and once when it is refused."""
+    tokens = iter("abcdef")
+    with VirtualClock() as clock:
+        issued = IssuedToken(lambda: (next(tokens), 900.0), clock)
+        first = issued.headers()
+        clock.spend(839)
+        assert issued.headers() == first == {"Authorization": "Bearer a"}
+        clock.spend(2)
+        second = issued.headers()
+        assert second == {"Authorization": "Bearer b"}
+        # Another thread's refusal is answered by the token that this one has meanwhile.
+        assert issued.renew(first)
+        assert issued.headers() == second
+        assert issued.renew(second)
+        third = issued.headers()
+        assert third == {"Authorization": "Bearer c"}
+        assert not issued.renew(third)
+        assert not issued.renew(third)
+        clock.spend(900)
+        fourth = issued.headers()
+        assert issued.renew(fourth)
+
+
+def test_threads_that_need_a_token_have_one_issued() -> None:
+    """Whether none is there yet or the present one was refused, the others wait for the first."""
+    issued: list[str] = []
+    start = threading.Barrier(8)
+
+    def issue() -> tuple[str, float]:
+        issued.append(f"token-{len(issued)}")
+        return issued[-1], 900.0
+
+    token = IssuedToken(issue, Clock())
+
+    def call(_: int) -> None:
+        start.wait()
+        first = token.headers()
+        start.wait()
+        assert token.renew(first)
+        assert token.headers() != first
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(call, range(8)))
+    assert issued == ["token-0", "token-1"]

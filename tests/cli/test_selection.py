@@ -1,0 +1,169 @@
+"""What is deselected is neither asked for nor emitted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dev.sandbox import OBJECTS as DOCUMENTED
+from tests.support.expectations import INCREMENTAL, KEYS, OBJECTS, expected_records, in_any_order
+from tests.support.runs import Json, Tap, created_exports, select
+
+if TYPE_CHECKING:
+    from dev.sandbox import Sandbox
+
+
+CODE_BREADCRUMB = ["properties", "code"]
+
+
+def properties(discovered: Json, stream: str) -> set[str]:
+    """Return the names of all properties of a stream."""
+    (entry,) = (e for e in discovered["streams"] if e["tap_stream_id"] == stream)
+    return set(entry["schema"]["properties"])
+
+
+def fields_asked_for(sandbox: Sandbox, stream: str) -> list[str]:
+    """Return the fields that the one export of a stream has asked for."""
+    (body,) = created_exports(sandbox, OBJECTS[stream])
+    fields: list[str] = body["parameters"]["fields"]
+    return fields
+
+
+def only(records: list[Json], names: set[str]) -> list[Json]:
+    """Return records with some of their properties."""
+    return in_any_order(
+        [{name: value for name, value in r.items() if name in names} for r in records]
+    )
+
+
+def test_every_documented_field_can_be_selected(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """Each stream asks for all fields that its object has, each once, custom attributes last."""
+    run = tap(catalog=select(discovered, OBJECTS))
+
+    assert run.exit_code == 0
+    for stream, name in OBJECTS.items():
+        fields = fields_asked_for(sandbox, stream)
+        assert len(fields) == len(set(fields))
+        assert set(fields) == set(DOCUMENTED[name].fields)
+        assert ("metadata" in fields) == (fields[-1] == "metadata")
+
+
+def test_deselected_fields_are_neither_requested_nor_emitted(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """A selection of a few fields narrows request, schema and records alike."""
+    kept = {
+        "vouchers": {"code", "gift_balance", "metadata", "updated_at"},
+        "redemptions": {"order_amount"},
+        "publications": {"channel", "metadata"},
+        "customers": {"birthdate", "metadata"},
+        "orders": {"status"},
+        "voucher_transactions": {"details", "amount"},
+        "points_expirations": {"points", "expires_at"},
+        "products": {"price"},
+        "skus": {"attributes"},
+    }
+    without = {name: properties(discovered, name) - kept[name] for name in OBJECTS}
+
+    run = tap(catalog=select(discovered, OBJECTS, without))
+
+    assert run.exit_code == 0
+    for stream in OBJECTS:
+        automatic = {*KEYS[stream], *(["created_at"] if stream in INCREMENTAL else [])}
+        names = kept[stream] | automatic
+        renamed = stream in {"redemptions", "publications"}
+        asked_for = {"date" if renamed and name == "created_at" else name for name in names}
+        assert set(fields_asked_for(sandbox, stream)) == asked_for
+        assert set(run.schemas()[stream]["schema"]["properties"]) == names
+        emitted = run.records(stream)
+        assert in_any_order(emitted) == only(expected_records(sandbox, stream), names)
+
+
+def test_key_and_replication_columns_cannot_be_deselected(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """With every property deselected, keys and times of creation are still read."""
+    without = {name: properties(discovered, name) for name in OBJECTS}
+
+    run = tap(catalog=select(discovered, OBJECTS, without))
+
+    assert run.exit_code == 0
+    for stream in OBJECTS:
+        names = {*KEYS[stream], *(["created_at"] if stream in INCREMENTAL else [])}
+        assert set(run.schemas()[stream]["schema"]["properties"]) == names
+        assert "metadata" not in fields_asked_for(sandbox, stream)
+        assert in_any_order(run.records(stream)) == only(expected_records(sandbox, stream), names)
+
+
+def test_a_deselected_stream_creates_no_export(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """Only the selected streams are asked for, and only they appear in the output."""
+    run = tap(catalog=select(discovered, ["orders", "skus"]))
+
+    assert run.exit_code == 0
+    assert {body["exported_object"] for body in created_exports(sandbox)} == {"order", "sku"}
+    assert set(run.schemas()) == {"orders", "skus"}
+    assert set(run.state["bookmarks"]) <= {"orders", "skus"}
+
+
+def test_no_selection_needs_no_request(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """A catalog in which nothing is selected is read without a request."""
+    run = tap(catalog=select(discovered, []))
+
+    assert run.exit_code == 0
+    assert not run.schemas()
+    assert not sandbox.requests
+
+
+def test_a_partial_catalog_is_completed_as_usual(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """Streams that a catalog does not name are left out; its properties' metadata may be, too."""
+    catalog = select(discovered, ["vouchers", "orders"], {"vouchers": ["code"]})
+    catalog["streams"] = [
+        entry for entry in catalog["streams"] if entry["tap_stream_id"] in {"vouchers", "orders"}
+    ]
+    (vouchers,) = (e for e in catalog["streams"] if e["tap_stream_id"] == "vouchers")
+    vouchers["metadata"] = [
+        field for field in vouchers["metadata"] if field["breadcrumb"] in ([], CODE_BREADCRUMB)
+    ]
+
+    run = tap(catalog=catalog)
+
+    assert run.exit_code == 0
+    assert not run.errors
+    assert {body["exported_object"] for body in created_exports(sandbox)} == {"voucher", "order"}
+    names = properties(discovered, "vouchers") - {"code"}
+    assert set(run.schemas()["vouchers"]["schema"]["properties"]) == names
+    assert set(fields_asked_for(sandbox, "vouchers")) == names
+    assert in_any_order(run.records("vouchers")) == only(
+        expected_records(sandbox, "vouchers"), names
+    )
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+
+
+def test_a_property_unknown_to_the_catalog_is_dealt_with_alike_everywhere(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """What an older catalog lacks is in request, schema and records, or in none of them."""
+    catalog = select(discovered, ["vouchers"])
+    (vouchers,) = (e for e in catalog["streams"] if e["tap_stream_id"] == "vouchers")
+    for name in ("category", "active", "metadata"):
+        del vouchers["schema"]["properties"][name]
+    vouchers["metadata"] = [
+        field
+        for field in vouchers["metadata"]
+        if field["breadcrumb"][-1:] not in (["category"], ["active"], ["metadata"])
+    ]
+
+    run = tap(catalog=catalog)
+
+    assert run.exit_code == 0
+    names = set(run.schemas()["vouchers"]["schema"]["properties"])
+    assert names >= properties(discovered, "vouchers") - {"category", "active", "metadata"}
+    assert set(fields_asked_for(sandbox, "vouchers")) == names
+    assert in_any_order(run.records("vouchers")) == only(
+        expected_records(sandbox, "vouchers"), names
+    )

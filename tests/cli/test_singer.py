@@ -1,0 +1,406 @@
+"""What every Singer tap promises holds for every stream: maps, flattening, versions, logs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from dev.sandbox import Fault, Reply, Sandbox
+from tap_voucherify.settings import SETTINGS
+from tests.support.expectations import INCREMENTAL, KEYS, OBJECTS, expected_records, in_any_order
+from tests.support.runs import Json, Tap, read_lines, select
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FULL_TABLE = [stream for stream in OBJECTS if stream not in INCREMENTAL]
+
+
+def md5(text: str) -> str:
+    """Return the digest that the SDK's function of this name makes."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def catalog(discovered: Json) -> Json:
+    """Return a catalog in which all streams are selected."""
+    return select(discovered, OBJECTS)
+
+
+# Stream maps
+
+
+def test_properties_are_derived_hashed_and_removed(
+    sandbox: Sandbox, tap: Tap, catalog: Json
+) -> None:
+    """In every stream, schema and records change alike, and the bookmarks stay."""
+    plain = tap(catalog=catalog)
+    first = {stream: KEYS[stream][0] for stream in OBJECTS}
+    names = {stream: set(expected_records(sandbox, stream)[0]) for stream in OBJECTS}
+    removed = {stream: max(names[stream] - {*KEYS[stream], "created_at"}) for stream in OBJECTS}
+    maps = {
+        stream: {
+            "digest": f"md5({first[stream]})",
+            "constant": "'night'",
+            removed[stream]: None,
+        }
+        for stream in OBJECTS
+    }
+
+    run = tap(catalog=catalog, stream_maps=maps)
+
+    assert run.exit_code == 0
+    assert run.state == plain.state
+    for stream in OBJECTS:
+        expected = [
+            {**record, "digest": md5(record[first[stream]]), "constant": "night"}
+            for record in expected_records(sandbox, stream)
+        ]
+        for record in expected:
+            del record[removed[stream]]
+        assert in_any_order(run.records(stream)) == in_any_order(expected)
+        schema = run.schemas()[stream]
+        assert set(schema["schema"]["properties"]) == set(expected[0])
+        assert schema["key_properties"] == KEYS[stream]
+
+
+def test_streams_are_renamed_filtered_and_copied(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
+    """A map may rename a stream, leave out records and make a second stream of one."""
+    run = tap(
+        catalog=catalog,
+        stream_maps={
+            "orders": {"__alias__": "purchases"},
+            "customers": {"__filter__": "address_country == 'France'"},
+            "skus": None,
+            "vouchers": {},
+            "codes": {"__source__": "vouchers", "code": "code", "id": "id", "__else__": None},
+        },
+    )
+
+    assert run.exit_code == 0
+    assert {message["stream"] for message in run.messages if "stream" in message} == {
+        *(OBJECTS.keys() - {"orders", "skus"}),
+        *("purchases", "codes"),
+    }
+    assert in_any_order(run.records("purchases")) == expected_records(sandbox, "orders")
+    french = [r for r in expected_records(sandbox, "customers") if r["address_country"] == "France"]
+    assert in_any_order(run.records("customers")) == in_any_order(french)
+    assert french
+    # The SDK would log the expression, which may hold personal data.
+    assert "France" not in run.stderr
+    vouchers = expected_records(sandbox, "vouchers")
+    assert in_any_order(run.records("vouchers")) == vouchers
+    assert in_any_order(run.records("codes")) == in_any_order(
+        [{"id": record["id"], "code": record["code"]} for record in vouchers]
+    )
+
+
+def test_a_map_of_all_streams_leaves_the_deselected_ones_alone(sandbox: Sandbox, tap: Tap) -> None:
+    """It fits also where some streams are not selected, as by default."""
+    run = tap(stream_maps={"*": {"__filter__": "True"}, "products": {"name": None}})
+
+    assert run.exit_code == 0
+    assert "products" not in run.schemas()
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("unknown_name / 2", "an expression fails with NameNotDefined"),
+        ("1 / 0", "an expression fails with ZeroDivisionError"),
+        ("float(id)", "an expression fails with ValueError"),
+        ("record['nothing']", "an expression fails with KeyError"),
+    ],
+)
+def test_a_map_that_fails_is_told(tap: Tap, catalog: Json, expression: str, told: str) -> None:
+    """An expression that fails ends the run in one line, without the expression and the record."""
+    run = tap(
+        catalog=select(catalog, ["customers", "orders"]),
+        stream_maps={"orders": {"more": expression}},
+    )
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert "stream_maps.orders: " in error
+    assert error.endswith(told)
+    assert "Traceback" not in run.stderr
+    assert run.records("customers")
+    assert not run.state["bookmarks"]["orders"]
+
+
+def test_a_stream_is_known_by_its_id(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
+    """An entry whose `stream` was edited is still about the stream of its `tap_stream_id`."""
+    for entry in catalog["streams"]:
+        entry["stream"] = f"my_{entry['stream']}"
+
+    run = tap(catalog=catalog)
+
+    assert run.exit_code == 0
+    for stream in OBJECTS:
+        assert in_any_order(run.records(stream)) == expected_records(sandbox, stream)
+
+
+# Flattening
+
+
+def flat(record: Json) -> Json:
+    """Return a record whose objects have become columns."""
+    flattened: Json = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            flattened |= {f"{name}__{key}": part for key, part in value.items()}
+        else:
+            flattened[name] = value
+    return flattened
+
+
+def test_listed_attributes_become_columns(sandbox: Sandbox, tap: Tap) -> None:
+    """With typed metadata, flattening gives each attribute a typed column of its own."""
+    options = tap.options({**sandbox.config, "typed_metadata": True})
+    typed = json.loads(tap.run(*options, "--discover").stdout)
+    settings: Json = {"typed_metadata": True, "catalog": select(typed, ["customers", "orders"])}
+    plain = tap(**settings)
+
+    run = tap(**settings, flattening_enabled=True, flattening_max_depth=1)
+
+    assert run.exit_code == 0
+    for stream in ("customers", "orders"):
+        assert [as_text(record) for record in run.records(stream)] == [
+            as_text(flat(record)) for record in plain.records(stream)
+        ]
+    columns = run.schemas()["customers"]["schema"]["properties"]
+    assert columns["metadata__opted_in"]["type"] == ["boolean", "string", "null"]
+    assert "metadata" not in columns
+
+
+def test_attributes_that_no_schema_defines_are_told_of_when_flattened(
+    sandbox: Sandbox, tap: Tap
+) -> None:
+    """They become columns that no SCHEMA declares, which loaders drop without a word."""
+    options = tap.options({**sandbox.config, "typed_metadata": True})
+    catalog = select(json.loads(tap.run(*options, "--discover").stdout), ["customers"])
+    [entry] = [stream for stream in catalog["streams"] if stream["stream"] == "customers"]
+    for part in entry["metadata"]:
+        if part["breadcrumb"][-1:] == ["opted_in"]:
+            part["metadata"]["selected"] = False
+    settings: Json = {"typed_metadata": True, "catalog": catalog}
+    told = "customers: most loaders drop the attributes"
+
+    flattened = tap(**settings, flattening_enabled=True, flattening_max_depth=1)
+    nested = tap(**settings, flattening_enabled=True, flattening_max_depth=0)
+
+    declared = set(flattened.schemas()["customers"]["schema"]["properties"])
+    undeclared = set().union(*flattened.records("customers")) - declared
+    assert undeclared
+    assert "metadata__opted_in" not in declared
+    [line] = [line for line in flattened.warnings if told in line]
+    assert {f"metadata__{name}" for name in re.findall("'([^']+)'", line)} == undeclared
+    assert not [line for line in nested.warnings if told in line]
+
+
+def as_text(record: Json) -> Json:
+    """Return a record whose nested values are the texts that flattening makes of them."""
+    return {
+        name: json.loads(value) if name == "metadata__payment" and isinstance(value, str) else value
+        for name, value in record.items()
+    }
+
+
+def test_flattening_makes_text_of_what_has_no_columns(
+    sandbox: Sandbox, tap: Tap, catalog: Json
+) -> None:
+    """Without listed attributes, each stream's records are the same but for objects as text."""
+    run = tap(catalog=catalog, flattening_enabled=True, flattening_max_depth=1)
+
+    assert run.exit_code == 0
+    for stream in OBJECTS:
+        names = {"metadata", "details"}
+        emitted = [unflat(record, names) for record in run.records(stream)]
+        assert in_any_order(emitted) == in_any_order(
+            [unflat(record, set()) for record in expected_records(sandbox, stream)]
+        )
+
+
+def unflat(record: Json, texts: set[str]) -> Json:
+    """Return a record whose texts of JSON are read, with numbers by their value."""
+    read = {n: json.loads(v) if n in texts and v is not None else v for n, v in record.items()}
+    return {name: plain_numbers(value) for name, value in read.items()}
+
+
+def plain_numbers(value: Any) -> Any:
+    """Return a value with the numbers that flattening would write into a text."""
+    if isinstance(value, dict):
+        return {name: plain_numbers(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [plain_numbers(part) for part in value]
+    return float(value) if isinstance(value, (int, Decimal)) else value
+
+
+# Versions of whole tables
+
+
+def test_a_whole_table_is_activated_after_its_last_record(tap: Tap, catalog: Json) -> None:
+    """Loaders delete older rows at once, so the message must not come first."""
+    run = tap(catalog=catalog, emit_activate_version_messages=True)
+
+    assert {m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"} == {*FULL_TABLE}
+    for stream in FULL_TABLE:
+        *records, last = (m for m in run.messages[1:] if m.get("stream") == stream)
+        assert last["type"] == "ACTIVATE_VERSION"
+        versions = {m["version"] for m in records if m["type"] == "RECORD"}
+        assert versions == {last["version"]}
+
+
+def test_a_stream_can_be_made_a_whole_table(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """A catalog that says FULL_TABLE has the stream read whole, whatever its bookmark."""
+    catalog = select(discovered, ["orders"])
+    first = tap(catalog=catalog)
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] == "orders":
+            entry["replication_method"] = "FULL_TABLE"
+
+    run = tap(catalog=catalog, state=first.state, emit_activate_version_messages=True)
+
+    assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
+    assert run.state == first.state
+    assert [m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"] == ["orders"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"start_date": "2026-01-10"},
+        {"end_date": "2026-01-20"},
+        {"export_parameters": {"orders": {"campaign_id": "camp_x"}}},
+        {"stream_maps": {"orders": {"__filter__": "True"}, "skus": None}},
+        {"stream_maps": {"others": {"__source__": "orders", "__filter__": "False"}}},
+        {"stream_maps": {"ord*": {"__filter__": "True"}}},
+    ],
+    ids="-".join,
+)
+def test_what_is_narrowed_is_never_activated(
+    tap: Tap, discovered: Json, settings: dict[str, Any]
+) -> None:
+    """Loaders would delete what this run has only not asked for; the user reads why they do not."""
+    catalog = select(discovered, ["orders"])
+    for entry in catalog["streams"]:
+        entry["replication_method"] = "FULL_TABLE"
+
+    run = tap(catalog=catalog, emit_activate_version_messages=True, **settings)
+
+    assert run.exit_code == 0
+    assert not any("version" in m for m in run.messages if m["type"] != "SCHEMA")
+    told = f"orders: no ACTIVATE_VERSION is emitted, since {next(iter(settings))}"
+    assert len([line for line in run.warnings if told in line]) == 1
+
+
+def test_a_filter_on_another_stream_is_no_obstacle(tap: Tap, catalog: Json) -> None:
+    """Nothing of this stream is left out."""
+    run = tap(
+        catalog=catalog,
+        emit_activate_version_messages=True,
+        stream_maps={"skus": {"__filter__": "True"}, "products": {"digest": "md5(id)"}},
+    )
+
+    activated = {m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"}
+    assert activated == {*FULL_TABLE} - {"skus"}
+
+
+def test_a_table_that_was_not_read_whole_is_not_activated(
+    sandbox: Sandbox, tap: Tap, catalog: Json
+) -> None:
+    """After a failure, the older rows stay."""
+    reply = Reply(400, {"key": "odd"})
+    sandbox.faults.add(Fault(on="create", action=reply, object="sku", times=None))
+
+    run = tap(catalog=catalog, emit_activate_version_messages=True)
+
+    assert run.exit_code == 1
+    activated = {m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"}
+    assert activated == {"points_expirations", "products"}
+
+
+def test_no_batch_is_activated(tap: Tap, catalog: Json, tmp_path: Path) -> None:
+    """Rows of a batch file have no version, so loaders would delete them again."""
+    batches = {
+        "encoding": {"format": "jsonl"},
+        "storage": {"root": tmp_path.joinpath("batches").as_uri()},
+    }
+
+    run = tap(catalog=catalog, emit_activate_version_messages=True, batch_config=batches)
+
+    assert run.exit_code == 0
+    assert {m["type"] for m in run.messages} == {"SCHEMA", "BATCH", "STATE"}
+    told = "no ACTIVATE_VERSION is emitted, since batch_config is set"
+    assert len([line for line in run.warnings if told in line]) == len(FULL_TABLE)
+
+
+# The command
+
+
+def test_about_has_three_formats(tap: Tap) -> None:
+    """Each tells all settings, and none needs a setting."""
+    names = set(SETTINGS["properties"])
+
+    text, markdown, as_json = (
+        tap.run("--about", *format_option)
+        for format_option in ([], ["--format=markdown"], ["--format=json"])
+    )
+
+    assert text.exit_code == markdown.exit_code == as_json.exit_code == 0
+    assert text.stdout.startswith("Name: tap-voucherify\n")
+    assert markdown.stdout.startswith("# `tap-voucherify`\n")
+    about = json.loads(as_json.stdout)
+    assert about["name"] == "tap-voucherify"
+    assert names <= set(about["settings"]["properties"])
+    assert {"about", "batch", "catalog", "discover", "state"} <= {*about["capabilities"]}
+    for name in names:
+        assert name in text.stdout
+        assert f"| {name} " in markdown.stdout
+
+
+def test_logs_can_be_structured(
+    sandbox: Sandbox, tap: Tap, tmp_path: Path, discovered: Json
+) -> None:
+    """With the SDK's JSON formatter, each line of the log is an object that a machine reads."""
+    config = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "singer_sdk.logging.StructuredFormatter"}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": "json",
+            }
+        },
+        "root": {"level": "INFO", "handlers": ["stderr"]},
+    }
+    path = tmp_path / "logging.yaml"
+    path.write_text(yaml.safe_dump(config))
+    sandbox.faults.add(Fault(on="create", action=Reply(400, {"key": "odd"}), times=None))
+    options = tap.options(tap.config, select(discovered, ["orders"]))
+
+    run = tap.run(*options, environment={"SINGER_SDK_LOG_CONFIG": str(path)})
+
+    assert run.exit_code == 1
+    lines = [json.loads(line) for line in run.stderr.splitlines()]
+    failures = [line for line in lines if line["level"] == "error"]
+    assert len(failures) == 1
+    assert "Stream 'orders' failed: Voucherify answers 400" in json.dumps(failures)
+
+
+def test_a_first_record_comes_at_once(tap: Tap, discovered: Json) -> None:
+    """A connection test that stops at the first record need not wait for the last."""
+    with tap.start(catalog=select(discovered, ["orders"])) as process:
+        lines = read_lines(process.stdout, 2)
+        process.kill()
+
+    assert json.loads(lines[1])["type"] == "RECORD"

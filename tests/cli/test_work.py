@@ -1,0 +1,99 @@
+"""How much is done for each record: counted, since a test cannot measure time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dev.sandbox import OBJECTS, Dataset, Sandbox
+from tap_voucherify.singer.writer import PIECE_BYTES
+from tests.support.in_process import CountedRun, sync
+from tests.support.runs import COMMAND, Json, Tap, select
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType
+
+FEW, MANY = 2_000, 6_000
+
+HEAVY = {"duckdb", "numpy", "pandas", "polars", "pyarrow", "sqlalchemy"}
+
+
+def sync_vouchers(path: Path, discovered: Json, count: int) -> CountedRun:
+    """Sync so many vouchers."""
+    with Sandbox(Dataset(sizes={**dict.fromkeys(OBJECTS, 0), "voucher": count})) as sandbox:
+        run = sync(path, sandbox.config, select(discovered, ["vouchers"]))
+    assert run.counts == {"vouchers": count}
+    return run
+
+
+def calls_by_package(path: Path, discovered: Json, count: int) -> Counter[str]:
+    """Count the calls of Python functions, by their package, in a sync of so many vouchers."""
+    calls: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            calls[str(frame.f_globals.get("__name__")).partition(".")[0]] += 1
+
+    sys.setprofile(note)
+    try:
+        sync_vouchers(path, discovered, count)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.fixture(scope="module")
+def calls_per_record(
+    tmp_path_factory: pytest.TempPathFactory, discovered: Json
+) -> dict[str, float]:
+    """Return how many calls each record costs, by their package, start and end apart."""
+    directory = tmp_path_factory.mktemp("work")
+    few, many = (
+        calls_by_package(directory / f"{count}.jsonl", discovered, count) for count in (FEW, MANY)
+    )
+    return {name: (many[name] - few[name]) / (MANY - FEW) for name in many}
+
+
+def test_records_are_written_in_large_pieces(tmp_path: Path, discovered: Json) -> None:
+    """There is about one write for each piece of output, not one or more for each record."""
+    run = sync_vouchers(tmp_path / "output.jsonl", discovered, FEW)
+
+    pieces = (tmp_path / "output.jsonl").stat().st_size / PIECE_BYTES
+    others = sum('"type":"RECORD"' not in line for line in run.lines)
+    assert pieces <= run.writes <= 1.5 * pieces + others
+    assert run.writes < 40 * FEW / 1000
+
+
+def test_records_do_not_pass_through_the_sdk(calls_per_record: dict[str, float]) -> None:
+    """The SDK's code runs now and then, for STATE and metrics, but not for a record."""
+    assert calls_per_record["singer_sdk"] < 0.1
+
+
+def test_no_code_of_ours_runs_for_a_single_record(calls_per_record: dict[str, float]) -> None:
+    """Rows and cells are the business of compiled code; Python sees blocks and columns."""
+    assert calls_per_record["tap_voucherify"] < 1
+
+
+def test_a_plain_sync_imports_nothing_heavy(
+    sandbox: Sandbox, tap: Tap, tmp_path: Path, discovered: Json
+) -> None:
+    """Whoever starts the tap waits for nothing but the SDK and what the run needs."""
+    options = tap.options(sandbox.config, select(discovered, ["vouchers"]))
+    modules = {}
+    for what, arguments in {
+        "sdk": (sys.executable, "-X", "importtime", "-c", "from singer_sdk import Tap"),
+        "tap": (sys.executable, "-X", "importtime", *COMMAND[1:], *options),
+    }.items():
+        ended = subprocess.run(arguments, capture_output=True, check=True, cwd=tmp_path)
+        lines = ended.stderr.decode().splitlines()
+        imported = [line.rpartition("|")[2].strip() for line in lines if "import time:" in line]
+        modules[what] = {name.partition(".")[0] for name in imported}
+    ours = modules["tap"] - modules["sdk"] - sys.stdlib_module_names
+
+    assert "tap_voucherify" in ours
+    assert ours & HEAVY == set()

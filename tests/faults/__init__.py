@@ -1,0 +1,1 @@
+"""Slow: every fault of a server, a disk or a process, through the command."""

@@ -1,0 +1,784 @@
+"""Whatever goes wrong ends in the exact data, or in one line that says what and a state to go on.
+
+Every row of the table is a fault, and what becomes of a run of the real command that meets it. The
+faults are about customers; orders, which are read after them, show what becomes of other streams.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dev.sandbox import (
+    OBJECTS,
+    Amend,
+    Behaviour,
+    Cut,
+    Dataset,
+    Drip,
+    Export,
+    Fault,
+    Raw,
+    Reply,
+    Rewrite,
+    Sandbox,
+    Stall,
+    Turn,
+)
+from dev.sandbox.faults import Action
+from tests.support.expectations import expected_record, identity
+from tests.support.fast_runs import FastTap, Servers
+from tests.support.runs import Json, Run, created_exports, select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+ROWS = 40
+START = datetime(2025, 3, 1, tzinfo=timezone.utc)
+SELECTED = ("customers", "orders")
+
+# A connection to this port of any machine is refused.
+NOBODY = "http://127.0.0.1:1"
+
+# The range of time in which all rows lie.
+BOUNDS = {"start_date": "2025-03-01", "end_date": "2025-04-02"}
+
+DAY = timedelta(days=1)
+
+
+def at_most(days: float) -> timedelta:
+    """Return the width of the widest export that goes well."""
+    return timedelta(days=days)
+
+
+def width(export: Export) -> timedelta:
+    """Return how much time an export asks for."""
+    conditions = export.parameters["filters"]["created_at"]["conditions"]
+    after, before = (
+        datetime.fromisoformat(conditions[name][0].replace("Z", "+00:00"))
+        for name in ("$after", "$before")
+    )
+    return before - after - timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class FailIfWide(Action):
+    """Ends exports of much time with an error."""
+
+    widest: timedelta
+
+    def turn(self, export: Export) -> None:
+        """Fail if the export is wide."""
+        if width(export) > self.widest:
+            export.forced_status = "ERROR"
+
+
+@dataclass(frozen=True)
+class HangIfWide(Action):
+    """Keeps exports of much time from ending."""
+
+    widest: timedelta
+
+    def turn(self, export: Export) -> None:
+        """Hang if the export is wide."""
+        if width(export) > self.widest:
+            export.forced_status = "IN_PROGRESS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A fault and what becomes of it.
+
+    Attributes:
+        faults: What goes wrong.
+        error: What the one line says that tells the failure; empty if there is none.
+        emitted: How many customers are emitted before the failure.
+        is_final: Whether the failure ends the whole run, so that no other stream is read.
+        every_stream: Whether each stream fails for itself.
+        warnings: What is warned of, each in one line at least.
+        creates: How many requests there are to create exports of customers.
+        behaviour: How Voucherify behaves.
+        settings: Settings of the first run, and of the second those of them that are no fault.
+        broken_settings: Settings of the first run only.
+        file_bytes: How long a file of the first run can get, as if the disk were full then.
+        speed: How many seconds pass in a real one.
+    """
+
+    faults: tuple[Fault, ...] = ()
+    error: str = ""
+    emitted: int = 0
+    is_final: bool = False
+    every_stream: bool = False
+    warnings: tuple[str, ...] = ()
+    creates: int | None = None
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    broken_settings: Mapping[str, Any] = field(default_factory=dict)
+    file_bytes: int = -1
+    speed: float = 100
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a row."""
+
+    sandbox: Sandbox
+    run: Run
+    creates: list[Json]
+    resumed: Run | None
+
+    @cached_property
+    def expected(self) -> dict[str, list[Json]]:
+        """Every record of each stream in the order of its creation."""
+        return {
+            stream: [expected_record(stream, row) for row in self.sandbox.rows(name)]
+            for stream, name in (("customers", "customer"), ("orders", "order"))
+        }
+
+
+def fault(on: Any, action: Action, *, nth: int = 1, times: int | None = 1) -> Fault:
+    """Return what goes wrong with exports of customers."""
+    return Fault(on=on, action=action, nth=nth, times=times, object="customer")
+
+
+def forever(on: Any, action: Action) -> Fault:
+    """Return what always goes wrong with exports of customers."""
+    return fault(on, action, times=None)
+
+
+def refused(status: int, key: str = "", **more: object) -> Reply:
+    """Return an error in the form that Voucherify documents."""
+    error = {"code": status, "key": key, "message": "So it is", "request_id": "v-123", **more}
+    return Reply(status, error)
+
+
+def change_line(row: int, old: str, new: bytes) -> Rewrite:
+    """Change what a pattern matches in the line of a row, counted from one."""
+
+    def change(body: bytes) -> bytes:
+        lines = body.split(b"\r\n")
+        lines[row], count = re.subn(old.encode(), new, lines[row], count=1)
+        assert count == 1
+        return b"\r\n".join(lines)
+
+    return Rewrite(change)
+
+
+def change_header(change: Mapping[str, str]) -> Rewrite:
+    """Change titles of the header."""
+
+    def rewrite(body: bytes) -> bytes:
+        header, rest = body.split(b"\r\n", 1)
+        titles = header.decode().split(",")
+        assert set(change) <= set(titles)
+        header = ",".join(change.get(title, title) for title in titles).encode()
+        return header + b"\r\n" + rest
+
+    return Rewrite(rewrite)
+
+
+def flip(body: bytes) -> bytes:
+    """Change a byte in the middle."""
+    middle = len(body) // 2
+    return body[:middle] + bytes([body[middle] ^ 0xFF]) + body[middle + 1 :]
+
+
+def result(value: object) -> Amend:
+    """Return the change of what an export that is done tells of its file."""
+    return Amend(
+        lambda answer: answer if answer["status"] != "DONE" else {**answer, "result": value}
+    )
+
+
+GZIP = Behaviour(gzip=True)
+UNTIL_CLOSE = Behaviour(transfer="close")
+TRIES = 8
+ENDLESS_HEADER = Raw(b"HTTP/1.1 200 OK\r\nX: ", forever=b"x" * 65536)
+
+TRANSPORT = {
+    "connection_refused_for_ever": Row(
+        broken_settings={"api_url": NOBODY},
+        every_stream=True,
+        error="127.0.0.1 does not answer",
+        creates=0,
+    ),
+    "create_reset_once": Row(faults=(fault("create", Raw(reset=True)),), creates=2),
+    "create_answer_lost": Row(
+        faults=(fault("create", Raw(handled=True)),),
+        warnings=("an export that was started all the same will not be read",),
+        creates=2,
+    ),
+    "create_answer_lost_twice": Row(
+        faults=(fault("create", Raw(handled=True, reset=True), times=2),), creates=3
+    ),
+    "create_answer_cut": Row(faults=(fault("create", Cut(0.5)),), creates=2),
+    "create_unanswered_for_ever": Row(
+        faults=(forever("create", Raw()),), error="does not answer", creates=TRIES
+    ),
+    "list_reset_once": Row(faults=(Fault(on="list", action=Raw(reset=True)),), creates=1),
+    "poll_closed_twice": Row(faults=(fault("poll", Raw(), times=2),), creates=1),
+    "poll_reset_for_ever": Row(
+        faults=(forever("poll", Raw(reset=True)),), error="does not answer", creates=1
+    ),
+    "poll_no_http": Row(faults=(fault("poll", Raw(b"220 smtp.example.com ESMTP\r\n")),), creates=1),
+    "poll_stalls": Row(
+        faults=(fault("poll", Stall(20, after=5)),),
+        settings={"request_timeout_seconds": 1.5},
+        speed=1,
+        creates=1,
+    ),
+    "poll_drips": Row(
+        faults=(fault("poll", Drip(1, 0.02)),),
+        settings={"request_timeout_seconds": 1.5},
+        speed=1,
+        creates=1,
+    ),
+    "poll_endless_header": Row(faults=(fault("poll", ENDLESS_HEADER),), creates=1),
+    "download_reset_before_answer": Row(faults=(fault("download", Raw(reset=True)),), creates=1),
+    "download_refused_for_ever": Row(
+        faults=(forever("poll", result({"url": f"{NOBODY}/file"})),),
+        error="does not answer",
+        creates=1,
+    ),
+    "download_endless_header": Row(faults=(fault("download", ENDLESS_HEADER),), creates=1),
+    "download_stalls": Row(
+        faults=(fault("download", Stall(20, after=1000)),),
+        settings={"request_timeout_seconds": 1.5},
+        speed=1,
+        creates=1,
+    ),
+    "download_drips_beyond_the_deadline": Row(
+        faults=(forever("download", Drip(100, 0.05)),),
+        broken_settings={"export_timeout_seconds": 40},
+        speed=20,
+        error="export_timeout_seconds",
+        creates=3,
+    ),
+    "download_of_a_wide_window_drips": Row(
+        faults=(fault("download", Drip(100, 0.05)),),
+        settings={**BOUNDS, "export_timeout_seconds": 200},
+        speed=100,
+        warnings=("export_timeout_seconds",),
+        creates=3,
+    ),
+}
+
+REFUSALS = {
+    "429_retry_after": Row(
+        faults=(fault("poll", Reply(429, {}, {"Retry-After": "30"})),),
+        warnings=(r"trying again in 30\.0 s",),
+        creates=1,
+    ),
+    "429_retry_time": Row(
+        faults=(
+            fault(
+                "create",
+                Reply(
+                    429,
+                    {},
+                    {"X-Rate-Limit-Retry": "1767225640", "Date": "Thu, 01 Jan 2026 00:00:00 GMT"},
+                ),
+            ),
+        ),
+        warnings=(r"trying again in 40\.0 s",),
+        creates=2,
+    ),
+    "429_retry_after_a_year": Row(
+        faults=(fault("poll", Reply(429, {}, {"Retry-After": "31536000"})),),
+        settings={"export_timeout_seconds": 500},
+        speed=500,
+        warnings=(r"trying again in 500\.0 s",),
+        creates=1,
+    ),
+    "429_retry_after_nonsense": Row(
+        faults=(fault("poll", Reply(429, {}, {"Retry-After": "nan", "X-Rate-Limit-Retry": "-"})),),
+        warnings=(r"trying again in 1\.0 s",),
+        creates=1,
+    ),
+    "429_download": Row(
+        faults=(fault("download", Reply(429, {}, {"Retry-After": "20"})),),
+        warnings=(r"trying again in 20\.0 s",),
+        creates=1,
+    ),
+    "429_for_ever": Row(
+        faults=(forever("create", Reply(429, {}, {"Retry-After": "2"})),),
+        error="answers 429",
+        creates=TRIES,
+    ),
+    "429_quota": Row(
+        faults=(
+            fault(
+                "poll", Reply(429, {}, {"X-Rate-Limit-Type": "api_calls_cycle", "Retry-After": "1"})
+            ),
+        ),
+        error="quota",
+        is_final=True,
+        creates=1,
+    ),
+    "402": Row(
+        faults=(fault("create", refused(402, "plan_exceeded")),),
+        error="402.*plan",
+        is_final=True,
+        creates=1,
+    ),
+    "401": Row(
+        faults=(fault("create", refused(401, "unauthorized")),),
+        error="401.*app_token",
+        is_final=True,
+        creates=1,
+    ),
+    "401_wrong_token": Row(
+        broken_settings={"app_token": "wrong-app-token"},
+        error="401.*app_token",
+        is_final=True,
+        creates=0,
+    ),
+    "403": Row(
+        faults=(fault("create", refused(403, "forbidden")),), error="403.*app_id", creates=1
+    ),
+    "403_download": Row(
+        faults=(fault("download", Reply(403, b"<html>no</html>")),), error="403", creates=1
+    ),
+    "404_create": Row(
+        faults=(fault("create", Reply(404)),), error="404.*(api_url|region)", creates=1
+    ),
+    "400_invalid_export_fields": Row(
+        faults=(
+            fault(
+                "create", refused(400, "invalid_export_fields", details="Unsupported field used")
+            ),
+        ),
+        error="customers.*invalid_export_fields.*So it is.*Unsupported field.*v-123.*deselect",
+        creates=1,
+    ),
+    "400_of_several_lines": Row(
+        faults=(
+            fault("create", refused(400, "odd\nkey", details="a\r\nb\x1b[31m", request_id="1\n2")),
+        ),
+        error="customers.*400.*odd",
+        creates=1,
+    ),
+    "400_of_other_types": Row(
+        faults=(
+            fault("create", Reply(400, {"key": ["odd"], "message": {"a": 1}, "request_id": [2]})),
+        ),
+        error="customers.*400",
+        creates=1,
+    ),
+    "400_endless": Row(
+        faults=(fault("create", refused(400, "odd", details="d" * 10**6, request_id="r" * 10**6)),),
+        error="customers.*400.*odd",
+        creates=1,
+    ),
+    "418_empty": Row(faults=(fault("poll", Reply(418)),), error="418", creates=1),
+    "500_create": Row(faults=(fault("create", Reply(500)),), creates=2),
+    "502_poll": Row(faults=(fault("poll", Reply(502, b"<html>Bad gateway</html>")),), creates=1),
+    "503_download": Row(faults=(fault("download", Reply(503), times=3),), creates=1),
+    "504_list": Row(faults=(Fault(on="list", action=Reply(504), times=2),), creates=1),
+    "500_poll_for_ever": Row(
+        faults=(forever("poll", refused(500, "internal_error")),),
+        error="500.*internal_error",
+        creates=1,
+    ),
+    "503_create_for_ever": Row(faults=(forever("create", Reply(503)),), error="503", creates=TRIES),
+    "502_download_for_ever": Row(faults=(forever("download", Reply(502)),), error="502", creates=1),
+    "500_list_for_ever": Row(
+        faults=(Fault(on="list", action=Reply(500), times=None),),
+        warnings=("cannot be looked for",),
+        creates=1,
+    ),
+    "poll_redirected_elsewhere": Row(
+        faults=(fault("poll", Reply(302, b"", {"Location": "https://example.com/take"})),),
+        error="302.*redirect.*example.com",
+        creates=1,
+    ),
+    "download_redirected_in_a_circle": Row(
+        faults=(forever("download", Reply(302, b"", {"Location": "?again"})),),
+        error="redirected",
+        creates=1,
+    ),
+    "download_redirected_to_nowhere": Row(
+        faults=(forever("download", Reply(302, b"", {"Location": "https://["})),),
+        error="address",
+        creates=1,
+    ),
+    "download_redirected_to_plain_http": Row(
+        faults=(forever("download", Reply(302, b"", {"Location": "http://localhost:1/"})),),
+        error="no https",
+        creates=1,
+    ),
+    "delete_500_for_ever": Row(
+        faults=(forever("delete", Reply(500)),),
+        settings={"delete_exports": True},
+        warnings=("not deleted",),
+        creates=1,
+    ),
+    "delete_404": Row(
+        faults=(fault("delete", Turn(None)),), settings={"delete_exports": True}, creates=1
+    ),
+    "oauth_500_once": Row(
+        faults=(Fault(on="oauth", action=Reply(500)),), settings={"use_oauth": True}, creates=1
+    ),
+    "oauth_refused": Row(
+        faults=(Fault(on="oauth", action=refused(401, "unauthorized"), times=None),),
+        settings={"use_oauth": True},
+        error="401.*app_token",
+        is_final=True,
+        creates=0,
+    ),
+    "oauth_token_of_another_form": Row(
+        faults=(Fault(on="oauth", action=Reply(200, {"token": "abc"}), times=None),),
+        settings={"use_oauth": True},
+        error="token in an unknown form",
+        every_stream=True,
+        creates=0,
+    ),
+    "oauth_token_refused_once": Row(
+        faults=(fault("poll", refused(401, "unauthorized")),),
+        settings={"use_oauth": True},
+        creates=1,
+    ),
+}
+
+JSON = {
+    "create_not_json": Row(
+        faults=(fault("create", Rewrite(lambda body: body[: len(body) // 2])),), creates=2
+    ),
+    "create_without_id": Row(faults=(fault("create", Amend({"id": None})),), error="id", creates=1),
+    "create_empty": Row(faults=(fault("create", Reply(200)),), error="id", creates=1),
+    "poll_cut": Row(faults=(fault("poll", Cut(0.5)),), creates=1),
+    "poll_half": Row(faults=(fault("poll", Rewrite(lambda body: body[:-1])),), creates=1),
+    "poll_no_object": Row(faults=(fault("poll", Reply(200, [1])),), error="no object", creates=1),
+    "poll_huge": Row(
+        faults=(fault("poll", Rewrite(lambda body: body + b" " * (17 << 20))),),
+        error="longer than",
+        creates=1,
+    ),
+    "poll_bomb": Row(
+        faults=(
+            fault(
+                "poll",
+                Reply(200, gzip.compress(b" " * (40 << 20), 1), {"Content-Encoding": "gzip"}),
+            ),
+        ),
+        error="longer than",
+        creates=1,
+    ),
+    "poll_nested": Row(faults=(fault("poll", Reply(200, b'{"a":' + b"[" * 100_000)),), creates=1),
+    "poll_not_utf8": Row(faults=(fault("poll", Reply(200, b'{"status":"\xff"}')),), creates=1),
+    "list_of_another_shape": Row(
+        faults=(Fault(on="list", action=Reply(200, {"exports": [1, {"id": 2}, {"status": []}]})),),
+        creates=1,
+    ),
+}
+
+LIFE = {
+    "error_once": Row(faults=(fault("create", Turn("ERROR")),), warnings=("ERROR",), creates=2),
+    "error_twice": Row(faults=(fault("create", Turn("ERROR"), times=2),), creates=3),
+    "error_for_ever": Row(faults=(forever("create", Turn("ERROR")),), error="ERROR", creates=3),
+    "error_once_in_a_window": Row(
+        faults=(fault("create", Turn("ERROR")),), settings=BOUNDS, creates=2
+    ),
+    "error_in_wide_windows": Row(
+        # Of 32 days; so 32 and 16 twice each, and then four of 8.
+        faults=(forever("create", FailIfWide(at_most(8))),),
+        settings=BOUNDS,
+        creates=2 + 2 * 2 + 4,
+    ),
+    "error_in_an_open_window": Row(
+        faults=(fault("create", Turn("ERROR"), times=2),),
+        settings={"start_date": "2025-03-01"},
+        creates=4,
+    ),
+    "error_for_ever_in_a_window": Row(
+        # More would be created by what runs ahead in other places.
+        faults=(forever("create", Turn("ERROR")),),
+        settings={**BOUNDS, "max_concurrent_exports": 1},
+        error="ERROR",
+        creates=12,
+    ),
+    "error_for_ever_in_the_shortest_window": Row(
+        faults=(forever("create", Turn("ERROR")),),
+        broken_settings={"start_date": "2025-03-01T00:00:00Z", "end_date": "2025-03-01T01:59:00Z"},
+        error="ERROR",
+        creates=3,
+    ),
+    "never_done": Row(
+        faults=(forever("create", Turn("IN_PROGRESS")),),
+        settings={"adopt_exports": False},
+        broken_settings={"export_timeout_seconds": 150},
+        error="export_timeout_seconds",
+        creates=3,
+    ),
+    "never_done_in_wide_windows": Row(
+        faults=(forever("create", HangIfWide(at_most(8))),),
+        settings={**BOUNDS, "export_timeout_seconds": 150},
+        warnings=("export_timeout_seconds",),
+        creates=1 + 2 + 4,
+    ),
+    "unknown_status": Row(
+        faults=(fault("poll", Amend({"status": "PAUSED"})),), error="PAUSED", creates=1
+    ),
+    "status_of_another_type": Row(
+        faults=(fault("poll", Amend({"status": ["DONE"]})),), error="status", creates=1
+    ),
+    "endless_status": Row(
+        faults=(fault("poll", Amend({"status": "S" * 10**6})),), error="status", creates=1
+    ),
+    "vanished_once": Row(faults=(fault("poll", Turn(None)),), warnings=("vanished",), creates=2),
+    "vanished_for_ever": Row(faults=(forever("poll", Turn(None)),), error="vanished", creates=3),
+    "vanished_before_download": Row(faults=(fault("download", Turn(None)),), creates=2),
+}
+
+RESULT_SHAPES: dict[str, tuple[object, str]] = {
+    "none": (None, "NoneType"),
+    "empty": ({}, r"\[\]"),
+    "text": ("https://127.0.0.1/s3cret-path", "str"),
+    "url_none": ({"url": None}, "url"),
+    "url_empty": ({"url": ""}, "address"),
+    "no_urls": ({"url": []}, "url"),
+    "of_parts": ({"parts": ["https://127.0.0.1/s3cret-path"], "count": 2}, "count.*parts"),
+    "url_and_more": (
+        {"url": "https://127.0.0.1/s3cret-path", "next": "s3cret-path"},
+        "next.*url",
+    ),
+    "plain_http_elsewhere": ({"url": "http://localhost:1/s3cret-path"}, "no https"),
+    "ftp": ({"url": "ftp://127.0.0.1/s3cret-path"}, "no https"),
+    "file": ({"url": "file:///etc/s3cret-path"}, "no https"),
+    "broken_address": ({"url": "https://[::1/s3cret-path"}, "address"),
+    "broken_host": ({"url": "https://a..example/s3cret-path"}, "address"),
+    "long_host": ({"url": f"https://{'a' * 80}.example/s3cret-path"}, "address"),
+    "broken_port": ({"url": "https://127.0.0.1:99999/s3cret-path"}, "address"),
+}
+
+RESULTS = {
+    f"result_{name}": Row(faults=(forever("poll", result(value)),), error=error, creates=1)
+    for name, (value, error) in RESULT_SHAPES.items()
+}
+
+FILES = {
+    "two_files": Row(behaviour=Behaviour(files=2), creates=1),
+    "two_files_urls": Row(behaviour=Behaviour(files=2, result_shape="urls"), creates=1),
+    "two_files_second_cut": Row(
+        behaviour=Behaviour(files=2), faults=(fault("download", Cut(0.5), nth=2),), creates=1
+    ),
+    "two_files_second_of_another_header": Row(
+        behaviour=Behaviour(files=2),
+        faults=(
+            fault(
+                "download", change_header({"Email": "Name", "Name": "Email", "ID": "Key"}), nth=2
+            ),
+        ),
+        emitted=ROWS // 2,
+        error="header",
+        creates=1,
+    ),
+    "two_files_then_one": Row(
+        behaviour=Behaviour(files=2),
+        faults=(
+            fault("download", refused(401)),
+            fault(
+                "poll",
+                Amend(lambda told: {**told, "result": {"url": told["result"]["url"][0]}}),
+                nth=2,
+            ),
+        ),
+        error="number of an export's files",
+        creates=1,
+    ),
+    "unknown_shape": Row(
+        behaviour=Behaviour(result_shape="unknown"), error="chunks", every_stream=True, creates=1
+    ),
+    "link_expired_once": Row(faults=(fault("download", refused(401)),), creates=1),
+    "links_expired_for_ever": Row(
+        behaviour=Behaviour(token_seconds=-1), error="401", every_stream=True, creates=1
+    ),
+    "cut_under_length": Row(faults=(fault("download", Cut(0.7)),), creates=1),
+    "cut_under_length_by_reset": Row(faults=(fault("download", Cut(0.7, reset=True)),), creates=1),
+    "cut_at_its_start": Row(faults=(fault("download", Cut(0)),), creates=1),
+    "cut_before_its_last_byte": Row(faults=(fault("download", Cut(0.9999)),), creates=1),
+    "cut_for_ever": Row(faults=(forever("download", Cut(0.7)),), error="broke off", creates=1),
+    "cut_under_chunks": Row(
+        behaviour=Behaviour(transfer="chunked"), faults=(fault("download", Cut(0.7)),), creates=1
+    ),
+    "cut_under_chunks_for_ever": Row(
+        behaviour=Behaviour(transfer="chunked"),
+        faults=(forever("download", Cut(0.7)),),
+        error="broke off",
+        creates=1,
+    ),
+    "cut_in_mid_line": Row(behaviour=UNTIL_CLOSE, faults=(fault("download", Cut(-7)),), creates=1),
+    "cut_in_mid_line_of_named_identity": Row(
+        behaviour=replace(UNTIL_CLOSE, names_identity=True),
+        faults=(fault("download", Cut(-7)),),
+        creates=1,
+    ),
+    "whole_until_close": Row(
+        behaviour=UNTIL_CLOSE, warnings=("whether the exported file is complete",)
+    ),
+    "cut_under_gzip_until_close": Row(
+        behaviour=replace(GZIP, transfer="close"), faults=(fault("download", Cut(0.7)),), creates=1
+    ),
+    "gzip_without_its_end": Row(
+        behaviour=GZIP, faults=(fault("download", Rewrite(lambda body: body[:-8])),), creates=1
+    ),
+    "gzip_corrupt": Row(behaviour=GZIP, faults=(fault("download", Rewrite(flip)),), creates=1),
+    "gzip_corrupt_for_ever": Row(
+        behaviour=GZIP, faults=(forever("download", Rewrite(flip)),), error="gzip", creates=1
+    ),
+    "gzip_that_is_none": Row(
+        faults=(fault("download", Rewrite(lambda body: body, {"Content-Encoding": "gzip"})),),
+        creates=1,
+    ),
+    "coding_not_asked_for": Row(
+        faults=(fault("download", Rewrite(lambda body: body, {"Content-Encoding": "br"})),),
+        error="'br'",
+        creates=1,
+    ),
+    "empty_once": Row(faults=(fault("download", Rewrite(lambda _: b"")),), creates=1),
+    "empty_for_ever": Row(
+        faults=(forever("download", Rewrite(lambda _: b"")),), error="empty", creates=1
+    ),
+    "disk_full": Row(
+        faults=(fault("download", Rewrite(lambda body: body + body[-200:] * 10_000)),),
+        file_bytes=1 << 20,
+        error="cannot be stored.*TMPDIR",
+        creates=1,
+    ),
+}
+
+CONTENT = {
+    name: Row(faults=(fault("download", action),), error=error, emitted=emitted, creates=1)
+    for name, (action, error, emitted) in {
+        "header_without_key": (change_header({"ID": "Key"}), "header.*Key", 0),
+        "header_with_key_twice": (change_header({"Email": "ID"}), "header", 0),
+        "header_swapped": (
+            change_header({"Email": "Name", "Name": "Email", "ID": "Key"}),
+            "header",
+            0,
+        ),
+        "no_table": (Rewrite(lambda _: b'{"error": "oops"}\n'), "header", 0),
+        "a_picture": (Rewrite(lambda _: b"\x89PNG\r\n\x1a\n\0"), "UTF-8", 0),
+        "bad_time": (
+            change_line(21, r"2025-..-..T..:..:..\....Z", b"2025-13-01T00:00:00.000Z"),
+            "row 21.*created_at.*2025-13-01",
+            20,
+        ),
+        "bad_utf8": (change_line(21, "name", b"n\xff"), "byte [0-9]+ .*UTF-8", 20),
+        "one_cell_less": (change_line(21, "^[^,]*,", b""), "row 21.*cells", 20),
+        "one_cell_more": (change_line(ROWS, "$", b","), f"row {ROWS}.*cells", ROWS - 1),
+        "open_quote": (change_line(21, "^", b'"'), "line [0-9]+ is no CSV", 20),
+        "no_line_break_in_quotes": (
+            change_line(ROWS, "$", b'\r\n"'),
+            "line [0-9]+ is no CSV",
+            ROWS,
+        ),
+    }.items()
+}
+
+TABLE = TRANSPORT | REFUSALS | JSON | LIFE | RESULTS | FILES | CONTENT
+
+
+def play(servers: Servers, row: Row, catalog: Json, directory: Path) -> Outcome:
+    """Run the tap into a fault, and if it fails once more without it."""
+    sizes = {**dict.fromkeys(OBJECTS, 0), "customer": ROWS, "order": ROWS}
+    directory.mkdir()
+    with Sandbox(Dataset(seed=3, sizes=sizes, start=START), row.behaviour) as sandbox:
+        sandbox.faults.add(*(replace(fault) for fault in row.faults))
+        config = {**sandbox.config, **row.settings}
+        tap = FastTap(servers, directory, config, speed=row.speed)
+        tap.file_bytes = row.file_bytes
+        run = tap(catalog=catalog, **row.broken_settings)
+        creates = created_exports(sandbox, "customer")
+        if not row.error:
+            return Outcome(sandbox, run, creates, None)
+        sandbox.faults.clear()
+        sandbox.behaviour = Behaviour()
+        tap.file_bytes = -1
+        state = run.state if run.states else None
+        return Outcome(sandbox, run, creates, tap(catalog=catalog, state=state))
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, discovered: Json, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Outcome]]]:
+    """Return what becomes of each row that is to be tested; as many run at once as can."""
+    catalog = select(discovered, SELECTED)
+    directory = tmp_path_factory.mktemp("faults")
+    parameters = (getattr(item, "callspec", None) for item in request.session.items)
+    chosen = {each.params.get("name") for each in parameters if each}
+    with Servers(4) as servers, ThreadPoolExecutor(servers.count) as pool:
+        yield {
+            name: pool.submit(play, servers, row, catalog, directory / name)
+            for name, row in TABLE.items()
+            if name in chosen
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_fault(outcomes: dict[str, Future[Outcome]], name: str) -> None:
+    """The fault ends as its row says, and the run after it has the rest of the data."""
+    row, outcome = TABLE[name], outcomes[name].result()
+    run, expected = outcome.run, outcome.expected
+
+    check_log(outcome)
+    assert row.creates in {None, len(outcome.creates)}
+    for pattern in row.warnings:
+        assert any(re.search(pattern, line) for line in run.warnings), run.stderr
+    if not row.error:
+        assert (run.exit_code, run.errors) == (0, [])
+        check_complete(run, expected)
+        return
+    failed = SELECTED if row.every_stream else SELECTED[:1]
+    assert run.exit_code == 1
+    assert len(run.errors) == len(failed), run.stderr
+    for stream, line in zip(failed, run.errors, strict=True):
+        assert re.search(row.error, line)
+        assert row.is_final or f"'{stream}'" in line
+    assert run.records("customers") == expected["customers"][: row.emitted]
+    last = expected["customers"][row.emitted - 1]["created_at"] if row.emitted else ""
+    assert [*run.bookmarks("customers"), ""][: len(run.states) or 1][-1] <= last
+    untouched = row.every_stream or row.is_final
+    end = str(row.broken_settings.get("end_date", "~"))
+    others = [record for record in expected["orders"] if record["created_at"] < end]
+    assert run.records("orders") == ([] if untouched else others)
+    if others and not untouched:
+        assert run.bookmarks("orders")[-1] >= others[-1]["created_at"]
+
+    assert outcome.resumed
+    assert (outcome.resumed.exit_code, outcome.resumed.errors) == (0, [])
+    for stream in SELECTED:
+        emitted = run.records(stream) + outcome.resumed.records(stream)
+        assert set(map(identity, emitted)) == set(map(identity, expected[stream]))
+        assert outcome.resumed.bookmarks(stream)[-1] >= expected[stream][-1]["created_at"]
+
+
+def check_complete(run: Run, expected: dict[str, list[Json]]) -> None:
+    """Check that a run has told everything, once and in order, and where it ended."""
+    for stream in SELECTED:
+        assert run.records(stream) == expected[stream]
+        assert run.bookmarks(stream)[-1] >= expected[stream][-1]["created_at"]
+
+
+def check_log(outcome: Outcome) -> None:
+    """Check that every line of the log is one, of a bearable length, and holds no secret."""
+    for run in filter(None, (outcome.run, outcome.resumed)):
+        for line in run.stderr.splitlines():
+            assert re.match(r"20\d\d-\d\d-\d\d \S+ \| [A-Z]+ +\| ", line), run.stderr
+            assert len(line) < 3000
+            assert line.isprintable()
+        for secret in (*outcome.sandbox.secrets, "s3cret"):
+            assert secret not in run.stderr
+            assert secret not in run.stdout

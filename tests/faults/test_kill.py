@@ -1,0 +1,114 @@
+"""A run that is killed, at whatever moment, leaves a state that the next one can trust."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dev.sandbox import OBJECTS, Behaviour, Dataset, Sandbox
+from tests.support.expectations import expected_records, identity
+from tests.support.fast_runs import FastTap, Servers
+from tests.support.runs import Json, Output, Tap, select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROWS = 2_000
+KILLS = 25
+SETTINGS = {"start_date": "2025-03-01", "end_date": "2025-04-02", "window_days": 4}
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[Sandbox]:
+    """Return a Voucherify whose customers take a while to read."""
+    sizes = {**dict.fromkeys(OBJECTS, 0), "customer": ROWS}
+    start = datetime(2025, 3, 1, tzinfo=timezone.utc)
+    behaviour = Behaviour(latency_seconds=0.01, date_skew_ms=500)
+    with Sandbox(Dataset(seed=5, sizes=sizes, start=start), behaviour) as busy:
+        yield busy
+
+
+def killed_run(tap: FastTap, catalog: Json, state: Json | None, at: tuple[float, int]) -> Output:
+    """Kill a run, after some seconds or bytes, and return all it has written, in whole lines."""
+    tap.kill_after_seconds, tap.kill_at_bytes = at
+    run = tap(catalog=catalog, state=state, **SETTINGS)
+    tap.kill_after_seconds, tap.kill_at_bytes = 60, -1
+    assert run.exit_code in {-9, 0}
+    return Output([line for line in run.lines if line.endswith("}")])
+
+
+def play(tap: FastTap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
+    """Kill one run after the other; return how many, and what was committed, by series."""
+    randomness = random.Random(seed)
+    series: list[tuple[int, set[str]]] = []
+    state: Json | None = None
+    committed: set[str] = set()
+    kills = total = length = 0
+    while total < KILLS:
+        if randomness.random() < 0.5:
+            at = randomness.uniform(0.02, 0.4), -1
+        else:
+            at = 60.0, randomness.randrange(max(length, 400_000))
+        output = killed_run(tap, catalog, state, at)
+        length = max(length, sum(map(len, output.lines)))
+        if output.states:
+            output, state = output.until_state, output.state
+            committed |= set(map(identity, output.records("customers")))
+        bookmark = (state or {}).get("bookmarks", {}).get("customers", {})
+        if bookmark.get("replication_key_value", "") >= str(SETTINGS["end_date"]):
+            # Everything is read, so this was too late for a kill; the next series begins anew.
+            series.append((kills, committed))
+            kills, committed, state = 0, set(), None
+        else:
+            kills, total = kills + 1, total + 1
+    last = tap(catalog=catalog, state=state, **SETTINGS)
+    assert (last.exit_code, last.errors) == (0, [])
+    return [*series, (kills, committed | set(map(identity, last.records("customers"))))]
+
+
+@pytest.mark.slow
+def test_killed_runs_end_in_the_exact_data(busy: Sandbox, discovered: Json, tmp_path: Path) -> None:
+    """However often runs are killed, what was committed in the end is the data, nothing else."""
+    catalog = select(discovered, ["customers"])
+    expected = set(map(identity, expected_records(busy, "customers")))
+    seeds = (1, 2)
+
+    with Servers(len(seeds)) as servers, ThreadPoolExecutor(len(seeds)) as pool:
+        directories = [tmp_path / str(seed) for seed in seeds]
+        for directory in directories:
+            directory.mkdir()
+        taps = [FastTap(servers, directory, busy.config, speed=1) for directory in directories]
+        all_series = [
+            series
+            for played in pool.map(play, taps, [catalog] * len(seeds), seeds)
+            for series in played
+        ]
+
+    assert sum(kills for kills, _ in all_series) == KILLS * len(seeds)
+    for _, committed in all_series:
+        assert committed == expected
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_no_file(
+    busy: Sandbox, discovered: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even kill -9 leaves customers' data in a folder for temporary files."""
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    tap = Tap(tmp_path, busy.config)
+    with tap.start(catalog=select(discovered, ["customers"])) as process:
+        assert process.stdout is not None
+        while b'"RECORD"' not in process.stdout.readline():
+            pass
+        present = list(directory.iterdir())
+        process.kill()
+
+    assert present == []
+    assert list(directory.iterdir()) == []

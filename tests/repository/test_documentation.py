@@ -1,0 +1,231 @@
+"""What is written about the tap agrees with the tap."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+import yaml
+
+from dev import ROOT
+from dev.generate.__main__ import generated, replace_between
+from dev.generate.about import about, settings
+from dev.generate.plugin import VALID_GROUPS
+from tap_voucherify.settings import complete_and_check
+from tap_voucherify.streams import STREAMS
+from tests.cli import test_extra_stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.repository
+
+HUB = ROOT / "plugin.yml"
+CHECK_JSONSCHEMA = (sys.executable, "-m", "check_jsonschema")
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LONGEST_README = 200
+
+# The SDK adds settings of its own to every tap; they are documented there.
+SETTINGS = settings()
+
+# The kinds of meltano.yml for the types of JSON schemas.
+KINDS = {
+    "string": {"string", "options", "date_iso8601"},
+    "number": {"string"},
+    "integer": {"integer"},
+    "boolean": {"boolean"},
+    "object": {"object"},
+    "array": {"array"},
+}
+
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", ".github/**/*.md", "examples/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+
+
+def load_yaml(path: Path) -> Any:
+    """Return what a file holds."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def in_meltano_yml() -> dict[str, dict[str, Any]]:
+    """Return the settings as meltano.yml declares them, by name."""
+    (tap,) = load_yaml(ROOT / "meltano.yml")["plugins"]["extractors"]
+    return {setting["name"]: setting for setting in tap["settings"]}
+
+
+@pytest.fixture(scope="module")
+def in_hub() -> dict[str, Any]:
+    """Return the definition of the plugin for Meltano Hub."""
+    definition: dict[str, Any] = load_yaml(HUB)
+    return definition
+
+
+# What is generated
+
+
+@pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
+def test_what_is_generated_is_up_to_date(path: Path) -> None:
+    """Nothing would change if `python -m dev.generate` were run."""
+    assert path.read_text(encoding="utf-8") == generated()[path]
+
+
+def test_the_check_tells_nothing_if_all_is_up_to_date() -> None:
+    """`python -m dev.generate --check` succeeds and is silent."""
+    command = (sys.executable, "-m", "dev.generate", "--check")
+
+    ended = subprocess.run(command, capture_output=True, check=False, cwd=ROOT)
+
+    assert ended.returncode == 0
+    assert ended.stdout == b""
+
+
+def test_a_place_that_is_missing_is_told() -> None:
+    """Nothing is written where the marks of a generated part are gone."""
+    with pytest.raises(ValueError, match="0 places begin with 'begin settings'"):
+        replace_between("begin streams\nend streams\n", "settings", "new")
+
+
+# meltano.yml, and the definition for Meltano Hub
+
+
+def test_meltano_knows_every_setting_in_order(in_meltano_yml: dict[str, dict[str, Any]]) -> None:
+    """Both lists name the same settings, in the same order."""
+    assert list(in_meltano_yml) == list(SETTINGS)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_meltano_describes_a_setting_as_the_tap_does(
+    in_meltano_yml: dict[str, dict[str, Any]], in_hub: dict[str, Any], name: str
+) -> None:
+    """Title, description, default, secrecy and type of a setting are the same everywhere."""
+    schema, setting = SETTINGS[name], in_meltano_yml.get(name, {})
+
+    assert setting.get("label") == schema["title"]
+    assert setting.get("description") == schema["description"]
+    assert setting.get("value") == schema.get("default")
+    assert setting.get("sensitive", False) == schema.get("secret", False)
+    (json_type,) = set(schema["type"]) - {"null"}
+    assert setting.get("kind") in KINDS[json_type]
+    choices = [option["value"] for option in setting.get("options", [])]
+    assert choices == [choice for choice in schema.get("enum", []) if choice is not None]
+    assert setting in in_hub["settings"]
+
+
+def test_the_hub_knows_the_settings_of_the_sdk_too(in_hub: dict[str, Any]) -> None:
+    """The definition lists all that `--about` tells: settings and capabilities."""
+    assert [setting["name"] for setting in in_hub["settings"]] == list(settings(with_sdk=True))
+    assert in_hub["capabilities"] == sorted(about()["capabilities"])
+
+
+def test_the_example_declares_settings_as_the_project_does(
+    in_meltano_yml: dict[str, dict[str, Any]],
+) -> None:
+    """The example for Airflow has fewer settings, of the same kinds and secrecy."""
+    example = load_yaml(ROOT / "examples" / "airflow" / "meltano.yml")
+    [plugin] = example["plugins"]["extractors"]
+
+    for setting in plugin["settings"]:
+        declared = in_meltano_yml[setting["name"]]
+        assert setting["kind"] == declared["kind"].replace("options", "string"), setting
+        assert setting.get("sensitive") == declared.get("sensitive"), setting
+
+
+@pytest.mark.parametrize("group", VALID_GROUPS, ids="_and_".join)
+def test_a_valid_group_is_what_the_tap_asks_for(group: list[str]) -> None:
+    """The settings of a group are enough for the tap, and none of them can be left out."""
+    schema = {"properties": SETTINGS}
+
+    assert complete_and_check(dict.fromkeys(group, "secret"), schema) == []
+    for left_out in group:
+        others = {name: "secret" for name in group if name != left_out}
+        assert complete_and_check(others, schema)
+
+
+@pytest.mark.parametrize("path", [ROOT / "meltano.yml", HUB], ids=lambda path: path.name)
+def test_meltano_accepts_the_definition(tmp_path: Path, path: Path) -> None:
+    """Both files are valid by the schema of meltano.yml."""
+    file = tmp_path / "meltano.json"
+    file.write_text(json.dumps(as_project(path)), encoding="utf-8")
+
+    subprocess.run((*CHECK_JSONSCHEMA, "--builtin-schema=vendor.meltano", file), check=True)
+
+
+@pytest.mark.meltano
+@pytest.mark.parametrize("path", [ROOT / "meltano.yml", HUB], ids=lambda path: path.name)
+def test_the_installed_meltano_accepts_the_definition(path: Path) -> None:
+    """Both files are valid by the schema that Meltano itself ships."""
+    found = [*ROOT.glob(".venv-meltano/lib/*/site-packages/meltano/schemas/meltano.schema.json")]
+    if not found:
+        pytest.skip("Meltano is not installed: `make demo` does that")
+
+    jsonschema.validate(as_project(path), json.loads(found[0].read_text(encoding="utf-8")))
+
+
+def as_project(path: Path) -> Any:
+    """Return a project as it is, or one around the definition of a plugin."""
+    content = load_yaml(path)
+    return content if "plugins" in content else {"plugins": {"extractors": [content]}}
+
+
+# README.md
+
+
+def test_readme_is_short() -> None:
+    """What a newcomer needs fits into so many lines; the rest belongs in docs."""
+    assert len(README.splitlines()) < LONGEST_README
+
+
+@pytest.mark.parametrize("name", settings(with_sdk=True))
+def test_readme_names_every_setting(name: str) -> None:
+    """Whoever looks for a setting finds it, the SDK's included."""
+    assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_readme_tells_what_a_stream_supports(stream: Any) -> None:
+    """The table has a row for each stream, with its keys."""
+    (row,) = re.findall(rf"(?m)^\| `{stream.name}` \|.*$", README)
+
+    assert all(f"`{key}`" in row for key in stream.primary_keys)
+    assert (f"`{stream.replication_key}`" in row) == bool(stream.replication_key)
+    assert ("modified_at" in row) == bool(stream.updated_column)
+
+
+# All documents
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path: Path) -> None:
+    """A link to a file names one that exists, and one to a heading names one of its headings."""
+    text = re.sub(r"(?ms)^```.*?^```", "", path.read_text(encoding="utf-8"))
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    for link in links:
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name) if name else path
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a file."""
+    headings = re.findall(r"(?m)^#+ (.+)$", path.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_contributing_shows_the_stream_that_is_tested() -> None:
+    """The ten lines of a new stream are those that another test declares."""
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (declaration,) = re.findall(r"(?ms)^class OrderTotals.*?^    \)\n", text)
+
+    assert declaration in test_extra_stream.MODULE

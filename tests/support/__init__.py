@@ -1,0 +1,1 @@
+"""What tests share: running the tap, the data to expect, and a simulated clock."""

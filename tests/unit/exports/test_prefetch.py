@@ -1,0 +1,730 @@
+"""Exports run ahead of their reader, whatever happens to them and whenever the reader stops."""
+
+from __future__ import annotations
+
+import datetime as dt
+import typing as t
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap_voucherify.clock import StoppedError
+from tap_voucherify.errors import (
+    AccountError,
+    ExportFailedError,
+    ExportTimeoutError,
+    Interruption,
+    NotFoundError,
+)
+from tap_voucherify.exports.job import ExportedFiles, ExportRequest, ExportRunner
+from tap_voucherify.exports.prefetch import RunAhead
+from tap_voucherify.windows import Window, format_instant
+from tests.support.simulated_client import Json, SimulatedClient, SimulatedLimit
+from tests.support.virtual_clock import STARTED_AT, VirtualClock
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+UTC = dt.timezone.utc
+HOUR = dt.timedelta(hours=1)
+# Long before any export is created.
+BEGINNING = dt.datetime(2026, 1, 1, tzinfo=UTC)
+
+SEEDS = st.integers(0, 2**32)
+
+# How long an example takes depends on how busy the machine is.
+quick = settings(max_examples=40, deadline=None)
+
+Ending = t.Literal["DONE", "ERROR", "VANISHED", "NEVER"]
+
+
+class Fate(t.NamedTuple):
+    """What becomes of an export, and after how many seconds."""
+
+    seconds: float = 0
+    ending: Ending = "DONE"
+
+
+@dataclass
+class Voucherify:
+    """A service whose exports meet the fate that is handed in.
+
+    Attributes:
+        clock: Measures how long an export takes.
+        fate: Says what becomes of a request.
+        limit: The account's rate limit, if any.
+        calls: The kind, stream and time of every call.
+    """
+
+    clock: VirtualClock
+    fate: Callable[[Mapping[str, t.Any]], Fate] = lambda _: Fate()
+    limit: SimulatedLimit | None = None
+    calls: list[tuple[str, str, float]] = field(default_factory=list)
+    _exports: dict[str, tuple[str, Ending, float]] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of an answer that is given now."""
+        return self.limit.headers if self.limit else {}
+
+    @property
+    def deleted(self) -> set[str]:
+        """The exports of which nothing is left."""
+        return {export for export, (_, ending, _) in self._exports.items() if ending == "VANISHED"}
+
+    def answer(self, kind: str, path: str, body: Mapping[str, t.Any]) -> Json:
+        """Answer a call."""
+        if self.limit:
+            self.limit.take()
+        now = self.clock.monotonic()
+        if kind == "create":
+            export_id = f"exp_{len(self._exports)}"
+            fate = self.fate(body)
+            self._exports[export_id] = (body["exported_object"], fate.ending, now + fate.seconds)
+        else:
+            export_id = path.rpartition("/")[-1]
+        stream, ending, ends_at = self._exports[export_id]
+        self.calls.append((kind, stream, now))
+        if kind == "delete":
+            self._exports[export_id] = (stream, "VANISHED", now)
+            return {}
+        created_at = dt.datetime.fromtimestamp(STARTED_AT + now, UTC)
+        if kind == "create" or now < ends_at or ending == "NEVER":
+            status = "SCHEDULED"
+        elif ending == "VANISHED":
+            raise NotFoundError("Voucherify answers 404")
+        else:
+            status = ending
+        result = {"url": f"https://example.com/{export_id}"} if status == "DONE" else None
+        return {
+            "id": export_id,
+            "created_at": format_instant(created_at),
+            "status": status,
+            "result": result,
+        }
+
+    def file(self, url: str) -> bytes:
+        """Return a file that holds the name of its export."""
+        self.calls.append(("download", "", self.clock.monotonic()))
+        return url.rpartition("/")[-1].encode()
+
+
+class Observed:
+    """Runs ahead of a reader, and keeps a record of it.
+
+    Attributes:
+        starts: Every request whose export was begun, in order.
+        failures: Every export that failed.
+        most_at_once: The greatest number that was unfinished or unread at once.
+        left: When the reader left the streams that it did not read to their end.
+        exported: Every export whose files were there.
+    """
+
+    def __init__(  # noqa: PLR0913 - what is left out makes no difference
+        self,
+        clock: VirtualClock,
+        service: Voucherify,
+        *,
+        places: int = 4,
+        deletes: bool = False,
+        latency: Callable[[], float] = lambda: 0,
+        poll_interval_seconds: float = 1,
+        export_timeout_seconds: float = 3600,
+        check_interruption: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare a run of the simulated client."""
+        self.clock = clock
+        self.service = service
+        self.starts: list[ExportRequest] = []
+        self.failures: list[tuple[ExportRequest, ExportFailedError]] = []
+        self.exported: list[ExportedFiles] = []
+        self.most_at_once = 0
+        self.left: dict[str, float] = {}
+        self._running = 0
+        self._runner = ExportRunner(
+            SimulatedClient(service, clock, latency=latency),
+            clock,
+            poll_interval_seconds=poll_interval_seconds,
+            export_timeout_seconds=export_timeout_seconds,
+        )
+        self.ahead = RunAhead(
+            self._run,
+            clock,
+            max_concurrent_exports=places,
+            clean_up=self._runner.delete if deletes else None,
+            check_interruption=check_interruption,
+        )
+
+    def plan(self, streams: Mapping[str, Sequence[ExportRequest]]) -> None:
+        """Line up the exports of all streams."""
+        for name, requests in streams.items():
+            self.ahead.plan(name, requests)
+
+    def read(self, stream: str, *, at_most: int | None = None, seconds: float = 0) -> list[Window]:
+        """Read a stream, or leave it after so many exports, and return their windows."""
+        windows: list[Window] = []
+        exports = self.ahead.read(stream)
+        try:
+            while len(windows) != at_most:
+                exported = next(exports, None)
+                if exported is None:
+                    return windows
+                assert exported.request.stream == stream
+                assert exported.files[0].read() == exported.export_id.encode()
+                windows.append(exported.request.window)
+                self.clock.spend(seconds)
+                assert not exported.files[0].closed
+        finally:
+            exports.close()  # type: ignore[attr-defined] # it is a generator
+        self.left[stream] = self.clock.monotonic()
+        return windows
+
+    def end(self) -> None:
+        """Let go of everything; nothing may be left behind."""
+        self.ahead.close()
+        self.clock.settle()
+        assert self.open_files == 0
+
+    @property
+    def open_files(self) -> int:
+        """How many exports lie on the disk."""
+        return sum(not file.closed for exported in self.exported for file in exported.files)
+
+    def _run(self, request: ExportRequest, is_wanted: Callable[[], bool]) -> ExportedFiles:
+        self.starts.append(request)
+        self._running += 1
+        self.most_at_once = max(self.most_at_once, self._running + self.open_files)
+        try:
+            exported = self._runner.run(request, is_wanted)
+        except ExportFailedError as error:
+            self.failures.append((request, error))
+            raise
+        finally:
+            self._running -= 1
+        self.exported.append(exported)
+        self.clock.resources.callback(exported.close)
+        return exported
+
+
+def whole(stream: str) -> ExportRequest:
+    """Return a request for a whole table."""
+    return ExportRequest(stream, stream, ("id",))
+
+
+def windowed(stream: str, *windows: Window) -> list[ExportRequest]:
+    """Return requests for windows."""
+    return [
+        ExportRequest(stream, stream, ("id",), window=window, filter_field="created_at")
+        for window in windows
+    ]
+
+
+def hours(first: int, last: int | None) -> Window:
+    """Return the window between two hours, counted from the beginning."""
+    return Window(BEGINNING + first * HOUR, None if last is None else BEGINNING + last * HOUR)
+
+
+def width(body: Mapping[str, t.Any]) -> dt.timedelta:
+    """Return how wide the window is that an export is asked for, without its margins."""
+    conditions = body["parameters"]["filters"]["created_at"]["conditions"]
+    after, before = (
+        dt.datetime.fromisoformat(conditions[side][0].replace("Z", "+00:00"))
+        for side in ("$after", "$before")
+    )
+    return before - after - dt.timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One schedule.
+
+    Attributes:
+        seed: Decides which thread runs when, and the fate of each export.
+        places: How many exports may be unfinished or unread.
+        streams: The windows of each stream; None stands for a whole table.
+        slowest_seconds: How long exports take at most.
+        failing_share: How many of them fail.
+        latency_seconds: How long requests and answers are under way at most.
+        poll_interval_seconds: The setting.
+        export_timeout_seconds: The setting.
+        reading_seconds: How long the reader takes for an export.
+        leaves_after: After how many exports the reader leaves a stream.
+        reads: How many streams are read before the run ends.
+        deletes: Whether exports are deleted once they are read.
+    """
+
+    seed: int
+    places: int
+    streams: dict[str, list[Window]]
+    slowest_seconds: float
+    failing_share: float
+    latency_seconds: float
+    poll_interval_seconds: float
+    export_timeout_seconds: float
+    reading_seconds: float
+    leaves_after: dict[str, int]
+    reads: int
+    deletes: bool
+
+    @property
+    def requests(self) -> dict[str, list[ExportRequest]]:
+        """What is planned for each stream."""
+        return {
+            name: windowed(name, *windows) if windows else [whole(name)]
+            for name, windows in self.streams.items()
+        }
+
+    def fates(self) -> Callable[[object], Fate]:
+        """Return what decides the fate of each export."""
+        random = Random(self.seed)
+        failures: tuple[Ending, ...] = ("ERROR", "ERROR", "VANISHED", "NEVER")
+
+        def fate(_: object) -> Fate:
+            ending: Ending = "DONE"
+            if random.random() < self.failing_share:
+                ending = random.choice(failures)
+            return Fate(random.uniform(0, self.slowest_seconds), ending)
+
+        return fate
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    """Return any schedule."""
+    streams: dict[str, list[Window]] = {}
+    for number in range(draw(st.integers(1, 4))):
+        edges = sorted(draw(st.sets(st.integers(0, 200), max_size=6)))
+        windows = [hours(*pair) for pair in pairwise(edges)]
+        is_open = draw(st.booleans())
+        if edges and is_open:
+            windows.append(hours(edges[-1], None))
+        streams[f"stream{number}"] = windows
+    return Scenario(
+        seed=draw(st.integers(0, 2**32)),
+        places=draw(st.integers(1, 5)),
+        streams=streams,
+        slowest_seconds=draw(st.sampled_from([0, 3, 30])),
+        failing_share=draw(st.sampled_from([0, 0.1, 0.5, 0.9])),
+        latency_seconds=draw(st.sampled_from([0, 0.3])),
+        poll_interval_seconds=draw(st.sampled_from([0.5, 1, 5])),
+        export_timeout_seconds=draw(st.sampled_from([10, 40])),
+        reading_seconds=draw(st.sampled_from([0, 2, 20])),
+        leaves_after=draw(st.dictionaries(st.sampled_from(sorted(streams)), st.integers(1, 3))),
+        reads=draw(st.sampled_from([len(streams), *range(len(streams))])),
+        deletes=draw(st.booleans()),
+    )
+
+
+@settings(quick, max_examples=300)
+@given(scenarios())
+def test_any_schedule_keeps_the_rules(scenario: Scenario) -> None:
+    """Places, order, windows, tries and files are right in whichever order things happen."""
+    with VirtualClock(scenario.seed) as clock:
+        random = Random(scenario.seed)
+        service = Voucherify(clock, scenario.fates())
+        run = Observed(
+            clock,
+            service,
+            places=scenario.places,
+            deletes=scenario.deletes,
+            latency=lambda: random.uniform(0, scenario.latency_seconds),
+            poll_interval_seconds=scenario.poll_interval_seconds,
+            export_timeout_seconds=scenario.export_timeout_seconds,
+        )
+        run.plan(scenario.requests)
+
+        def outcome(name: str) -> list[Window] | ExportFailedError:
+            at_most = scenario.leaves_after.get(name)
+            try:
+                return run.read(name, at_most=at_most, seconds=scenario.reading_seconds)
+            except ExportFailedError as error:
+                return error
+
+        outcomes = {name: outcome(name) for name in list(scenario.streams)[: scenario.reads]}
+        read = {name: windows for name, windows in outcomes.items() if isinstance(windows, list)}
+        failed = {name: error for name, error in outcomes.items() if isinstance(error, Exception)}
+        run.ahead.finish()
+        run.end()
+
+        assert run.most_at_once <= scenario.places
+        for name, windows in read.items():
+            check_windows(windows, scenario.streams[name], whole=name not in run.left)
+        check_order(scenario, run)
+        check_tries(run, failed)
+        if scenario.deletes:
+            assert Counter(kind for kind, *_ in service.calls)["delete"] >= sum(
+                map(len, read.values())
+            ) - len(run.left)
+
+
+def check_windows(read: list[Window], planned: list[Window], *, whole: bool) -> None:
+    """Check that what was read is the plan, or begins it, without gap or overlap."""
+    if not planned:
+        assert read == [Window()] or not (whole or read)
+        return
+    if read:
+        assert read[0].start == planned[0].start
+    assert all(before.end == after.start for before, after in pairwise(read))
+    if whole:
+        assert read[-1].end == planned[-1].end
+        # No boundary gets lost when windows are cut.
+        assert {window.start for window in planned} <= {window.start for window in read}
+
+
+def check_order(scenario: Scenario, run: Observed) -> None:
+    """Check that an export is begun only when those before it are, or are taken to be."""
+    planned = [request for requests in scenario.requests.values() for request in requests]
+    begun: list[ExportRequest] = []
+    for request in run.starts:
+        if request in planned and request not in begun:
+            before = planned[: planned.index(request)]
+            skipped = [
+                earlier
+                for earlier in before
+                if earlier not in begun and earlier.stream == request.stream
+            ]
+            assert len(skipped) < scenario.places
+        begun.append(request)
+
+
+def check_tries(run: Observed, failed: Mapping[str, ExportFailedError]) -> None:
+    """Check that nothing is tried more often, or given up earlier, than is promised."""
+    tries: dict[tuple[str, Window], list[ExportFailedError]] = {}
+    for request, error in run.failures:
+        tries.setdefault((request.stream, request.window), []).append(error)
+    for (_, window), errors in tries.items():
+        if not window.parts(errors[0].created_at):
+            assert len(errors) <= 3
+        elif isinstance(errors[0], ExportTimeoutError):
+            assert len(errors) == 1
+        else:
+            assert len(errors) <= 2
+    # What fails ahead of the reader counts as well.
+    failures = Counter(request.stream for request, _ in run.failures)
+    assert max(failures.values(), default=0) <= 12
+    for name, last in failed.items():
+        (request,) = (request for request, error in run.failures if error is last)
+        assert failures[name] == 12 or len(tries[name, request.window]) == 3
+
+
+@quick
+@given(SEEDS)
+def test_exports_of_all_streams_run_at_once(seed: int) -> None:
+    """The time to sync is that of the slowest export, not the sum of all."""
+    with VirtualClock(seed) as clock:
+        run = Observed(clock, Voucherify(clock, lambda _: Fate(4.5)))
+        run.plan({name: [whole(name)] for name in "abcd"})
+        for name in "abcd":
+            assert run.read(name) == [Window()]
+        assert clock.monotonic() == 5
+        run.end()
+
+
+@quick
+@given(SEEDS)
+def test_windows_run_in_rounds(seed: int) -> None:
+    """Twenty windows in four places take five rounds, each up to the poll after its end."""
+    with VirtualClock(seed) as clock:
+        run = Observed(clock, Voucherify(clock, lambda _: Fate(1.5)))
+        run.plan({"a": windowed("a", *(hours(n, n + 1) for n in range(20)))})
+        assert len(run.read("a")) == 20
+        assert clock.monotonic() == 10
+        assert run.most_at_once == 4
+        run.end()
+
+
+@quick
+@given(SEEDS)
+def test_parts_of_a_window_run_at_once(seed: int) -> None:
+    """What a window is cut into does not wait for each other, if there are places."""
+    with VirtualClock(seed) as clock:
+
+        def fate(body: Mapping[str, t.Any]) -> Fate:
+            return Fate(0, "ERROR") if width(body) > 5 * HOUR else Fate(100)
+
+        run = Observed(clock, Voucherify(clock, fate))
+        run.plan({"a": windowed("a", hours(0, 10))})
+        assert run.read("a") == [hours(0, 5), hours(5, 10)]
+        assert [request.window for request in run.starts] == [
+            *2 * [hours(0, 10)],
+            hours(0, 5),
+            hours(5, 10),
+        ]
+        assert clock.monotonic() < 2 * 100
+        run.end()
+
+
+def test_a_window_that_ends_with_error_twice_is_halved() -> None:
+    """A backfill gets through, however wide the window that Voucherify cannot export."""
+    with VirtualClock() as clock:
+
+        def fate(body: Mapping[str, t.Any]) -> Fate:
+            return Fate(1, "ERROR" if width(body) > 2 * HOUR else "DONE")
+
+        run = Observed(clock, Voucherify(clock, fate), places=1)
+        run.plan({"a": windowed("a", hours(0, 5))})
+        quarters = [BEGINNING + n * HOUR for n in (0, 1.25, 2.5, 3.75, 5)]
+        assert run.read("a") == [Window(*pair) for pair in pairwise(quarters)]
+        assert Counter(request.window for request, _ in run.failures) == {
+            hours(0, 5): 2,
+            Window(quarters[0], quarters[2]): 2,
+            Window(quarters[2], quarters[4]): 2,
+        }
+        run.end()
+
+
+def test_a_window_that_takes_too_long_is_halved_at_once() -> None:
+    """To wait as long again for the same would be in vain."""
+    with VirtualClock() as clock:
+
+        def fate(body: Mapping[str, t.Any]) -> Fate:
+            return Fate(1, "NEVER" if width(body) > HOUR else "DONE")
+
+        run = Observed(clock, Voucherify(clock, fate), export_timeout_seconds=60)
+        run.plan({"a": windowed("a", hours(0, 2))})
+        assert run.read("a") == [hours(0, 1), hours(1, 2)]
+        assert len(run.failures) == 1
+        run.end()
+
+
+@pytest.mark.parametrize("window", [hours(0, 1), Window(BEGINNING, BEGINNING + 1.5 * HOUR)])
+def test_a_window_is_halved_down_to_an_hour(window: Window) -> None:
+    """What is shorter than two hours is given up after three failures."""
+    with VirtualClock() as clock:
+        run = Observed(clock, Voucherify(clock, lambda _: Fate(1, "ERROR")))
+        run.plan({"a": windowed("a", window)})
+        with pytest.raises(ExportFailedError, match="ERROR"):
+            run.read("a")
+        assert [request.window for request in run.starts] == [window] * 3
+        run.end()
+
+
+@pytest.mark.parametrize("ending", ["ERROR", "NEVER", "VANISHED"])
+def test_a_whole_table_gets_three_tries(ending: Ending) -> None:
+    """There is nothing to cut, so it is given up, and its place goes to the next stream."""
+    with VirtualClock() as clock:
+
+        def fate(body: Mapping[str, t.Any]) -> Fate:
+            return Fate(1, ending if body["exported_object"] == "a" else "DONE")
+
+        run = Observed(clock, Voucherify(clock, fate), places=1, export_timeout_seconds=60)
+        run.plan({"a": [whole("a")], "b": [whole("b")]})
+        with pytest.raises(ExportFailedError):
+            run.read("a")
+        assert sum(request.stream == "a" for request in run.starts) == 3
+        assert run.read("b") == [Window()]
+        run.end()
+
+
+def test_a_stream_fails_with_its_twelfth_export() -> None:
+    """Windows that can be cut for ever are not."""
+    with VirtualClock() as clock:
+        run = Observed(clock, Voucherify(clock, lambda _: Fate(1, "ERROR")), places=1)
+        run.plan({"a": windowed("a", hours(0, 2**20))})
+        with pytest.raises(ExportFailedError):
+            run.read("a")
+        assert len(run.starts) == len(run.failures) == 12
+        run.end()
+
+
+@quick
+@given(SEEDS, st.integers(1, 4), st.sampled_from(["DONE", "ERROR"]))
+def test_the_last_try_of_a_stream_gets_a_place(seed: int, places: int, ending: Ending) -> None:
+    """An export that is held back until others have ended does not wait behind a later one."""
+    with VirtualClock(seed) as clock:
+        wide, later = windowed("a", hours(0, 2**20), hours(2**20, 2**20 + 1))
+
+        def fate(body: Mapping[str, t.Any]) -> Fate:
+            if body["exported_object"] == "b":
+                return Fate(1)
+            return Fate(600) if body == later.body else Fate(1, "ERROR" if failing() else ending)
+
+        def failing() -> bool:
+            return len(run.failures) < 11
+
+        run = Observed(clock, Voucherify(clock, fate), places=places)
+        run.plan({"a": [wide, later], "b": windowed("b", *(hours(n, n + 1) for n in range(4)))})
+        try:
+            run.read("a")
+        except ExportFailedError:
+            assert len(run.failures) == 12
+        assert len(run.read("b")) == 4
+        run.end()
+
+
+def test_an_open_window_is_closed_where_its_export_began() -> None:
+    """What comes later becomes one more window, so that nothing is left out."""
+    with VirtualClock() as clock:
+
+        def fate(_: object) -> Fate:
+            return Fate(1, "NEVER" if len(run.starts) == 1 else "DONE")
+
+        run = Observed(clock, Voucherify(clock, fate), export_timeout_seconds=60)
+        run.plan({"a": windowed("a", hours(0, None))})
+        closed_at = run.clock.now()
+        first, second = run.read("a")
+        assert first.start == BEGINNING
+        assert first.end == second.start
+        assert first.end is not None
+        assert first.end.timestamp() == pytest.approx(closed_at, abs=0.001)
+        assert second.end is None
+        run.end()
+
+
+def test_a_failure_surfaces_when_its_stream_is_read() -> None:
+    """A stream is not stopped by another that is not its turn yet."""
+    with VirtualClock() as clock:
+
+        class Refusing(Voucherify):
+            def answer(self, kind: str, path: str, body: Mapping[str, t.Any]) -> Json:
+                if body.get("exported_object") == "b":
+                    raise AccountError("Voucherify answers 402")
+                return super().answer(kind, path, body)
+
+        run = Observed(clock, Refusing(clock, lambda _: Fate(60)))
+        run.plan({"a": [whole("a")], "b": [whole("b")]})
+        assert run.read("a") == [Window()]
+        with pytest.raises(AccountError):
+            run.read("b")
+        run.end()
+
+
+@settings(quick, max_examples=20)
+@given(SEEDS, st.integers(0, 60))
+def test_exports_of_a_stream_that_is_left_are_not_polled(seed: int, seconds: int) -> None:
+    """Work that is not needed any more costs no further call."""
+    with VirtualClock(seed) as clock:
+        requests = windowed("a", *(hours(n, n + 1) for n in range(6)))
+        service = Voucherify(clock, lambda body: Fate(1 if body == requests[0].body else 3000))
+        run = Observed(clock, service)
+        run.plan({"a": requests})
+        run.read("a", at_most=1, seconds=seconds)
+        run.end()
+        assert max(time for *_, time in service.calls) <= run.left["a"]
+
+
+@settings(quick, max_examples=20)
+@given(SEEDS, st.integers(60, 120))
+def test_a_stream_that_is_left_frees_its_places_at_once(seed: int, seconds: int) -> None:
+    """The next stream need not wait until what is not needed any more would be polled."""
+    with VirtualClock(seed) as clock:
+        first, second = windowed("a", hours(0, 1), hours(1, 2))
+        service = Voucherify(clock, lambda body: Fate(600 if body == second.body else 1))
+        run = Observed(clock, service, places=2)
+        run.plan({"a": [first, second], "b": windowed("b", hours(0, 1), hours(1, 2))})
+        run.read("a", at_most=1, seconds=seconds)
+        assert len(run.read("b")) == 2
+        assert clock.monotonic() - run.left["a"] <= 1 + 1
+        run.end()
+
+
+@quick
+@given(SEEDS)
+def test_a_stopped_clock_ends_everything_at_once(seed: int) -> None:
+    """No thread sleeps on when the run has ended, and none leaves a file."""
+    with VirtualClock(seed) as clock:
+        run = Observed(clock, Voucherify(clock, lambda _: Fate(50)))
+        run.plan({name: windowed(name, hours(0, 1), hours(1, 2)) for name in "ab"})
+        run.read("a", at_most=1)
+        stopped_at = clock.monotonic()
+        clock.stop()
+        run.end()
+        assert clock.monotonic() == stopped_at
+
+
+def test_a_stopped_clock_ends_the_reader() -> None:
+    """The reader does not wait for exports that nobody runs any more."""
+    with VirtualClock() as clock:
+        run = Observed(clock, Voucherify(clock, lambda _: Fate(50)))
+        run.plan({"a": [whole("a")]})
+        clock.stop()
+        with pytest.raises(StoppedError):
+            run.read("a")
+        run.end()
+
+
+def test_an_interruption_ends_the_wait_of_the_reader() -> None:
+    """A signal is noticed in the midst of a long export."""
+    with VirtualClock() as clock:
+
+        def check_interruption() -> None:
+            if clock.monotonic() >= 7:
+                raise Interruption(15)
+
+        run = Observed(
+            clock,
+            Voucherify(clock, lambda _: Fate(ending="NEVER")),
+            check_interruption=check_interruption,
+        )
+        run.plan({"a": [whole("a")]})
+        with pytest.raises(Interruption):
+            run.read("a")
+        assert clock.monotonic() < 7.2
+        clock.stop()
+        run.end()
+
+
+@quick
+@given(SEEDS, st.floats(0, 5))
+def test_finish_waits_for_the_deletion_of_what_was_read(seed: int, latency: float) -> None:
+    """All exports that were read are deleted in the end, and no other."""
+    with VirtualClock(seed) as clock:
+        service = Voucherify(clock, lambda _: Fate(1))
+        run = Observed(clock, service, deletes=True, latency=lambda: latency)
+        run.plan({"a": windowed("a", *(hours(n, n + 1) for n in range(6))), "b": [whole("b")]})
+        run.read("a")
+        run.read("b", at_most=1)
+        run.ahead.finish()
+        read = [exported for exported in run.exported if exported.request.stream == "a"]
+        assert service.deleted == {exported.export_id for exported in read}
+        run.end()
+
+
+def test_a_stream_that_was_not_planned_is_empty() -> None:
+    """A stream without anything to export has nothing to read."""
+    with VirtualClock() as clock:
+        run = Observed(clock, Voucherify(clock))
+        run.plan({"a": []})
+        assert run.read("a") == run.read("b") == []
+        run.end()
+
+
+@settings(quick, max_examples=4)
+@given(SEEDS, st.integers(1, 8))
+def test_a_sandbox_account_gets_through(seed: int, places: int) -> None:
+    """With 100 calls an hour all is read, nothing is refused, and no export is given up."""
+    with VirtualClock(seed) as clock:
+        limit = SimulatedLimit(clock, 100)
+        random = Random(seed)
+        service = Voucherify(clock, lambda _: Fate(random.uniform(0, 60)), limit)
+        run = Observed(
+            clock,
+            service,
+            places=places,
+            latency=lambda: random.uniform(0, 0.5),
+            export_timeout_seconds=100,
+        )
+        run.plan({name: windowed(name, *(hours(n, n + 1) for n in range(3))) for name in "abc"})
+        for name in "abc":
+            assert len(run.read(name)) == 3
+        run.end()
+        assert run.failures == []
+        assert limit.refused == 0
+        assert min(limit.unused[1:], default=100) >= 10
+
+
+def test_four_streams_an_hour_leave_room_in_a_sandbox_account() -> None:
+    """The four core streams can be synced every hour, even where exports take a minute."""
+    with VirtualClock() as clock:
+        limit = SimulatedLimit(clock, 100)
+        run = Observed(clock, Voucherify(clock, lambda _: Fate(60), limit))
+        run.plan({name: windowed(name, hours(0, None)) for name in "abcd"})
+        for name in "abcd":
+            run.read(name)
+        assert clock.monotonic() < 75
+        run.end()
