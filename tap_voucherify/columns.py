@@ -85,6 +85,12 @@ class Column:
 
 METADATA = "metadata"
 
+# The replication key of a stream that tracks updates: a record that was never updated has no time
+# of its last update.
+MODIFIED_AT = Column(
+    "modified_at", TIMESTAMP, "When it was last updated, or else created (added by the tap)."
+)
+
 
 def metadata_schema(attributes: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the JSON schema of the property that holds the custom attributes.

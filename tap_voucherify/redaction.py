@@ -15,7 +15,7 @@ _TOKENS = re.compile(r"(?i)([?&]token=|\bbearer\s+)[^\s&\"'<>]+|(?<=://)[^\s/@]+
 _SHORTEST_SECRET = 6
 
 
-class Redaction(logging.Filter):
+class SecretFilter(logging.Filter):
     """A filter for logging handlers, and the one function that masks secrets."""
 
     def __init__(self) -> None:

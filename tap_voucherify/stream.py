@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import itertools
-import logging
 import typing as t
 from dataclasses import replace
 
@@ -13,8 +13,9 @@ from singer_sdk.exceptions import SingerSDKError, SyncLifecycleSignal
 from singer_sdk.mapper import MAPPER_FILTER_OPTION, MAPPER_SOURCE_OPTION
 from singer_sdk.singerlib import Schema
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, Metadata
+from typing_extensions import override
 
-from tap_voucherify.columns import METADATA, TIMESTAMP, Column, metadata_schema
+from tap_voucherify.columns import METADATA, MODIFIED_AT, Column, metadata_schema
 from tap_voucherify.errors import (
     AccountError,
     ExportFileError,
@@ -25,28 +26,23 @@ from tap_voucherify.errors import (
 from tap_voucherify.exports.job import ExportRequest
 from tap_voucherify.files.metadata import converter
 from tap_voucherify.files.reader import Attributes, ExportReader
-from tap_voucherify.singer.batches import wants_parquet, write_batches
+from tap_voucherify.instants import parse_instant
+from tap_voucherify.singer.batches import wants_parquet
+from tap_voucherify.singer.block_stream import BlockStream
 from tap_voucherify.singer.bookmark import Bookmark
-from tap_voucherify.singer.writer import BlockStream
-from tap_voucherify.windows import Window
+from tap_voucherify.windows import MARGIN, Window
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from singer_sdk import Tap
     from singer_sdk.helpers import types
-    from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.singerlib import Catalog
 
     from tap_voucherify.exports.job import ExportedFiles
     from tap_voucherify.files.arrow import ArrowBlock, ArrowReader
     from tap_voucherify.files.reader import Block
-    from tap_voucherify.tap import TapVoucherify
-
-# The replication key of a stream that tracks updates: a record that was never updated
-# has no time of its last update.
-MODIFIED_AT = Column(
-    "modified_at", TIMESTAMP, "When it was last updated, or else created (added by the tap)."
-)
+    from tap_voucherify.session import Session
 
 
 class ExportStream(BlockStream):
@@ -74,14 +70,21 @@ class ExportStream(BlockStream):
     has_metadata: t.ClassVar[bool] = True
     order: t.ClassVar[str] = "created_at"
 
-    def __init__(self, tap: TapVoucherify) -> None:
-        """Take part in a tap's run."""
-        super().__init__(tap)
+    def __init__(self, tap: Tap, session: Session) -> None:
+        """Start without a request.
+
+        Args:
+            tap: The tap, for the SDK.
+            session: What all streams of the run share.
+        """
+        self.session = session
+        super().__init__(tap, session.clock)
         self._tracks_updates = bool(self.updated_column and self.config.get("track_updates"))
         if self._tracks_updates:
             self.replication_key = MODIFIED_AT.name
 
     @functools.cached_property
+    @override
     def schema(self) -> dict[str, t.Any]:
         """The JSON schema of the stream's records."""
         columns = [*self.columns, *([MODIFIED_AT] if self._tracks_updates else [])]
@@ -91,26 +94,23 @@ class ExportStream(BlockStream):
         }
         if self.has_metadata:
             properties[METADATA] = metadata_schema(
-                self._tap.attribute_schemas(self.exported_object)
+                self.session.metadata_schemas(self.exported_object)
             )
         return {"type": "object", "properties": properties}
 
     @property
+    @override
     def is_sorted(self) -> bool:
         """Whether records come in the order of the replication key."""
         return bool(self.replication_key) and not self._tracks_updates
 
-    @property
-    def emit_activate_version_messages(self) -> bool:
-        """False to the SDK, which would write the message before the records."""
-        return False
-
+    @override
     def apply_catalog(self, catalog: Catalog) -> None:
         """Take over a catalog's selection and types; the keys stay what they are."""
         keys, replication_key = self.primary_keys, self.replication_key
         if entry := catalog.get_stream(self.name):
             entry.key_properties = keys
-            for name in self._automatic:
+            for name in self._always_selected:
                 entry.schema.properties = entry.schema.properties or {}
                 entry.schema.properties.setdefault(
                     name, Schema.from_dict(self.schema["properties"][name])
@@ -121,13 +121,9 @@ class ExportStream(BlockStream):
         super().apply_catalog(catalog)
         self.primary_keys, self.replication_key = keys, replication_key
 
+    @override
     def get_replication_key_signpost(self, context: types.Context | None = None) -> None:
         """None, since `Bookmark` knows better where to stop."""
-
-    def log(self, message: str, *args: t.Any, level: int = logging.INFO, **kwargs: t.Any) -> None:
-        """Log a message, but leave errors to the command line, which tells each once."""
-        if level < logging.ERROR:
-            super().log(message, *args, level=level, **kwargs)
 
     def requests(self) -> list[ExportRequest]:
         """Return what this run has to export, in the order in which it is read."""
@@ -142,7 +138,7 @@ class ExportStream(BlockStream):
         if not self._created_column:
             return [request]
         instant = self._bookmark.instant if self._bookmark else None
-        bounds, now = self._tap.bounds, self._tap.now
+        bounds, now = self.session.bounds, self.session.now
         requests = [
             replace(request, window=window, filter_field="created_at")
             for window in bounds.windows(instant, now)
@@ -154,74 +150,43 @@ class ExportStream(BlockStream):
             ]
         return requests
 
-    def get_batches(
-        self,
-        batch_config: BatchConfig,
-        context: types.Context | None = None,  # noqa: ARG002 - there are no partitions
-    ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
-        """Write all records to batch files and yield their manifests.
-
-        Raises:
-            SettingsError: If the settings ask for changes that files would escape.
-        """
-        if self.has_transformations:
-            raise SettingsError(
-                "batch_config: must not be set together with stream_maps or flattening, "
-                "which batch files would escape"
-            )
-        with self.get_record_counter() as counter, self.get_sync_timer():
-
-            def counted() -> Iterator[Block | ArrowBlock | None]:
-                for block in self.blocks():
-                    counter.increment(len(block or ()))
-                    yield block
-
-            for manifest in write_batches(self.name, batch_config, counted()):
-                yield batch_config.encoding, manifest
-
     def blocks(self) -> Iterator[Block | ArrowBlock | None]:
         """Yield the records of all exports; a failure ends this stream only."""
-        replaces_table = self._replaces_table
-        if replaces_table:
+        activates_version = self._may_activate_version
+        if activates_version:
             self.begin_version()
         try:
-            for exported in self._tap.exports.read(self.name):
+            for exported in self.session.exports.read(self.name):
                 yield from self._read(exported)
         except (AccountError, OutputError, SettingsError, Interruption, SyncLifecycleSignal):
             raise
         except SingerSDKError as error:
-            self._tap.note_failure(self.name, error)
+            self.session.fail_stream(self.name, error)
             return
         if self._bookmark:
             self._bookmark.finish_stream()
-        if replaces_table:
+        if activates_version:
             self.activate_version()
 
     def _read(self, exported: ExportedFiles) -> Iterator[Block | ArrowBlock | None]:
         """Yield the records of one export and move the bookmark."""
-        started, emitted, dropped = self._tap.clock.monotonic(), 0, 0
+        started, emitted, dropped = self.session.clock.monotonic(), 0, 0
         request, bookmark = exported.request, self._bookmark
         if bookmark:
-            # How a split export is ordered over its files is unknown.
-            bookmark.start_export(exported.created_at, is_ordered=len(exported.files) == 1)
+            bookmark.start_export(exported.created_at, is_ordered=self._is_in_order(exported))
         for read in itertools.chain.from_iterable(map(self._read_file, exported.files)):
             block = self._within(read, request)
             dropped += len(read) - len(block)
             emitted += len(block)
             if block:
                 yield block
-            if bookmark and bookmark.cover(block.values(str(self.replication_key))):
-                self._tap.warn_once(
-                    self.name,
-                    f"rows are not in order of {self.replication_key}; an export that is "
-                    "interrupted is read anew",
-                )
-                yield None
-            self._tap.stop_request.check()
+            if bookmark:
+                bookmark.cover(block.values(str(self.replication_key)))
+            self.session.stop.check()
         if bookmark:
             bookmark.finish_export(request.window)
             yield None
-        seconds = self._tap.clock.monotonic() - started
+        seconds = self.session.clock.monotonic() - started
         self.logger.info(
             "%s: emitted %d rows in %.1f s (%.0f rows/s)",
             request,
@@ -232,9 +197,41 @@ class ExportStream(BlockStream):
         if dropped:
             self.logger.info("%s: dropped %d rows outside of this range", request, dropped)
 
+    def _is_in_order(self, exported: ExportedFiles) -> bool:
+        """Whether the rows are in the order of the replication key.
+
+        It is shown before the first record is emitted. The order across the files of a split
+        export is undocumented, so only its end moves the bookmark.
+        """
+        if not self.is_sorted or len(exported.files) != 1:
+            return False
+        greatest = ""
+        reader = ExportReader(
+            exported.files[0],
+            self._selected_columns,
+            keys=self.primary_keys,
+            attributes=Attributes() if METADATA in self._fields else None,
+        )
+        is_ascending = True
+        with contextlib.suppress(ExportFileError):
+            for block in reader:
+                for value in filter(None, block.values(str(self.replication_key))):
+                    if value < greatest:
+                        distance = parse_instant(greatest) - parse_instant(value)
+                        is_ascending = is_ascending and distance <= MARGIN
+                    greatest = max(greatest, value)
+        exported.files[0].seek(0)
+        if not is_ascending:
+            self.session.warn_once(
+                self.name,
+                f"rows are not in order of {self.replication_key}; if the run is interrupted, the "
+                "export is read again from its start",
+            )
+        return is_ascending
+
     def _within(self, block: Block | ArrowBlock, request: ExportRequest) -> Block | ArrowBlock:
         """Return the rows that lie in the window, whatever the server has sent."""
-        bounds = self._tap.bounds
+        bounds = self.session.bounds
         ranges = [(self._created_column, Window(bounds.start_date, bounds.end_date))]
         if request.filter_field == "updated_at":
             ranges.append((self.updated_column, request.window))
@@ -243,12 +240,12 @@ class ExportStream(BlockStream):
         for column, window in ranges:
             if not column:
                 continue
-            lower, upper = window.limits
-            # A record without a time of creation is emitted, wherever it turns up.
+            lower, upper = window.bounds_as_text
+            # A record without a creation time is emitted wherever it turns up.
             empty = lower if column == self._created_column else ""
-            kept = [lower <= (value or empty) < upper for value in block.values(column)]
-            if not all(kept):
-                block = block.select(kept)
+            mask = [lower <= (value or empty) < upper for value in block.values(column)]
+            if not all(mask):
+                block = block.select(mask)
         return block
 
     def _read_file(self, file: t.BinaryIO) -> Iterator[Block | ArrowBlock]:
@@ -285,15 +282,15 @@ class ExportStream(BlockStream):
 
     def _check_header(self, reader: ExportReader) -> None:
         for column, title in reader.binding.trusted:
-            self._tap.warn_once(
+            self.session.warn_once(
                 self.name,
                 f"the column asked for as {column.api_field!r} is titled {title!r}; it is "
                 "trusted by its position. Please report these two names",
             )
         for column in reader.missing:
-            if column.name in self._automatic:
+            if column.name in self._always_selected:
                 raise ExportFileError(f"the header lacks {column.api_field!r}")
-            self._tap.warn_once(
+            self.session.warn_once(
                 self.name, f"the exported file lacks {column.api_field!r}: it stays empty"
             )
 
@@ -304,7 +301,7 @@ class ExportStream(BlockStream):
             return
         undeclared = [name for name, _ in reader.binding.metadata if name not in schemas]
         if undeclared and self.config["flattening_max_depth"]:
-            self._tap.warn_once(
+            self.session.warn_once(
                 self.name,
                 f"most loaders drop the attributes {', '.join(map(repr, undeclared))}, which the "
                 "flattened SCHEMA lacks: define them in Voucherify, then refresh the catalog",
@@ -319,7 +316,7 @@ class ExportStream(BlockStream):
         return type(self).replication_key
 
     @property
-    def _automatic(self) -> list[str]:
+    def _always_selected(self) -> list[str]:
         """The properties that are extracted whatever is selected."""
         names = [*self.primary_keys, self._created_column, self.replication_key]
         if self._tracks_updates:
@@ -348,7 +345,7 @@ class ExportStream(BlockStream):
         )
 
     @property
-    def _replaces_table(self) -> bool:
+    def _may_activate_version(self) -> bool:
         """Whether loaders may delete what a run does not emit: it emits all there is."""
         if (
             not self.config.get("emit_activate_version_messages")
@@ -363,7 +360,7 @@ class ExportStream(BlockStream):
         if self._created_column:
             obstacles += [name for name in ("start_date", "end_date") if self.config.get(name)]
         if obstacles:
-            self._tap.warn_once(
+            self.session.warn_once(
                 self.name,
                 f"no ACTIVATE_VERSION is emitted, since {' and '.join(obstacles)} is set: "
                 "loaders keep the rows that Voucherify no longer has",
@@ -388,9 +385,8 @@ class ExportStream(BlockStream):
         return Bookmark(
             self.stream_state,
             self.replication_key,
-            self._tap.bounds.lookback,
-            end=self._tap.bounds.end_date,
-            is_sorted=self.is_sorted,
+            end=self.session.bounds.end_date,
+            moves_within_stream=self.is_sorted,
         )
 
     @functools.cached_property
@@ -403,7 +399,7 @@ class ExportStream(BlockStream):
         chosen = [
             column
             for column in self.columns
-            if column.name in self._automatic or self._is_selected(column.name)
+            if column.name in self._always_selected or self._is_selected(column.name)
         ]
         anchors = [column for column in chosen if column.title and column.name in self.primary_keys]
         # sorted is stable: everything but the anchor keeps its order.

@@ -1,7 +1,6 @@
-"""Ranges of time: what a run asks for, and which rows it keeps.
+"""Ranges of time: what a run exports, and which rows belong to a window.
 
-Every range is half-open, `[start, end)`, in whole milliseconds of UTC, since that is
-the resolution of exported dates.
+Every range is half-open, `[start, end)`.
 """
 
 from __future__ import annotations
@@ -9,93 +8,40 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import itertools
-import re
 import typing as t
 from dataclasses import dataclass
 
-if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
-FIRST = dt.datetime(1, 1, 1, tzinfo=dt.timezone.utc)
-LAST = dt.datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=dt.timezone.utc)
-MILLISECOND = dt.timedelta(milliseconds=1)
-
-# Whether Voucherify's `$after` and `$before` include their own instant is unknown, and
-# an exported date may differ by milliseconds from the instant that is filtered on. An
-# export therefore asks for a second more on each side, and the rest is dropped here.
-MARGIN = dt.timedelta(seconds=1)
-
-# A window is never halved into parts shorter than this.
-SHORTEST = dt.timedelta(hours=1)
-
-# Compares greater than every instant in the form of bookmarks.
-FOREVER = "~"
-
-_INSTANT = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
-    r"([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+from tap_voucherify.instants import (
+    AFTER_ALL,
+    EPOCH,
+    MAX_INSTANT,
+    MILLISECOND,
+    MIN_INSTANT,
+    format_instant,
 )
 
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
-def parse_instant(text: str) -> dt.datetime:
-    """Read an ISO 8601 date or date-time; without an offset it is UTC.
+# Whether `$after` and `$before` are inclusive is undocumented, and exported dates may differ by
+# milliseconds from the instants the server filters on. Every export requests one second more on
+# each side, and the excess is dropped here.
+MARGIN = dt.timedelta(seconds=1)
 
-    Fractions of a millisecond are rounded up, which is exact for half-open bounds.
-
-    Raises:
-        ValueError: If `text` is neither.
-    """
-    match = _INSTANT.fullmatch(text)
-    if match is None:
-        raise ValueError(text)
-    date, hour, minute, second, fraction, offset = match.groups("")
-    clock = f"{hour or '00'}:{minute or '00'}:{second or '00'}"
-    instant = dt.datetime.fromisoformat(f"{date}T{clock}{_offset(offset)}")
-    try:
-        # Rounded up, to whole microseconds first.
-        instant += dt.timedelta(microseconds=-(-int(fraction.ljust(9, "0")[:9]) // 1000))
-        return EPOCH + -(-(instant - EPOCH) // MILLISECOND) * MILLISECOND
-    except OverflowError as error:
-        raise ValueError(text) from error
-
-
-def _offset(text: str) -> str:
-    """Write an offset from UTC as all Python versions read it."""
-    if text in {"", "Z", "z"}:
-        return "+00:00"
-    return f"{text[:3]}:{text[-2:] if len(text) > len('+00') else '00'}"
-
-
-def is_instant(value: object) -> bool:
-    """Whether `value` is what `parse_instant` can read."""
-    try:
-        parse_instant(t.cast("str", value))
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def format_instant(instant: dt.datetime) -> str:
-    """Write an instant in the one form of bookmarks, `YYYY-MM-DDTHH:MM:SS.mmmZ`.
-
-    Instants in this form compare as strings as they do in time.
-    """
-    utc = instant.astimezone(dt.timezone.utc)
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+# Windows are not split below this.
+MIN_SPLIT = dt.timedelta(hours=1)
 
 
 def _shift(instant: dt.datetime, by: dt.timedelta) -> dt.datetime:
-    """Add to an instant, no further than to the ends of the calendar."""
+    """Add to an instant, clamped to the supported range."""
     try:
         return instant + by
     except OverflowError:
-        return LAST if by > dt.timedelta() else FIRST
+        return MAX_INSTANT if by > dt.timedelta() else MIN_INSTANT
 
 
 def _boundaries(start: dt.datetime, window_days: int) -> Iterator[dt.datetime]:
-    """Yield the multiples of a window's size that come after `start`."""
+    """Yield the multiples of a window's size since 1970 that come after `start`."""
     step = dt.timedelta(days=min(window_days, dt.timedelta.max.days))
     count = (start - EPOCH) // step
     with contextlib.suppress(OverflowError):
@@ -106,26 +52,34 @@ def _boundaries(start: dt.datetime, window_days: int) -> Iterator[dt.datetime]:
 
 @dataclass(frozen=True)
 class Window:
-    """The range `[start, end)`; None leaves a side open."""
+    """The range `[start, end)`; None = unbounded."""
 
     start: dt.datetime | None = None
     end: dt.datetime | None = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether no instant lies in it."""
+        """Whether it is empty."""
         return self.start is not None and self.end is not None and self.start >= self.end
 
     @property
-    def limits(self) -> tuple[str, str]:
-        """Both ends as strings: a value lies within if `lower <= value < upper`."""
+    def bounds_as_text(self) -> tuple[str, str]:
+        """Both ends as comparable strings."""
         return (
             format_instant(self.start) if self.start else "",
-            format_instant(self.end) if self.end else FOREVER,
+            format_instant(self.end) if self.end else AFTER_ALL,
         )
 
+    def mask(self, values: Iterable[str | None]) -> list[bool]:
+        """Return for each time, in text form, whether it lies in this range.
+
+        A missing time counts as the start: such a record is emitted wherever it turns up.
+        """
+        lower, upper = self.bounds_as_text
+        return [lower <= (value or lower) < upper for value in values]
+
     def conditions(self) -> dict[str, list[str]]:
-        """Return the filter conditions that ask for it, a second wider on each side."""
+        """Return the filter conditions for this range plus the margin."""
         conditions = {}
         if self.start:
             conditions["$after"] = [format_instant(_shift(self.start, -MARGIN))]
@@ -134,10 +88,10 @@ class Window:
         return conditions
 
     def split(self, window_days: int, now: dt.datetime) -> list[Window]:
-        """Cut it at the multiples of `window_days` since 1970, up to the present.
+        """Split at multiples of `window_days` since 1970, up to now.
 
-        Only the number of windows depends on `now`, never one of their bounds, so that
-        a later run can recognise the exports of an earlier one.
+        Only the number of windows depends on `now`, never their bounds, so that a later run
+        can recognise the exports of an earlier one.
         """
         if self.start is None:
             return [self]
@@ -148,12 +102,12 @@ class Window:
         edges = [self.start, *inner, self.end]
         return [Window(*pair) for pair in itertools.pairwise(edges)]
 
-    def parts(self, server_time: dt.datetime) -> list[Window]:
-        """Cut in two a window whose export fails; an empty list if it cannot be cut.
+    def halves(self, server_time: dt.datetime) -> list[Window]:
+        """Split a failed window in two; empty if it cannot be split.
 
         Args:
-            server_time: When the failed export was created. An open-ended window is
-                closed there; what comes later becomes a window of its own.
+            server_time: When the failed export was created. An open-ended window is closed
+                there, and the rest becomes a second window.
         """
         if self.start is None:
             return []
@@ -162,13 +116,12 @@ class Window:
         else:
             span = (self.end - self.start) / 2
             middle = self.start + span // MILLISECOND * MILLISECOND
-        shortest = MILLISECOND if self.end is None else SHORTEST
+        shortest = MILLISECOND if self.end is None else MIN_SPLIT
         if middle - self.start < shortest:
             return []
         return [Window(self.start, middle), Window(middle, self.end)]
 
     def __str__(self) -> str:
-        """Describe it for the log."""
         sides = [
             f"{word} {format_instant(side)}"
             for word, side in (("from", self.start), ("before", self.end))
@@ -178,7 +131,11 @@ class Window:
 
 
 class Bounds(t.NamedTuple):
-    """The settings that say what a run asks for."""
+    """Settings that limit a run.
+
+    A run reads again from `lookback` before the bookmark, and never from less than the margin:
+    exported dates may be off by milliseconds, and rows of a file out of order by as much.
+    """
 
     start_date: dt.datetime | None
     end_date: dt.datetime | None
@@ -186,20 +143,15 @@ class Bounds(t.NamedTuple):
     window_days: int | None = None
 
     def windows(self, bookmark: dt.datetime | None, now: dt.datetime) -> list[Window]:
-        """Return the windows of a run: from the bookmark, less the lookback, to the end.
-
-        Args:
-            bookmark: Where the last run ended.
-            now: The present.
-        """
+        """Return the windows of a run, from bookmark minus lookback to `end_date`."""
         starts = [self.start_date] if self.start_date else []
         if bookmark:
-            starts.append(_shift(bookmark, -self.lookback))
+            starts.append(_shift(bookmark, -max(self.lookback, MARGIN)))
         return self._split(Window(max(starts, default=None), self.end_date), now)
 
     def update_windows(self, bookmark: dt.datetime, now: dt.datetime) -> list[Window]:
-        """Return the windows of the time of update: `end_date` is about creation."""
-        return self._split(Window(_shift(bookmark, -self.lookback)), now)
+        """Return the windows by update time; `end_date` limits creation time only."""
+        return self._split(Window(_shift(bookmark, -max(self.lookback, MARGIN))), now)
 
     def _split(self, window: Window, now: dt.datetime) -> list[Window]:
         if window.is_empty:

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from dev.generate.about import settings
-from tap_voucherify.stream import MODIFIED_AT
+from tap_voucherify.columns import MODIFIED_AT
 from tap_voucherify.streams import STREAMS
 
 if TYPE_CHECKING:

@@ -21,12 +21,6 @@ RENEWAL_MARGIN_SECONDS = 60
 
 VOUCHERIFY_DOMAIN = ".voucherify.io"
 
-API_URLS = {
-    "eu": "https://api.voucherify.io",
-    "us": "https://us1.api.voucherify.io",
-    "as": "https://as1.api.voucherify.io",
-}
-
 
 class Credentials(t.Protocol):
     """What proves to Voucherify who is asking."""

@@ -213,7 +213,7 @@ class RunAhead:
             ExportFailedError: If nothing is left to try.
         """
         tries = job.tries + 1
-        parts = job.request.window.parts(error.created_at)
+        parts = job.request.window.halves(error.created_at)
         if parts and (isinstance(error, ExportTimeoutError) or tries >= TRIES_BEFORE_CUT):
             jobs = [_Job(job.request.over(part)) for part in parts]
             logger.warning("%s: %s; trying %s", job.request, error, " and ".join(map(str, parts)))

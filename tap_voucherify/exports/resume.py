@@ -7,7 +7,7 @@ import logging
 import typing as t
 
 from tap_voucherify.errors import RequestError, TransientError
-from tap_voucherify.windows import EPOCH, is_instant, parse_instant
+from tap_voucherify.instants import EPOCH, is_instant, parse_instant
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,10 @@
 """The only code that knows the insides of singer-sdk.
 
-Messages, bookmarks, batch files, the command line and signals.
+Messages, bookmarks, batch files, the command line and signals. Of the SDK's private parts the
+package uses these, each watched by a test:
+
+- `singer_sdk.configuration._dict_config.parse_environment_config`
+- `singer_sdk.Stream._check_max_record_limit`
+- `singer_sdk.Stream._sync_records`
+- `singer_sdk.Stream._tap`
 """

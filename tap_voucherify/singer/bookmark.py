@@ -1,10 +1,10 @@
-"""How far a stream has been read, as its state says it."""
+"""A stream's bookmark: how far it has been read."""
 
 from __future__ import annotations
 
 import typing as t
 
-from tap_voucherify.windows import FOREVER, format_instant, parse_instant
+from tap_voucherify.instants import AFTER_ALL, format_instant, parse_instant
 
 if t.TYPE_CHECKING:
     import datetime as dt
@@ -18,93 +18,77 @@ _KEY, _VALUE = "replication_key", "replication_key_value"
 class Bookmark:
     """The greatest replication value emitted, or the end of the last window read whole.
 
-    It is never later than the server's time at the stream's first export: a row dated in
-    the future, or created between two exports, is therefore not passed over. A run never
-    ends with an earlier one than it began with.
+    It never passes the server time of the stream's first export, so rows dated in the future or
+    created between exports are not skipped. It never moves back.
     """
 
     def __init__(
         self,
         state: dict[str, t.Any],
         key: str,
-        lookback: dt.timedelta,
         *,
         end: dt.datetime | None = None,
-        is_sorted: bool = True,
+        moves_within_stream: bool = True,
     ) -> None:
-        """Continue from a state, unless it is about another replication key.
+        """Start from saved state; a bookmark for another replication key is discarded.
 
         Args:
-            state: The stream's part of the tap's state; is kept up to date.
+            state: The stream's part of the tap's state; kept up to date.
             key: The replication key.
-            lookback: How far rows may be out of order.
-            end: What was created from then on is not asked for, so the bookmark stays
-                before it, even if what was created earlier has been updated later.
-            is_sorted: Whether exports follow each other in the order of the key; if not,
-                the bookmark moves only when the stream is finished.
+            end: `end_date`. The bookmark never passes it, even if older records were updated
+                later.
+            moves_within_stream: Whether exports follow each other in the order of the key. If
+                not, the bookmark moves only when the stream is finished.
         """
         self._state = state
         self._key = key
-        self._lookback = lookback
-        self._is_sorted = is_sorted
+        self._moves_within_stream = moves_within_stream
         if state.get(_KEY) != key:
             state.pop(_KEY, None)
             state.pop(_VALUE, None)
-        old = state.get(_VALUE)
-        self._value = self._reached = format_instant(parse_instant(old)) if old else ""
+        saved = state.get(_VALUE)
+        self._value = self._reached = (
+            format_instant(parse_instant(saved, round_up=False)) if saved else ""
+        )
         self._greatest = ""
-        self._latest = format_instant(end) if end else FOREVER
-        self._is_ordered = True
+        self._limit = format_instant(end) if end else AFTER_ALL
+        self._is_ordered = False
 
     @property
     def instant(self) -> dt.datetime | None:
-        """Where the last run ended."""
+        """The bookmark as a datetime."""
         return parse_instant(self._value) if self._value else None
 
-    def start_export(self, created_at: dt.datetime, *, is_ordered: bool = True) -> None:
+    def start_export(self, created_at: dt.datetime, *, is_ordered: bool) -> None:
         """Begin to read an export.
 
         Args:
             created_at: The server's time at which it was created.
-            is_ordered: Whether its rows can be taken to be in order until they prove not
-                to be; if not, only the whole of it moves the bookmark.
+            is_ordered: Whether its rows were shown to be in ascending order. If not, the
+                bookmark moves only when the whole export has been emitted.
         """
-        self._latest = min(self._latest, format_instant(created_at))
+        self._limit = min(self._limit, format_instant(created_at))
         self._greatest, self._is_ordered = "", is_ordered
 
-    def cover(self, values: Iterable[str | None]) -> bool:
-        """Take note of the replication values of rows that have been emitted.
-
-        Returns:
-            Whether the export has just lost its order: the first row is there that is
-            out of it by more than the lookback. What comes may then be older than what
-            was, so the bookmark is back where it was before this export, and only the
-            whole of it moves the bookmark.
-        """
-        was_ordered = self._is_ordered
-        for value in filter(None, values):
-            if value >= self._greatest:
-                self._greatest = value
-            elif self._is_sorted and self._is_ordered:
-                distance = parse_instant(self._greatest) - parse_instant(value)
-                self._is_ordered = distance <= self._lookback
-        if self._is_sorted:
+    def cover(self, values: Iterable[str | None]) -> None:
+        """Record the replication values of emitted rows."""
+        self._greatest = max(filter(None, [self._greatest, *values]), default="")
+        if self._moves_within_stream:
             self._move(max(self._reached, self._greatest if self._is_ordered else ""))
-        return was_ordered and not self._is_ordered
 
     def finish_export(self, window: Window) -> None:
-        """Take note that all rows of an export over `window` have been emitted."""
+        """Mark an export of `window` as fully emitted."""
         end = format_instant(window.end) if window.end else ""
         self._reached = max(self._reached, self._greatest, end)
-        if self._is_sorted:
+        if self._moves_within_stream:
             self._move(self._reached)
 
     def finish_stream(self) -> None:
-        """Take note that all exports of the stream have been read."""
+        """Mark the stream as finished."""
         self._move(self._reached)
 
     def _move(self, reached: str) -> None:
-        value = max(self._value, min(reached, self._latest))
+        value = max(self._value, min(reached, self._limit))
         if value:
             self._state[_KEY] = self._key
             self._state[_VALUE] = value

@@ -1,7 +1,4 @@
-"""The command line: errors are told in one line, without secrets; a traceback is a bug.
-
-Of the SDK's private parts this module uses `_ConfigInput`.
-"""
+"""Command line with one-line errors. A traceback means a bug."""
 
 from __future__ import annotations
 
@@ -13,13 +10,15 @@ import typing as t
 
 from jsonschema import SchemaError
 from singer_sdk import Tap
+from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import SingerSDKError
-from singer_sdk.plugin_base import JSONSchemaValidator, SingerCommand, _ConfigInput
+from singer_sdk.plugin_base import JSONSchemaValidator, SingerCommand
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
 
 from tap_voucherify.errors import SettingsError, one_line
-from tap_voucherify.redaction import Redaction
+from tap_voucherify.redaction import SecretFilter
 
 if t.TYPE_CHECKING:
     from types import TracebackType
@@ -27,53 +26,14 @@ if t.TYPE_CHECKING:
     import click
 
 
-class TapCommand(SingerCommand):
-    """The SDK's command, with an error report of our own."""
-
-    def __init__(self, *arguments: t.Any, redaction: Redaction, **options: t.Any) -> None:
-        """Take click's arguments.
-
-        Args:
-            *arguments: See `SingerCommand`.
-            redaction: Masks secrets in all that is logged.
-            **options: See `SingerCommand`.
-        """
-        super().__init__(*arguments, **options)
-        self._redaction = redaction
-
-    def main(self, *arguments: t.Any, **options: t.Any) -> t.Any:
-        """Run the command, from its arguments on under our own error report."""
-        redact_logs(self._redaction)
-        # At lower levels it logs the expressions of stream maps, which may quote data.
-        logging.getLogger("singer_sdk.mapper").setLevel(logging.WARNING)
-        sys.excepthook = self.excepthook
-        return super().main(*arguments, **options)
-
-    def excepthook(
-        self,
-        exc_type: type[BaseException],
-        exc_value: BaseException,
-        exc_traceback: TracebackType | None,
-    ) -> None:
-        """Tell an error that ends the run; a traceback goes with bugs and debugging."""
-        expected = issubclass(exc_type, (SingerSDKError, OSError))
-        wanted = not expected or self.logger.isEnabledFor(logging.DEBUG)
-        self.logger.error(
-            "%s%s",
-            "" if expected else f"{exc_type.__name__}: ",
-            one_line(exc_value),
-            exc_info=(exc_type, exc_value, exc_traceback) if wanted else None,
-        )
-
-
 class CommandLineTap(Tap, abc.ABC):
-    """The SDK's tap, run from a command line of our own.
+    """The SDK's tap, with a command line that reports each error on one line.
 
     Attributes:
-        redaction: Knows the secrets of this process, from its first log line on.
+        secrets: Masks secrets in this process's logs.
     """
 
-    redaction: t.ClassVar[Redaction] = Redaction()
+    secrets: t.ClassVar[SecretFilter] = SecretFilter()
 
     @abc.abstractmethod
     def run(self) -> int:
@@ -81,22 +41,36 @@ class CommandLineTap(Tap, abc.ABC):
 
     @abc.abstractmethod
     def test_connection(self) -> None:
-        """Prove the credentials and their permissions with a few cheap calls."""
+        """Check credentials and permissions with a few requests."""
 
     @classmethod
+    def all_settings(cls) -> dict[str, t.Any]:
+        """Return the JSON schema of the tap's settings and the SDK's own."""
+        schema = {**cls.config_jsonschema, "properties": {**cls.config_jsonschema["properties"]}}
+        cls.append_builtin_config(schema)
+        return schema
+
+    @classmethod
+    def environment_settings(cls) -> dict[str, str]:
+        """Return the settings in the environment, unparsed: the SDK crashes on invalid values."""
+        as_text = {name: {"type": ["string"]} for name in cls.all_settings()["properties"]}
+        prefix = f"{cls.name.upper().replace('-', '_')}_"
+        return parse_environment_config({"properties": as_text}, prefix)
+
+    @classmethod
+    @override
     def invoke(  # type: ignore[override] # the SDK's own override differs as well
         cls,
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: _ConfigInput | None = None,
+        config: t.Any = None,
         state: t.IO[str] | None = None,
         catalog: t.IO[str] | None = None,
     ) -> None:
         """Run the tap's main command; see `singer_sdk.Tap.invoke`."""
         super(Tap, cls).invoke(about=about, about_format=about_format)
         cls.print_version(print_fn=cls.logger.info)
-        config = config or _ConfigInput()
         tap = cls(
             config=config.config,
             state=read_json(state, "--state"),
@@ -106,9 +80,8 @@ class CommandLineTap(Tap, abc.ABC):
         sys.exit(tap.run())
 
     @classmethod
-    def cb_config(
-        cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
-    ) -> _ConfigInput:
+    @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> t.Any:
         """Read the configuration files; see `singer_sdk.Tap`.
 
         Raises:
@@ -117,48 +90,64 @@ class CommandLineTap(Tap, abc.ABC):
         try:
             return super().cb_config(ctx, param, value)
         except OSError as error:
-            raise SettingsError(f"--config: the file must be readable: {error}") from error
+            raise SettingsError(f"--config: cannot read the file: {error}") from error
         except (TypeError, ValueError) as error:
             raise SettingsError("--config: the file must hold a JSON object") from error
 
     @classmethod
+    @override
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
-        """Test the connection without an export of everything; see `singer_sdk.Tap`."""
+        """Test the connection without a full sync; see `singer_sdk.Tap`."""
         if value in {CliTestOptionValue.Disabled.value, CliTestOptionValue.Schema.value}:
             super().cb_test(ctx, param, value)
             return
-        config = ctx.params.get("config", _ConfigInput())
+        config = ctx.params["config"]
         tap = cls(config=config.config, parse_env_config=config.parse_env)
         tap.test_connection()
         ctx.exit()
 
     @classmethod
+    @override
     def get_singer_command(cls) -> click.Command:
-        """Return the SDK's command, with errors told in one line each."""
-        command = super().get_singer_command()
-        return TapCommand(
-            name=command.name,
-            callback=command.callback,
-            params=command.params,
-            help=command.help,
-            context_settings=command.context_settings,
-            logger=cls.logger,
-            redaction=cls.redaction,
+        """Return the SDK's command, with one-line error reporting from argument parsing onwards."""
+        command = t.cast("SingerCommand", super().get_singer_command())
+        command.excepthook = cls.report_error  # type: ignore[method-assign]
+        sys.excepthook = cls.report_error
+        add_to_handlers(cls.secrets)
+        # It logs stream map expressions, which may contain secrets, below WARNING.
+        logging.getLogger("singer_sdk.mapper").setLevel(logging.WARNING)
+        return command
+
+    @classmethod
+    def report_error(
+        cls,
+        exc_type: type[BaseException],
+        exc_value: BaseException,
+        exc_traceback: TracebackType | None,
+    ) -> None:
+        """Log a fatal error, with traceback for bugs and at DEBUG level."""
+        is_expected = issubclass(exc_type, (SingerSDKError, OSError))
+        with_traceback = not is_expected or cls.logger.isEnabledFor(logging.DEBUG)
+        cls.logger.error(
+            "%s%s",
+            "" if is_expected else f"{exc_type.__name__}: ",
+            one_line(exc_value),
+            exc_info=(exc_type, exc_value, exc_traceback) if with_traceback else None,
         )
 
 
-def redact_logs(redaction: Redaction) -> None:
-    """Mask secrets in everything that any handler writes."""
+def add_to_handlers(log_filter: logging.Filter) -> None:
+    """Add a filter to every log handler."""
     loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
     for handler in {handler for logger in loggers for handler in logger.handlers}:
-        handler.addFilter(redaction)
+        handler.addFilter(log_filter)
 
 
 def read_json(file: t.IO[str] | None, option: str) -> dict[str, t.Any] | None:
-    """Return what the file of a command line option holds, if it was given.
+    """Read the JSON object given by an option, if any.
 
     Raises:
-        SettingsError: If it holds no JSON object.
+        SettingsError: If the file holds no JSON object.
     """
     if file is None:
         return None
@@ -172,10 +161,10 @@ def read_json(file: t.IO[str] | None, option: str) -> dict[str, t.Any] | None:
 
 
 def read_catalog(file: t.IO[str] | None) -> Catalog | None:
-    """Return the catalog that the file of the option holds, if it was given.
+    """Read the catalog given by an option, if any.
 
     Raises:
-        SettingsError: If it is not in the form of a Singer catalog.
+        SettingsError: If the file holds no Singer catalog.
     """
     content = read_json(file, "--catalog")
     if content is None:
@@ -185,11 +174,10 @@ def read_catalog(file: t.IO[str] | None) -> Catalog | None:
         for entry in content["streams"]:
             JSONSchemaValidator.check_schema(entry.get("schema", {}))
     except (AttributeError, LookupError, TypeError) as error:
-        raise SettingsError("--catalog: the file must hold a Singer catalog") from error
+        raise SettingsError("--catalog: not a Singer catalog") from error
     except SchemaError as error:
         place = ".".join(map(str, error.absolute_path))
         raise SettingsError(
-            f"--catalog: {place} in the schema of stream '{entry['tap_stream_id']}' must be valid "
-            "JSON schema"
+            f"--catalog: stream '{entry['tap_stream_id']}': invalid JSON schema at {place}"
         ) from error
     return catalog

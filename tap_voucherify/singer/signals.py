@@ -1,8 +1,9 @@
-"""SIGTERM and SIGINT end a run with what it has written, neither more nor less."""
+"""On SIGTERM and SIGINT, stop with STATE for exactly what was written."""
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import typing as t
 
@@ -13,28 +14,38 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.clock import Clock
 
-# If standard output takes nothing for so long, the run ends without a last STATE.
-PATIENCE_SECONDS = 2
+# Exit without a final STATE if standard output is blocked this long.
+STALL_SECONDS = 2
 
-_LOOK_SECONDS = 0.05
+_CHECK_SECONDS = 0.05
 
 
-class StopRequest:
-    """A flag that a signal raises and the main thread looks at."""
+class StopFlag:
+    """A flag set by a signal and checked by the main thread."""
 
     def __init__(self, clock: Clock, progress: Callable[[], int] = lambda: 0) -> None:
         """Start without a signal.
 
         Args:
-            clock: Measures the patience; it must not stop with the run.
-            progress: Returns a number that grows whenever output is taken.
+            clock: Clock for the stall timeout; it must keep running when the run stops.
+            progress: Returns a number that increases with every successful write.
         """
         self._clock = clock
         self._progress = progress
         self._signal_number = 0
 
-    def __call__(self, signal_number: int) -> None:
-        """Note a signal; the handler must do no more, since it runs at any moment."""
+    def listen(self) -> None:
+        """Handle SIGTERM and SIGINT, in place of the SDK's handlers.
+
+        The SDK's would write a STATE ahead of the buffered records. Python allows handlers in
+        the main thread only.
+        """
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda number, _frame: self.set(number))
+
+    def set(self, signal_number: int) -> None:
+        """Record a signal. Handlers can run anywhere, so do nothing else."""
         if not self._signal_number:
             self._signal_number = signal_number
             threading.Thread(target=self._watch, daemon=True).start()
@@ -45,10 +56,10 @@ class StopRequest:
             raise Interruption(self._signal_number)
 
     def _watch(self) -> None:
-        """End the process if its reader takes nothing more."""
+        """Exit if standard output stalls."""
         seen, since = self._progress(), self._clock.monotonic()
-        while self._clock.monotonic() - since < PATIENCE_SECONDS:
-            self._clock.sleep(_LOOK_SECONDS)
+        while self._clock.monotonic() - since < STALL_SECONDS:
+            self._clock.sleep(_CHECK_SECONDS)
             if self._progress() != seen:
                 seen, since = self._progress(), self._clock.monotonic()
         os._exit(128 + self._signal_number)

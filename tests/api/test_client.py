@@ -24,7 +24,7 @@ from tap_voucherify.errors import (
     RequestError,
     TransientError,
 )
-from tap_voucherify.redaction import MASK, Redaction
+from tap_voucherify.redaction import MASK, SecretFilter
 from tests.support.virtual_clock import VirtualClock
 
 if TYPE_CHECKING:
@@ -402,9 +402,9 @@ def test_a_stopped_clock_ends_every_sleep() -> None:
 # Redaction
 
 
-def redaction_of(*secrets: object) -> Redaction:
+def redaction_of(*secrets: object) -> SecretFilter:
     """Return what masks these secrets."""
-    redaction = Redaction()
+    redaction = SecretFilter()
     for secret in secrets:
         redaction.add(secret)
     return redaction
@@ -446,7 +446,7 @@ def test_redaction_of_log_records() -> None:
     """A record is masked in its message, its arguments and its traceback."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    redaction = Redaction()
+    redaction = SecretFilter()
     handler.addFilter(redaction)
     logger = logging.getLogger("tests.redaction")
     logger.setLevel(logging.INFO)

@@ -36,8 +36,7 @@ class OrderTotals(ExportStream):
 
 
 class MyTap(TapVoucherify):
-    def discover_streams(self):
-        return [*super().discover_streams(), OrderTotals(self)]
+    stream_classes = (*TapVoucherify.stream_classes, OrderTotals)
 
 
 MyTap.cli()

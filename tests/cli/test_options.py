@@ -237,7 +237,7 @@ def test_adoption_can_be_switched_off(sandbox: Sandbox, tap: Tap, discovered: Js
     """Then no list is asked for, and each run has exports of its own."""
     catalog = select(discovered, ["orders"])
 
-    runs = [tap(catalog=catalog, adopt_exports=False) for _ in range(2)]
+    runs = [tap(catalog=catalog, resume_exports=False) for _ in range(2)]
 
     assert len(created_exports(sandbox)) == 2
     assert "list" not in kinds(sandbox)

@@ -20,7 +20,7 @@ from tap_voucherify.api.credentials import AccessToken, IssuedToken, KeyPair, Tr
 from tap_voucherify.api.rate_limit import RateLimit
 from tap_voucherify.clock import Clock
 from tap_voucherify.errors import RequestError
-from tap_voucherify.redaction import Redaction
+from tap_voucherify.redaction import SecretFilter
 from tests.support.expectations import expected_record
 from tests.support.fast_runs import FastTap, Servers
 from tests.support.relay import Relay
@@ -264,7 +264,7 @@ def test_repr_tells_no_secret() -> None:
             request_timeout_seconds=60,
             longest_wait_seconds=60,
         )
-        redaction = Redaction()
+        redaction = SecretFilter()
         for secret in secrets:
             redaction.add(secret)
         for thing in (pair, AccessToken("the-access-token"), issued, client, redaction):

@@ -75,7 +75,10 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {**PAIR, "request_timeout_seconds": -47},
         ("request_timeout_seconds: must",),
     ),
-    "reserve_above_all": ({**PAIR, "rate_limit_reserve": 1.47}, ("rate_limit_reserve: must",)),
+    "reserve_above_all": (
+        {**PAIR, "rate_limit_reserve_percent": 147},
+        ("rate_limit_reserve_percent: must",),
+    ),
     "batches_without_anything": (
         {**PAIR, "batch_config": {"encoding": None, "extra": MARK}},
         (
@@ -352,7 +355,7 @@ def test_settings_come_from_the_environment(sandbox: Sandbox, tap: Tap) -> None:
         "window_days": "30",
         "start_date": "2026-01-10",
         "end_date": "",
-        "adopt_exports": "No",
+        "resume_exports": "No",
         "stream_maps": '{"orders": {"__alias__": "purchases"}}',
     }
 
@@ -400,7 +403,7 @@ def test_a_config_that_is_no_file_is_told(tap: Tap, path: str) -> None:
 
     assert run.exit_code == 1
     (error,) = run.errors
-    assert "--config: the file must be readable" in error
+    assert "--config: cannot read the file" in error
     assert f"'{path}'" in error
 
 

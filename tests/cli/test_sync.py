@@ -320,7 +320,7 @@ def test_disorder_of_several_exports_is_told_once(
     assert len([line for line in run.warnings if "not in order" in line]) == 1
 
 
-def test_disorder_within_the_lookback_is_trusted(
+def test_disorder_within_the_margin_is_trusted(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
     """Dates that are off by milliseconds are no reason to distrust the order."""

@@ -151,7 +151,7 @@ def test_a_signal_between_both_exports_keeps_the_bookmark(
         lines = process.stdout.read().decode().splitlines()
     sandbox.behaviour = Behaviour()
     ended = Run(lines, process.returncode, "")
-    last = tap(catalog=catalog, track_updates=True, state=ended.state, adopt_exports=False)
+    last = tap(catalog=catalog, track_updates=True, state=ended.state, resume_exports=False)
 
     assert ended.exit_code == 143
     assert ended.records("vouchers")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dev.sandbox import OBJECTS, Dataset, Sandbox
-from tap_voucherify.singer.writer import PIECE_BYTES
+from tap_voucherify.singer.writer import CHUNK_BYTES
 from tests.support.in_process import CountedRun, sync
 from tests.support.runs import COMMAND, Json, Tap, select
 
@@ -63,7 +63,7 @@ def test_records_are_written_in_large_pieces(tmp_path: Path, discovered: Json) -
     """There is about one write for each piece of output, not one or more for each record."""
     run = sync_vouchers(tmp_path / "output.jsonl", discovered, FEW)
 
-    pieces = (tmp_path / "output.jsonl").stat().st_size / PIECE_BYTES
+    pieces = (tmp_path / "output.jsonl").stat().st_size / CHUNK_BYTES
     others = sum('"type":"RECORD"' not in line for line in run.lines)
     assert pieces <= run.writes <= 1.5 * pieces + others
     assert run.writes < 40 * FEW / 1000

@@ -515,7 +515,7 @@ LIFE = {
     ),
     "never_done": Row(
         faults=(forever("create", Turn("IN_PROGRESS")),),
-        settings={"adopt_exports": False},
+        settings={"resume_exports": False},
         broken_settings={"export_timeout_seconds": 150},
         error="export_timeout_seconds",
         creates=3,

@@ -126,7 +126,7 @@ def check(pair: Pair, *faults: Fault, **more: Any) -> Run:
         assert emitted == expected
 
     state = run.state if run.states else None
-    resumed = tap(catalog=catalog, state=state, adopt_exports=False, **more)
+    resumed = tap(catalog=catalog, state=state, resume_exports=False, **more)
 
     assert (resumed.exit_code, resumed.errors) == (0, [])
     rest = list(map(identity, resumed.records("customers")))

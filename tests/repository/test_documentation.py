@@ -16,8 +16,8 @@ from dev import ROOT
 from dev.generate.__main__ import generated, replace_between
 from dev.generate.about import about, settings
 from dev.generate.plugin import VALID_GROUPS
-from tap_voucherify.settings import complete_and_check
 from tap_voucherify.streams import STREAMS
+from tap_voucherify.validation import validate
 from tests.cli import test_extra_stream
 
 if TYPE_CHECKING:
@@ -141,14 +141,14 @@ def test_the_example_declares_settings_as_the_project_does(
 
 
 @pytest.mark.parametrize("group", VALID_GROUPS, ids="_and_".join)
-def test_a_valid_group_is_what_the_tap_asks_for(group: list[str]) -> None:
+def test_a_valid_group_is_what_the_tap_needs(group: list[str]) -> None:
     """The settings of a group are enough for the tap, and none of them can be left out."""
     schema = {"properties": SETTINGS}
 
-    assert complete_and_check(dict.fromkeys(group, "secret"), schema) == []
+    assert validate(dict.fromkeys(group, "secret"), schema, STREAMS) == []
     for left_out in group:
         others = {name: "secret" for name in group if name != left_out}
-        assert complete_and_check(others, schema)
+        assert validate(others, schema, STREAMS)
 
 
 @pytest.mark.parametrize("path", [ROOT / "meltano.yml", HUB], ids=lambda path: path.name)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_voucherify.windows import Bounds, Window, format_instant, parse_instant
+from tap_voucherify.instants import format_instant, parse_instant
+from tap_voucherify.windows import Bounds, Window
 
 UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,7 +47,7 @@ def test_windows_cover_the_range_once(
     bounds, bookmark = settings
     starts = [start for start in (bounds.start_date,) if start]
     if bookmark:
-        starts.append(bookmark - bounds.lookback)
+        starts.append(bookmark - max(bounds.lookback, timedelta(seconds=1)))
     start = max(starts, default=None)
 
     windows = bounds.windows(bookmark, now)
@@ -115,7 +116,7 @@ def test_bounds_keep_the_half_open_range(one: datetime, two: datetime, instant: 
     for value in (instant, start, end, start - MILLISECOND, end - MILLISECOND):
         text = format_instant(value)
         for window in (Window(start, end), Window(start), Window(None, end), Window()):
-            lower, upper = window.limits
+            lower, upper = window.bounds_as_text
             within = (window.start is None or window.start <= value) and (
                 window.end is None or value < window.end
             )
@@ -127,7 +128,7 @@ def test_halves_cover_a_window(start: datetime, length: int, server_time: dateti
     """A window is cut into two that follow each other, neither shorter than an hour."""
     window = Window(start, start + length * MILLISECOND)
 
-    parts = window.parts(server_time)
+    parts = window.halves(server_time)
 
     if not parts:
         assert length * MILLISECOND < 2 * HOUR + 2 * MILLISECOND
@@ -145,7 +146,7 @@ def test_an_open_window_is_closed_at_the_failed_export(start: datetime, later: i
     """An open-ended window is first closed at the server's time of its failed export."""
     server_time = start + later * MILLISECOND
 
-    first, second = Window(start, None).parts(server_time)
+    first, second = Window(start, None).halves(server_time)
 
     assert first == Window(start, server_time)
     assert second == Window(server_time, None)
@@ -153,11 +154,11 @@ def test_an_open_window_is_closed_at_the_failed_export(start: datetime, later: i
 
 def test_what_cannot_be_halved() -> None:
     """A window without start, or one that is short or lies in the future, stays whole."""
-    assert Window(None, None).parts(NOW) == []
-    assert Window(None, NOW).parts(NOW) == []
-    assert Window(NOW, NOW + HOUR).parts(NOW) == []
-    assert Window(NOW, None).parts(NOW) == []
-    assert Window(NOW + DAY, None).parts(NOW) == []
+    assert Window(None, None).halves(NOW) == []
+    assert Window(None, NOW).halves(NOW) == []
+    assert Window(NOW, NOW + HOUR).halves(NOW) == []
+    assert Window(NOW, None).halves(NOW) == []
+    assert Window(NOW + DAY, None).halves(NOW) == []
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
@@ -226,7 +227,7 @@ def test_a_lookback_beyond_the_calendar_asks_for_everything() -> None:
     """A bookmark less a lookback of thousands of years is the beginning of time."""
     (window,) = Bounds(None, None, timedelta(days=900_000)).windows(NOW, NOW)
 
-    lower, _ = window.limits
+    lower, _ = window.bounds_as_text
     assert lower <= "0001-01-01T00:00:01.000Z"
     assert window.conditions() is not None
 
@@ -236,7 +237,7 @@ def test_the_ends_of_the_calendar_can_be_asked_for() -> None:
     first = parse_instant("0001-01-01")
     last = parse_instant("9999-12-31T23:59:59.999Z")
 
-    assert Window(first, None).limits[0] == "0001-01-01T00:00:00.000Z"
+    assert Window(first, None).bounds_as_text[0] == "0001-01-01T00:00:00.000Z"
     assert Window(first, last).conditions() == {
         "$after": ["0001-01-01T00:00:00.000Z"],
         "$before": ["9999-12-31T23:59:59.999Z"],

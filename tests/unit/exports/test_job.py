@@ -26,7 +26,8 @@ from tap_voucherify.errors import (
     TransientError,
 )
 from tap_voucherify.exports.job import ExportRequest, ExportRunner, file_urls, poll_pauses
-from tap_voucherify.windows import EPOCH, Window
+from tap_voucherify.instants import EPOCH
+from tap_voucherify.windows import Window
 from tests.support.simulated_client import Json, SimulatedClient
 from tests.support.virtual_clock import STARTED_AT, VirtualClock
 

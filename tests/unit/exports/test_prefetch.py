@@ -23,7 +23,8 @@ from tap_voucherify.errors import (
 )
 from tap_voucherify.exports.job import ExportedFiles, ExportRequest, ExportRunner
 from tap_voucherify.exports.prefetch import RunAhead
-from tap_voucherify.windows import Window, format_instant
+from tap_voucherify.instants import format_instant
+from tap_voucherify.windows import Window
 from tests.support.simulated_client import Json, SimulatedClient, SimulatedLimit
 from tests.support.virtual_clock import STARTED_AT, VirtualClock
 
@@ -398,7 +399,7 @@ def check_tries(run: Observed, failed: Mapping[str, ExportFailedError]) -> None:
     for request, error in run.failures:
         tries.setdefault((request.stream, request.window), []).append(error)
     for (_, window), errors in tries.items():
-        if not window.parts(errors[0].created_at):
+        if not window.halves(errors[0].created_at):
             assert len(errors) <= 3
         elif isinstance(errors[0], ExportTimeoutError):
             assert len(errors) == 1

@@ -1,4 +1,4 @@
-"""A bookmark is never later than what has been read, and never moves back."""
+"""A bookmark never passes what has been read, and never moves back."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_voucherify.instants import format_instant
 from tap_voucherify.singer.bookmark import Bookmark
-from tap_voucherify.windows import Window, format_instant
+from tap_voucherify.windows import Window
 
 KEY = "created_at"
-LOOKBACK = timedelta(minutes=1)
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 # When the server created the export, unless a test says otherwise.
 LATER = datetime(2026, 6, 1, tzinfo=timezone.utc)
@@ -29,27 +29,29 @@ def state_at(value: str, key: str = KEY) -> dict[str, Any]:
     return {"replication_key": key, "replication_key_value": value}
 
 
-def read(bookmark: Bookmark, *seconds: float, window: Window | None = None) -> None:
+def read(
+    bookmark: Bookmark, *seconds: float, window: Window | None = None, is_ordered: bool = True
+) -> None:
     """Read one export whole."""
-    bookmark.start_export(LATER)
+    bookmark.start_export(LATER, is_ordered=is_ordered)
     bookmark.cover([at(each) for each in seconds])
     bookmark.finish_export(window or Window())
 
 
 def test_a_first_run_starts_without() -> None:
-    """Nothing is known, and reading nothing leaves nothing behind."""
+    """There is no bookmark, and reading nothing leaves none."""
     state: dict[str, Any] = {}
-    bookmark = Bookmark(state, KEY, LOOKBACK)
+    bookmark = Bookmark(state, KEY)
     assert bookmark.instant is None
     read(bookmark)
     bookmark.finish_stream()
     assert state == {}
 
 
-def test_a_state_is_gone_on_with() -> None:
-    """In whichever form another tap has written it, and other keys of the state stay."""
+def test_a_state_is_resumed() -> None:
+    """A bookmark may be in any form of ISO 8601; other keys of the state stay."""
     state = {**state_at("2026-01-01 01:00:00+01:00"), "starting_replication_value": "x"}
-    bookmark = Bookmark(state, KEY, LOOKBACK)
+    bookmark = Bookmark(state, KEY)
     assert bookmark.instant == START
     read(bookmark, 5)
     assert state == {**state_at(at(5)), "starting_replication_value": "x"}
@@ -58,65 +60,68 @@ def test_a_state_is_gone_on_with() -> None:
 def test_a_state_of_another_key_is_discarded() -> None:
     """It says nothing about this one."""
     state = state_at(at(0), "modified_at")
-    assert Bookmark(state, KEY, LOOKBACK).instant is None
+    assert Bookmark(state, KEY).instant is None
     assert state == {}
 
 
 def test_an_empty_state_is_none() -> None:
     """A key without a value is as good as no bookmark."""
-    assert Bookmark({"replication_key": KEY}, KEY, LOOKBACK).instant is None
+    assert Bookmark({"replication_key": KEY}, KEY).instant is None
 
 
 def test_rows_in_order_move_it_at_once() -> None:
     """A killed run need not read again what its last STATE covers."""
     state: dict[str, Any] = {}
-    bookmark = Bookmark(state, KEY, LOOKBACK)
-    bookmark.start_export(LATER)
-    assert not bookmark.cover([at(1), at(2), None, at(2)])
+    bookmark = Bookmark(state, KEY)
+    bookmark.start_export(LATER, is_ordered=True)
+    bookmark.cover([at(1), at(2), None, at(2)])
     assert state == state_at(at(2))
-    assert not bookmark.cover([at(3)])
+    bookmark.cover([at(3)])
     assert state == state_at(at(3))
 
 
 def test_rows_out_of_order_move_it_at_the_end() -> None:
-    """From the first one on it is where it was before the export, until that is read whole."""
+    """An export that was not shown to be in order moves it only when it is finished."""
     state = state_at(at(-5))
-    bookmark = Bookmark(state, KEY, LOOKBACK)
-    bookmark.start_export(LATER)
-    assert not bookmark.cover([at(100)])
-    assert state == state_at(at(100))
-    assert bookmark.cover([at(39.999)])
-    assert state == state_at(at(-5))
-    assert not bookmark.cover([at(200), at(201)])
-    assert state == state_at(at(-5))
+    bookmark = Bookmark(state, KEY)
+    bookmark.start_export(LATER, is_ordered=False)
+    for value in (100, 39.999, 200, 201):
+        bookmark.cover([at(value)])
+        assert state == state_at(at(-5))
     bookmark.finish_export(Window())
     assert state == state_at(at(201))
 
 
-def test_disorder_within_the_lookback_is_trusted() -> None:
-    """What comes late by no more than that is read again anyway."""
+def test_disorder_within_the_lookback_is_not_trusted() -> None:
+    """The lookback is for late records, not for a file that is out of order."""
     state: dict[str, Any] = {}
-    bookmark = Bookmark(state, KEY, LOOKBACK)
-    bookmark.start_export(LATER)
-    assert not bookmark.cover([at(100), at(40)])
-    assert state == state_at(at(100))
+    bookmark = Bookmark(state, KEY)
+    bookmark.start_export(LATER, is_ordered=False)
+    bookmark.cover([at(100), at(99)])
+    assert state == {}
 
 
 def test_each_export_has_an_order_of_its_own() -> None:
     """Disorder in one does not count in the next, which may begin earlier."""
     state: dict[str, Any] = {}
-    bookmark = Bookmark(state, KEY, LOOKBACK)
-    read(bookmark, 500, 100)
-    bookmark.start_export(LATER)
-    assert not bookmark.cover([at(300)])
-    assert not bookmark.cover([at(600)])
+    bookmark = Bookmark(state, KEY)
+    read(bookmark, 500, 100, is_ordered=False)
+    bookmark.start_export(LATER, is_ordered=True)
+    bookmark.cover([at(300)])
+    bookmark.cover([at(600)])
     assert state == state_at(at(600))
+
+
+def test_a_fraction_of_a_millisecond_is_rounded_down() -> None:
+    """Rows of the bookmark's own millisecond are read again."""
+    state = state_at("2026-01-01T00:00:00.000999Z")
+    assert Bookmark(state, KEY).instant == START
 
 
 def test_it_never_moves_back() -> None:
     """Rows of the lookback are older than the bookmark."""
     state = state_at(at(1000))
-    bookmark = Bookmark(state, KEY, LOOKBACK)
+    bookmark = Bookmark(state, KEY)
     read(bookmark, 950, 990)
     bookmark.finish_stream()
     assert state == state_at(at(1000))
@@ -125,7 +130,7 @@ def test_it_never_moves_back() -> None:
 def test_a_window_read_whole_moves_it_to_its_end() -> None:
     """A stream without news need not ask for the same range again."""
     state: dict[str, Any] = {}
-    bookmark = Bookmark(state, KEY, LOOKBACK)
+    bookmark = Bookmark(state, KEY)
     read(bookmark, 5, window=Window(START, START + timedelta(days=1)))
     assert state == state_at(at(86_400))
 
@@ -133,12 +138,12 @@ def test_a_window_read_whole_moves_it_to_its_end() -> None:
 def test_it_is_not_later_than_the_first_export() -> None:
     """A row from the future, or a window's end there, does not hide what is created till then."""
     state: dict[str, Any] = {}
-    bookmark = Bookmark(state, KEY, LOOKBACK)
-    bookmark.start_export(START + timedelta(seconds=20))
+    bookmark = Bookmark(state, KEY)
+    bookmark.start_export(START + timedelta(seconds=20), is_ordered=True)
     bookmark.cover([at(10), at(99)])
     bookmark.finish_export(Window(START, START + timedelta(seconds=50)))
     assert state == state_at(at(20))
-    bookmark.start_export(START + timedelta(seconds=60))
+    bookmark.start_export(START + timedelta(seconds=60), is_ordered=True)
     bookmark.cover([at(70)])
     bookmark.finish_export(Window())
     bookmark.finish_stream()
@@ -148,9 +153,9 @@ def test_it_is_not_later_than_the_first_export() -> None:
 def test_an_unsorted_stream_moves_it_in_the_end_only() -> None:
     """All exports have to be read first, since what they hold is in no common order."""
     state = state_at(at(0))
-    bookmark = Bookmark(state, KEY, LOOKBACK, is_sorted=False)
-    bookmark.start_export(LATER)
-    assert not bookmark.cover([at(900), at(100)])
+    bookmark = Bookmark(state, KEY, moves_within_stream=False)
+    bookmark.start_export(LATER, is_ordered=True)
+    bookmark.cover([at(900), at(100)])
     bookmark.finish_export(Window(START, START + timedelta(days=1)))
     read(bookmark, 500)
     assert state == state_at(at(0))
@@ -158,12 +163,12 @@ def test_an_unsorted_stream_moves_it_in_the_end_only() -> None:
     assert state == state_at(at(86_400))
 
 
-@pytest.mark.parametrize("is_sorted", [True, False])
-def test_it_stays_before_the_end_of_what_is_asked_for(*, is_sorted: bool) -> None:
+@pytest.mark.parametrize("moves_within_stream", [True, False])
+def test_it_stays_before_the_end_date(*, moves_within_stream: bool) -> None:
     """What was created before the end may have been updated later; the rest is still to come."""
     state: dict[str, Any] = {}
     end = START + timedelta(seconds=50)
-    bookmark = Bookmark(state, KEY, LOOKBACK, end=end, is_sorted=is_sorted)
+    bookmark = Bookmark(state, KEY, end=end, moves_within_stream=moves_within_stream)
     read(bookmark, 10, 99, window=Window(START, end))
     read(bookmark, 700, window=Window(START, START + timedelta(days=1)))
     bookmark.finish_stream()
@@ -176,17 +181,17 @@ seconds = st.integers(-10_000, 10_000).map(float)
 @given(
     old=st.none() | seconds,
     exports=st.lists(st.tuples(seconds, st.lists(st.lists(seconds, max_size=4)), st.booleans())),
-    is_sorted=st.booleans(),
+    moves_within_stream=st.booleans(),
 )
 def test_any_run_keeps_the_rules(
     old: float | None,
     exports: list[tuple[float, list[list[float]], bool]],
     *,
-    is_sorted: bool,
+    moves_within_stream: bool,
 ) -> None:
     """Whatever comes in whichever order, it stays within what was read, and keeps what was."""
     state = {} if old is None else state_at(at(old))
-    bookmark = Bookmark(state, KEY, LOOKBACK, is_sorted=is_sorted)
+    bookmark = Bookmark(state, KEY, moves_within_stream=moves_within_stream)
     first = state.get("replication_key_value", "")
     seen: list[float] = []
     created: list[float] = []
@@ -203,7 +208,10 @@ def test_any_run_keeps_the_rules(
 
     for created_at, blocks, is_whole in exports:
         created.append(created_at)
-        bookmark.start_export(START + timedelta(seconds=created_at))
+        rows = [each for block in blocks for each in block]
+        bookmark.start_export(
+            START + timedelta(seconds=created_at), is_ordered=rows == sorted(rows)
+        )
         for block in blocks:
             seen += block
             bookmark.cover([at(each) for each in block])
@@ -219,23 +227,23 @@ def test_any_run_keeps_the_rules(
 def test_an_export_of_unknown_order_moves_the_bookmark_only_at_its_end() -> None:
     """What is in a later file may be older than what is in the first."""
     state = state_at(at(0))
-    bookmark = Bookmark(state, KEY, LOOKBACK)
+    bookmark = Bookmark(state, KEY)
     bookmark.start_export(START + timedelta(days=1), is_ordered=False)
-    assert not bookmark.cover([at(1), at(1000)])
-    assert not bookmark.cover([at(2), at(999)])
+    bookmark.cover([at(1), at(1000)])
+    bookmark.cover([at(2), at(999)])
     assert state == state_at(at(0))
     bookmark.finish_export(Window())
     assert state == state_at(at(1000))
 
 
-@pytest.mark.parametrize("is_sorted", [True, False])
+@pytest.mark.parametrize("moves_within_stream", [True, False])
 @given(rows=st.lists(seconds, min_size=1))
 def test_a_stream_read_whole_reaches_its_greatest_value(
-    rows: list[float], *, is_sorted: bool
+    rows: list[float], *, moves_within_stream: bool
 ) -> None:
     """Then the order in which it came does not matter."""
     state: dict[str, Any] = {}
-    bookmark = Bookmark(state, KEY, LOOKBACK, is_sorted=is_sorted)
+    bookmark = Bookmark(state, KEY, moves_within_stream=moves_within_stream)
     read(bookmark, *rows)
     bookmark.finish_stream()
     assert state == state_at(at(max(rows)))

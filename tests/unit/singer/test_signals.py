@@ -14,7 +14,7 @@ import pytest
 
 from tap_voucherify.clock import Clock
 from tap_voucherify.errors import Interruption
-from tap_voucherify.singer.signals import StopRequest
+from tap_voucherify.singer.signals import StopFlag
 
 
 class SkippingClock(Clock):
@@ -45,19 +45,19 @@ def exit_codes(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[int]:
 
 def test_without_a_signal_the_run_goes_on() -> None:
     """A look at the flag does nothing."""
-    request = StopRequest(SkippingClock())
-    request.check()
+    flag = StopFlag(SkippingClock())
+    flag.check()
 
 
 def test_the_first_signal_counts(exit_codes: queue.Queue[int]) -> None:
     """Whoever is told to end twice ends once, with the first signal's exit code."""
-    request = StopRequest(SkippingClock())
+    flag = StopFlag(SkippingClock())
 
-    request(signal.SIGTERM)
-    request(signal.SIGINT)
+    flag.set(signal.SIGTERM)
+    flag.set(signal.SIGINT)
 
     with pytest.raises(Interruption, match="SIGTERM"):
-        request.check()
+        flag.check()
     assert exit_codes.get(timeout=60) == 143
     assert exit_codes.empty()
 
@@ -68,9 +68,9 @@ def test_patience_begins_anew_with_everything_that_is_read(
 ) -> None:
     """A slow reader has its time; one that takes nothing more has two seconds."""
     clock = SkippingClock()
-    request = StopRequest(clock, lambda: min(round(clock.seconds * 1000), taken_until * 1000))
+    flag = StopFlag(clock, lambda: min(round(clock.seconds * 1000), taken_until * 1000))
 
-    request(signal.SIGINT)
+    flag.set(signal.SIGINT)
 
     assert exit_codes.get(timeout=60) == 130
     assert clock.seconds == pytest.approx(taken_until + 2, abs=0.11)
@@ -82,11 +82,11 @@ def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:
         import signal, time
         from tap_voucherify.clock import Clock
         from tap_voucherify.errors import Interruption
-        from tap_voucherify.singer.signals import StopRequest
+        from tap_voucherify.singer.signals import StopFlag
 
-        stop = StopRequest(Clock())
+        stop = StopFlag(Clock())
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda number, _: stop(number))
+            signal.signal(number, lambda number, _: stop.set(number))
         print("ready", flush=True)
         try:
             while True:

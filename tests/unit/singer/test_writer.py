@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import sys
 from contextlib import contextmanager, redirect_stdout
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from singer_sdk.singerlib.encoding.simple import RecordMessage, SchemaMessage, StateMessage
 
-from tap_voucherify.singer.writer import PIECE_BYTES, MessageWriter
+from tap_voucherify.singer.writer import CHUNK_BYTES, MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,10 +39,16 @@ def read_all(pipe: int) -> bytes:
         return b""
 
 
+class Row(msgspec.Struct):
+    """A record."""
+
+    number: int
+
+
 def test_a_full_output_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a write would block, the writer waits for room and goes on with the rest."""
+    """Where a write would block, the writer waits for room and continues with the rest."""
     received: list[bytes] = []
-    lines = b"".join(b'{"number":%d}\n' % number for number in range(50_000))
+    extracted = datetime(2026, 1, 1, tzinfo=timezone.utc)
     with output_to_pipe() as pipe:
 
         def make_room(_readers: Any, writers: Any, _others: Any) -> None:
@@ -49,12 +58,15 @@ def test_a_full_output_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(select, "select", make_room)
         writer = MessageWriter()
-        writer.write_records(lines)
+        writer.write_records("rows", map(Row, range(20_000)), None, extracted)
         received.append(read_all(pipe))
 
-    assert len(received) > len(lines) // (1 << 20) + 1
-    assert b"".join(received) == lines
-    assert writer.progress >= len(lines) // PIECE_BYTES
+    output = b"".join(received)
+    assert len(received) > len(output) // (1 << 20) + 1
+    assert [json.loads(line)["record"]["number"] for line in output.splitlines()] == list(
+        range(20_000)
+    )
+    assert writer.progress >= len(output) // CHUNK_BYTES
 
 
 def test_only_records_wait() -> None:

@@ -1,0 +1,72 @@
+"""Parse and format times.
+
+Instants are whole milliseconds of UTC, the resolution of exported dates. As text they have one
+form, `YYYY-MM-DDTHH:MM:SS.mmmZ`, which sorts chronologically.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import typing as t
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+MIN_INSTANT = dt.datetime(1, 1, 1, tzinfo=dt.timezone.utc)
+MAX_INSTANT = dt.datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=dt.timezone.utc)
+MILLISECOND = dt.timedelta(milliseconds=1)
+
+# Sorts after every instant in text form.
+AFTER_ALL = "~"
+
+_INSTANT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
+    r"([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+
+
+def parse_instant(text: str, *, round_up: bool = True) -> dt.datetime:
+    """Parse an ISO 8601 date or date-time; without an offset it is UTC.
+
+    Args:
+        text: The date or date-time.
+        round_up: How to treat fractions of a millisecond. Rounding up is exact for half-open
+            bounds; a bookmark is rounded down, so that its own row is read again.
+
+    Raises:
+        ValueError: If `text` is neither.
+    """
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    date, hour, minute, second, fraction, offset = match.groups("")
+    clock = f"{hour or '00'}:{minute or '00'}:{second or '00'}"
+    instant = dt.datetime.fromisoformat(f"{date}T{clock}{_normalize_offset(offset)}")
+    nanoseconds = int(fraction.ljust(9, "0")[:9])
+    milliseconds = -(-nanoseconds // 1_000_000) if round_up else nanoseconds // 1_000_000
+    try:
+        return (instant + milliseconds * MILLISECOND).astimezone(dt.timezone.utc)
+    except OverflowError as error:
+        raise ValueError(text) from error
+
+
+def _normalize_offset(text: str) -> str:
+    """Normalize an offset for Python 3.10's `fromisoformat`."""
+    if text in {"", "Z", "z"}:
+        return "+00:00"
+    return f"{text[:3]}:{text[-2:] if len(text) > len('+00') else '00'}"
+
+
+def is_instant(value: object) -> bool:
+    """Whether `parse_instant` accepts `value`."""
+    try:
+        parse_instant(t.cast("str", value))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def format_instant(instant: dt.datetime) -> str:
+    """Format an instant as text, the form of bookmarks."""
+    utc = instant.astimezone(dt.timezone.utc)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,198 @@
+"""What all streams of one run share."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import logging
+import typing as t
+
+from tap_voucherify.api.client import Client
+from tap_voucherify.api.credentials import (
+    AccessToken,
+    Credentials,
+    IssuedToken,
+    KeyPair,
+    TrustedHosts,
+)
+from tap_voucherify.api.rate_limit import RateLimit
+from tap_voucherify.errors import AccountError, SettingsError, StreamError, one_line
+from tap_voucherify.exports.job import ExportRunner
+from tap_voucherify.exports.prefetch import RunAhead
+from tap_voucherify.files.metadata import attribute_schemas
+from tap_voucherify.instants import EPOCH, parse_instant
+from tap_voucherify.settings import API_URLS
+from tap_voucherify.windows import Bounds
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from singer_sdk.exceptions import SingerSDKError
+
+    from tap_voucherify.clock import Clock
+    from tap_voucherify.exports.job import ExportRequest
+    from tap_voucherify.singer.signals import StopFlag
+    from tap_voucherify.validation import Problem
+
+logger = logging.getLogger("tap-voucherify")
+
+
+class Session:
+    """The clock, the API, the exports, the bounds, and the warnings and failures of a run.
+
+    Attributes:
+        clock: The clock.
+        stop: Set by a signal.
+        failed_streams: Names of the streams that failed.
+        asks_for_schemas: Whether metadata schemas are fetched: no, if a catalog was given, whose
+            types apply.
+        is_discovery: Whether a failure to fetch them is only a warning.
+    """
+
+    def __init__(  # noqa: PLR0913 - keyword-only
+        self,
+        config: Mapping[str, t.Any],
+        *,
+        problems: Sequence[Problem] = (),
+        clock: Clock,
+        stop: StopFlag,
+        mask_secret: Callable[[str], None],
+        plan: Callable[[], Iterable[tuple[str, list[ExportRequest]]]],
+    ) -> None:
+        """Start without a request.
+
+        Args:
+            config: The settings.
+            problems: What is wrong with them; discovery works without valid settings.
+            clock: The clock.
+            stop: Set by a signal.
+            mask_secret: Called with each new token, to keep it out of the logs.
+            plan: Returns the exports of every selected stream, in the order they are read.
+        """
+        self.clock = clock
+        self.stop = stop
+        self.failed_streams: list[str] = []
+        self.asks_for_schemas = True
+        self.is_discovery = False
+        self._config = config
+        self._problems = problems
+        self._mask_secret = mask_secret
+        self._plan = plan
+        self._warnings: set[tuple[str, str]] = set()
+
+    @property
+    def now(self) -> dt.datetime:
+        """The present."""
+        return EPOCH + dt.timedelta(seconds=self.clock.now())
+
+    @functools.cached_property
+    def bounds(self) -> Bounds:
+        """Settings that limit the run."""
+        start, end = (self._config.get(name) for name in ("start_date", "end_date"))
+        return Bounds(
+            parse_instant(start) if start else None,
+            parse_instant(end) if end else None,
+            dt.timedelta(seconds=float(self._config["lookback_seconds"])),
+            self._config.get("window_days"),
+        )
+
+    @functools.cached_property
+    def client(self) -> Client:
+        """The HTTP client.
+
+        Raises:
+            SettingsError: If the settings are invalid.
+        """
+        if self._problems:
+            raise SettingsError("; ".join(map(str, self._problems)))
+        config = self._config
+        api_url = config.get("api_url") or API_URLS[config["region"]]
+        return Client(
+            api_url=api_url,
+            credentials=self._credentials,
+            hosts=TrustedHosts(api_url, config.get("download_host") or ""),
+            rate_limit=RateLimit(self.clock, config["rate_limit_reserve_percent"] / 100),
+            clock=self.clock,
+            request_timeout_seconds=float(config["request_timeout_seconds"]),
+            longest_wait_seconds=float(config["export_timeout_seconds"]),
+        )
+
+    @property
+    def _credentials(self) -> Credentials:
+        if self._config.get("access_token"):
+            return AccessToken(self._config["access_token"])
+        key_pair = KeyPair(self._config["app_id"], self._config["app_token"])
+        if not self._config["use_oauth"]:
+            return key_pair
+
+        def issue() -> tuple[str, float]:
+            scopes = "exports metadata-schemas" if self._config["typed_metadata"] else "exports"
+            token, seconds = self.client.issue_token(key_pair, scopes)
+            self._mask_secret(token)
+            return token, seconds
+
+        return IssuedToken(issue, self.clock)
+
+    @functools.cached_property
+    def runner(self) -> ExportRunner:
+        """Runs single exports."""
+        return ExportRunner(
+            self.client,
+            self.clock,
+            poll_interval_seconds=float(self._config["poll_interval_seconds"]),
+            export_timeout_seconds=float(self._config["export_timeout_seconds"]),
+            adopt_exports=self._config["resume_exports"],
+        )
+
+    @functools.cached_property
+    def exports(self) -> RunAhead:
+        """The exports of all selected streams, prefetched in the order they are read."""
+        exports = RunAhead(
+            self.runner.run,
+            self.clock,
+            max_concurrent_exports=self._config["max_concurrent_exports"],
+            check_interruption=self.stop.check,
+            clean_up=self.runner.delete if self._config["delete_exports"] else None,
+        )
+        for stream, requests in self._plan():
+            exports.plan(stream, requests)
+        return exports
+
+    def metadata_schemas(self, exported_object: str) -> dict[str, t.Any]:
+        """Return the JSON schemas of an object's metadata keys, if they are to be typed."""
+        if not self._config.get("typed_metadata") or not self.asks_for_schemas:
+            return {}
+        return self._metadata_schemas.get(exported_object, {})
+
+    @functools.cached_property
+    def _metadata_schemas(self) -> dict[str, dict[str, t.Any]]:
+        try:
+            return attribute_schemas(
+                self.client.call("schemas", "GET", "/v1/metadata-schemas").content
+            )
+        except (AccountError, SettingsError, StreamError) as error:
+            if not self.is_discovery:
+                raise
+            logger.warning("typed_metadata: every metadata key is declared as text: %s", error)
+            return {}
+
+    def warn_once(self, stream: str, message: str) -> None:
+        """Log a warning that concerns a whole stream."""
+        if (stream, message) not in self._warnings:
+            self._warnings.add((stream, message))
+            logger.warning("%s: %s", stream, message)
+
+    def fail_stream(self, stream: str, error: SingerSDKError) -> None:
+        """Log the failure of a stream on one line; the others continue."""
+        self.failed_streams.append(stream)
+        logger.error(
+            "Stream '%s' failed: %s",
+            stream,
+            one_line(error),
+            exc_info=logger.isEnabledFor(logging.DEBUG),
+        )
+
+    def finish(self) -> None:
+        """Wait until every export that was read is deleted, where that is set."""
+        self.exports.finish()
+        self.exports.close()
