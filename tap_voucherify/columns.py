@@ -14,7 +14,7 @@ if t.TYPE_CHECKING:
 
 
 class ColumnType(enum.Enum):
-    """What the cells of a column hold; the value is its JSON schema."""
+    """Column types; the value is (JSON type, format)."""
 
     TEXT = ("string", None)
     NUMBER = ("number", None)
@@ -34,8 +34,8 @@ DATE = ColumnType.DATE
 JSON_OBJECT = ColumnType.JSON_OBJECT
 
 
-def simplify(title: str) -> str:
-    """Reduce a title to what identifies it: `Is referral code?` -> `isreferralcode`."""
+def normalize_title(title: str) -> str:
+    """Normalize a title for comparison: `Is referral code?` -> `isreferralcode`."""
     return "".join(filter(str.isalnum, title)).casefold()
 
 
@@ -45,12 +45,12 @@ class Column:
 
     Attributes:
         name: The property's name in records.
-        type: What its cells hold.
-        description: What Voucherify's reference says of it.
-        field: What the API calls it, where that is not `name`.
-        title: Its title in the CSV header, where that is documented or was seen.
-        likely_title: A title that the same field has in another object's header; unlike
-            a known one, it need not be found.
+        type: Type of its cells.
+        description: Description in the schema.
+        field: API name, if different.
+        title: CSV title, if documented or observed.
+        expected_title: Title seen for the same field in another object; accepted but not
+            required.
     """
 
     name: str
@@ -58,18 +58,18 @@ class Column:
     description: str
     field: str = ""
     title: str = ""
-    likely_title: str = ""
+    expected_title: str = ""
 
     @property
     def api_field(self) -> str:
-        """The name by which an export asks for this column."""
+        """Name used in the export request."""
         return self.field or self.name
 
     @property
     def titles(self) -> frozenset[str]:
-        """The simplified titles by which a header may call this column."""
-        titles = (self.api_field, self.title, self.likely_title)
-        return frozenset(simplify(title) for title in titles if title)
+        """Normalized titles that identify this column."""
+        titles = (self.api_field, self.title, self.expected_title)
+        return frozenset(normalize_title(title) for title in titles if title)
 
     def schema(self, *, nullable: bool) -> dict[str, t.Any]:
         """Return the JSON schema of the property."""
@@ -85,22 +85,24 @@ class Column:
 
 METADATA = "metadata"
 
-# The replication key of a stream that tracks updates: a record that was never updated has no time
-# of its last update.
+# The replication key of a stream that tracks updates: `updated_at` is empty until the
+# first update.
 MODIFIED_AT = Column(
-    "modified_at", TIMESTAMP, "When it was last updated, or else created (added by the tap)."
+    "modified_at",
+    TIMESTAMP,
+    "Time of last update, or of creation if never updated (added by the tap).",
 )
 
 
-def metadata_schema(attributes: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return the JSON schema of the property that holds the custom attributes.
+def metadata_schema(schemas: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the JSON schema of the `metadata` property.
 
     Args:
-        attributes: The schemas of those whose types are known; the others are text.
+        schemas: Schemas of the typed keys; all others are strings.
     """
     schema = {
         "type": ["object"],
-        "description": "The custom attributes that have a value, by their names.",
+        "description": "The metadata keys that have a value.",
         "additionalProperties": {"type": "string"},
     }
-    return schema | ({"properties": dict(attributes)} if attributes else {})
+    return schema | ({"properties": dict(schemas)} if schemas else {})

@@ -19,7 +19,7 @@ from tap_voucherify.api.rate_limit import RateLimit
 from tap_voucherify.errors import AccountError, SettingsError, StreamError, one_line
 from tap_voucherify.exports.job import ExportRunner
 from tap_voucherify.exports.prefetch import RunAhead
-from tap_voucherify.files.metadata import attribute_schemas
+from tap_voucherify.files.metadata import schemas_by_object
 from tap_voucherify.instants import EPOCH, parse_instant
 from tap_voucherify.settings import API_URLS
 from tap_voucherify.windows import Bounds
@@ -167,7 +167,7 @@ class Session:
     @functools.cached_property
     def _metadata_schemas(self) -> dict[str, dict[str, t.Any]]:
         try:
-            return attribute_schemas(
+            return schemas_by_object(
                 self.client.call("schemas", "GET", "/v1/metadata-schemas").content
             )
         except (AccountError, SettingsError, StreamError) as error:

@@ -1,8 +1,7 @@
-"""`ExportStream`: windows -> exports -> rows -> records -> bookmark."""
+"""`ExportStream`: plan the exports, read them, move the bookmark."""
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import functools
 import itertools
@@ -16,21 +15,14 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, Metadata
 from typing_extensions import override
 
 from tap_voucherify.columns import METADATA, MODIFIED_AT, Column, metadata_schema
-from tap_voucherify.errors import (
-    AccountError,
-    ExportFileError,
-    Interruption,
-    OutputError,
-    SettingsError,
-)
-from tap_voucherify.exports.job import ExportRequest
-from tap_voucherify.files.metadata import converter
-from tap_voucherify.files.reader import Attributes, ExportReader
-from tap_voucherify.instants import parse_instant
+from tap_voucherify.errors import AccountError, Interruption, OutputError, SettingsError
+from tap_voucherify.exports.request import ExportRequest
+from tap_voucherify.files.exported import FileReader
+from tap_voucherify.files.selection import Selection
 from tap_voucherify.singer.batches import wants_parquet
 from tap_voucherify.singer.block_stream import BlockStream
 from tap_voucherify.singer.bookmark import Bookmark
-from tap_voucherify.windows import MARGIN, Window
+from tap_voucherify.windows import Window
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,8 +31,8 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers import types
     from singer_sdk.singerlib import Catalog
 
-    from tap_voucherify.exports.job import ExportedFiles
-    from tap_voucherify.files.arrow import ArrowBlock, ArrowReader
+    from tap_voucherify.exports.request import ExportedFiles
+    from tap_voucherify.files.arrow import ArrowBlock
     from tap_voucherify.files.reader import Block
     from tap_voucherify.session import Session
 
@@ -49,16 +41,16 @@ class ExportStream(BlockStream):
     """A stream that reads one of Voucherify's exported objects.
 
     Attributes:
-        name: The stream's name.
-        exported_object: Voucherify's name of the object.
-        columns: The fields of the object, in the order of the schema.
-        primary_keys: The names of its key columns.
-        replication_key: The column of its creation time; None if it has no date filter. With
+        name: Stream name.
+        exported_object: Voucherify's object name.
+        columns: Fields of the object, in schema order.
+        primary_keys: Names of the key properties.
+        replication_key: Column of the creation time; None if exports have no date filter. With
             `track_updates`, an instance of a stream that supports it has `modified_at`.
-        updated_column: The column of its last update, where that can be filtered on.
-        has_metadata: Whether its custom attributes can be exported.
-        order: The field by which exports are sorted; empty if none is sent.
-        selected_by_default: Whether a new catalog selects it.
+        updated_column: Column of the update time, if exports can be filtered by it.
+        has_metadata: Whether metadata can be exported.
+        order: Field by which exports are sorted; empty if none is sent.
+        selected_by_default: Whether a new catalog selects the stream.
     """
 
     name: str
@@ -86,7 +78,7 @@ class ExportStream(BlockStream):
     @functools.cached_property
     @override
     def schema(self) -> dict[str, t.Any]:
-        """The JSON schema of the stream's records."""
+        """The JSON schema of the records."""
         columns = [*self.columns, *([MODIFIED_AT] if self._tracks_updates else [])]
         properties = {
             column.name: column.schema(nullable=column.name not in self.primary_keys)
@@ -101,12 +93,12 @@ class ExportStream(BlockStream):
     @property
     @override
     def is_sorted(self) -> bool:
-        """Whether records come in the order of the replication key."""
+        """Whether exports are read in the order of the replication key."""
         return bool(self.replication_key) and not self._tracks_updates
 
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
-        """Take over a catalog's selection and types; the keys stay what they are."""
+        """Apply a catalog's selection and types; the keys stay the stream's own."""
         keys, replication_key = self.primary_keys, self.replication_key
         if entry := catalog.get_stream(self.name):
             entry.key_properties = keys
@@ -126,30 +118,31 @@ class ExportStream(BlockStream):
         """None, since `Bookmark` knows better where to stop."""
 
     def requests(self) -> list[ExportRequest]:
-        """Return what this run has to export, in the order in which it is read."""
+        """Return the exports of this run, in the order they are read."""
         request = ExportRequest(
             stream=self.name,
             exported_object=self.exported_object,
-            fields=self._fields,
+            fields=self._selection.fields,
             order=self.order,
-            may_be_adopted=self._bookmark is not None,
+            resumable=self._bookmark is not None,
             extra_parameters=self._extra_parameters,
         )
         if not self._created_column:
             return [request]
-        instant = self._bookmark.instant if self._bookmark else None
+        bookmark = self._bookmark.instant if self._bookmark else None
         bounds, now = self.session.bounds, self.session.now
         requests = [
             replace(request, window=window, filter_field="created_at")
-            for window in bounds.windows(instant, now)
+            for window in bounds.windows(bookmark, now)
         ]
-        if self._tracks_updates and instant:
+        if self._tracks_updates and bookmark:
             requests += [
                 replace(request, window=window, filter_field="updated_at", order="updated_at")
-                for window in bounds.update_windows(instant, now)
+                for window in bounds.update_windows(bookmark, now)
             ]
         return requests
 
+    @override
     def blocks(self) -> Iterator[Block | ArrowBlock | None]:
         """Yield the records of all exports; a failure ends this stream only."""
         activates_version = self._may_activate_version
@@ -174,7 +167,7 @@ class ExportStream(BlockStream):
         request, bookmark = exported.request, self._bookmark
         if bookmark:
             bookmark.start_export(exported.created_at, is_ordered=self._is_in_order(exported))
-        for read in itertools.chain.from_iterable(map(self._read_file, exported.files)):
+        for read in itertools.chain.from_iterable(map(self._file_reader.read, exported.files)):
             block = self._within(read, request)
             dropped += len(read) - len(block)
             emitted += len(block)
@@ -195,42 +188,28 @@ class ExportStream(BlockStream):
             emitted / max(seconds, 1e-3),
         )
         if dropped:
-            self.logger.info("%s: dropped %d rows outside of this range", request, dropped)
+            self.logger.info("%s: dropped %d rows outside this range", request, dropped)
 
     def _is_in_order(self, exported: ExportedFiles) -> bool:
         """Whether the rows are in the order of the replication key.
 
-        It is shown before the first record is emitted. The order across the files of a split
+        This is shown before the first record is emitted. The order across the files of a split
         export is undocumented, so only its end moves the bookmark.
         """
         if not self.is_sorted or len(exported.files) != 1:
             return False
-        greatest = ""
-        reader = ExportReader(
-            exported.files[0],
-            self._selected_columns,
-            keys=self.primary_keys,
-            attributes=Attributes() if METADATA in self._fields else None,
-        )
-        is_ascending = True
-        with contextlib.suppress(ExportFileError):
-            for block in reader:
-                for value in filter(None, block.values(str(self.replication_key))):
-                    if value < greatest:
-                        distance = parse_instant(greatest) - parse_instant(value)
-                        is_ascending = is_ascending and distance <= MARGIN
-                    greatest = max(greatest, value)
-        exported.files[0].seek(0)
-        if not is_ascending:
+        (file,) = exported.files
+        is_in_order = self._file_reader.is_ascending(file, str(self.replication_key))
+        if not is_in_order:
             self.session.warn_once(
                 self.name,
                 f"rows are not in order of {self.replication_key}; if the run is interrupted, the "
                 "export is read again from its start",
             )
-        return is_ascending
+        return is_in_order
 
     def _within(self, block: Block | ArrowBlock, request: ExportRequest) -> Block | ArrowBlock:
-        """Return the rows that lie in the window, whatever the server has sent."""
+        """Return the rows that belong to the window, whatever the server has sent."""
         bounds = self.session.bounds
         ranges = [(self._created_column, Window(bounds.start_date, bounds.end_date))]
         if request.filter_field == "updated_at":
@@ -248,65 +227,6 @@ class ExportStream(BlockStream):
                 block = block.select(mask)
         return block
 
-    def _read_file(self, file: t.BinaryIO) -> Iterator[Block | ArrowBlock]:
-        """Yield the rows of one file, and report what is odd about it."""
-        sources = (self.updated_column, self._created_column or "")
-        reader = ExportReader(
-            file,
-            self._selected_columns,
-            keys=self.primary_keys,
-            attributes=self._attributes if METADATA in self._fields else None,
-            first_of={MODIFIED_AT.name: sources} if self._tracks_updates else {},
-        )
-        self._check_header(reader)
-        self._check_attributes(reader)
-        if self._writes_parquet:
-            yield from self._arrow_reader(reader)
-        else:
-            yield from reader
-        if reader.misfits:
-            self.logger.warning(
-                "Values that do not fit their metadata schema stay text: %s",
-                ", ".join(f"{count} of {name!r}" for name, count in reader.misfits.items()),
-            )
-
-    @staticmethod
-    def _arrow_reader(reader: ExportReader) -> ArrowReader:
-        try:
-            from tap_voucherify.files.arrow import ArrowReader  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise SettingsError(
-                "batch_config: parquet files need the extra tap-voucherify[parquet]"
-            ) from error
-        return ArrowReader(reader)
-
-    def _check_header(self, reader: ExportReader) -> None:
-        for column, title in reader.binding.trusted:
-            self.session.warn_once(
-                self.name,
-                f"the column asked for as {column.api_field!r} is titled {title!r}; it is "
-                "trusted by its position. Please report these two names",
-            )
-        for column in reader.missing:
-            if column.name in self._always_selected:
-                raise ExportFileError(f"the header lacks {column.api_field!r}")
-            self.session.warn_once(
-                self.name, f"the exported file lacks {column.api_field!r}: it stays empty"
-            )
-
-    def _check_attributes(self, reader: ExportReader) -> None:
-        """Tell of attributes that flattening makes columns of which no SCHEMA declares."""
-        schemas = self._attribute_schemas
-        if not schemas or not self.config.get("flattening_enabled"):
-            return
-        undeclared = [name for name, _ in reader.binding.metadata if name not in schemas]
-        if undeclared and self.config["flattening_max_depth"]:
-            self.session.warn_once(
-                self.name,
-                f"most loaders drop the attributes {', '.join(map(repr, undeclared))}, which the "
-                "flattened SCHEMA lacks: define them in Voucherify, then refresh the catalog",
-            )
-
     @property
     def _writes_parquet(self) -> bool:
         return wants_parquet(self.get_batch_config(self.config))
@@ -317,7 +237,7 @@ class ExportStream(BlockStream):
 
     @property
     def _always_selected(self) -> list[str]:
-        """The properties that are extracted whatever is selected."""
+        """Properties that are always selected."""
         names = [*self.primary_keys, self._created_column, self.replication_key]
         if self._tracks_updates:
             names.append(self.updated_column)
@@ -329,24 +249,8 @@ class ExportStream(BlockStream):
         return parameters
 
     @property
-    def _attribute_schemas(self) -> dict[str, t.Any]:
-        metadata = self.effective_schema["properties"].get(METADATA, {})
-        schemas: dict[str, t.Any] = metadata.get("properties", {})
-        return schemas
-
-    @property
-    def _attributes(self) -> Attributes:
-        """What the catalog says of the custom attributes; parquet files have them as text."""
-        schemas = {} if self._writes_parquet else self._attribute_schemas
-        readers = {name: converter(schema) for name, schema in schemas.items()}
-        return Attributes(
-            {name: reader for name, reader in readers.items() if reader},
-            lambda name: self.mask["properties", METADATA, "properties", name],
-        )
-
-    @property
     def _may_activate_version(self) -> bool:
-        """Whether loaders may delete what a run does not emit: it emits all there is."""
+        """Whether loaders may delete what this run does not emit: it emits the whole table."""
         if (
             not self.config.get("emit_activate_version_messages")
             or self.replication_method != REPLICATION_FULL_TABLE
@@ -363,7 +267,7 @@ class ExportStream(BlockStream):
             self.session.warn_once(
                 self.name,
                 f"no ACTIVATE_VERSION is emitted, since {' and '.join(obstacles)} is set: "
-                "loaders keep the rows that Voucherify no longer has",
+                "loaders keep the rows that no longer exist in Voucherify",
             )
         return not obstacles
 
@@ -390,29 +294,27 @@ class ExportStream(BlockStream):
         )
 
     @functools.cached_property
-    def _selected_columns(self) -> tuple[Column, ...]:
-        """The columns to ask for, in order.
-
-        The last is a key column of known title: a header that is shifted anywhere shows
-        there, and no custom attribute can be taken for a standard column.
-        """
-        chosen = [
-            column
-            for column in self.columns
-            if column.name in self._always_selected or self._is_selected(column.name)
-        ]
-        anchors = [column for column in chosen if column.title and column.name in self.primary_keys]
-        # sorted is stable: everything but the anchor keeps its order.
-        return tuple(sorted(chosen, key=lambda column: column in anchors[:1]))
+    def _selection(self) -> Selection:
+        sources = (self.updated_column, self._created_column or "")
+        return Selection(
+            declared=self.columns,
+            keys=self.primary_keys,
+            always_selected=self._always_selected,
+            schemas=self.effective_schema.get("properties", {}),
+            mask=self.mask,
+            has_metadata=self.has_metadata,
+            coalesce={MODIFIED_AT.name: sources} if self._tracks_updates else {},
+            # Parquet columns have one type, and a value may not fit its schema.
+            typed_metadata=not self._writes_parquet,
+        )
 
     @functools.cached_property
-    def _fields(self) -> tuple[str, ...]:
-        """The API's names of what to ask for; the custom attributes come last."""
-        fields = [column.api_field for column in self._selected_columns]
-        if self.has_metadata and self._is_selected(METADATA):
-            fields.append(METADATA)
-        return tuple(fields)
-
-    def _is_selected(self, name: str) -> bool:
-        in_catalog = name in self.effective_schema.get("properties", {})
-        return in_catalog and self.mask["properties", name]
+    def _file_reader(self) -> FileReader:
+        return FileReader(
+            self._selection,
+            as_tables=self._writes_parquet,
+            is_flattened=bool(
+                self.config.get("flattening_enabled") and self.config["flattening_max_depth"]
+            ),
+            warn=functools.partial(self.session.warn_once, self.name),
+        )

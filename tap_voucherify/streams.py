@@ -212,7 +212,10 @@ class Customers(ExportStream):
         Column("email", TEXT, "E-mail address."),
         Column("source_id", TEXT, "Your own ID of the customer."),
         Column(
-            "created_at", TIMESTAMP, "When the customer was created.", likely_title="Creation Date"
+            "created_at",
+            TIMESTAMP,
+            "When the customer was created.",
+            expected_title="Creation Date",
         ),
         Column("address_city", TEXT, "City."),
         Column("address_state", TEXT, "State."),
@@ -237,7 +240,7 @@ class Customers(ExportStream):
             "updated_at",
             TIMESTAMP,
             "When the customer was last updated.",
-            likely_title="Last Update Date",
+            expected_title="Last Update Date",
         ),
         Column("phone", TEXT, "Phone number."),
         Column("birthday", DATE, "Birth date; deprecated in favour of birthdate."),
@@ -257,13 +260,13 @@ class Orders(ExportStream):
         Column("id", TEXT, "Unique order ID.", title="ID"),
         Column("source_id", TEXT, "Your own ID of the order."),
         Column(
-            "created_at", TIMESTAMP, "When the order was created.", likely_title="Creation Date"
+            "created_at", TIMESTAMP, "When the order was created.", expected_title="Creation Date"
         ),
         Column(
             "updated_at",
             TIMESTAMP,
             "When the order was last updated.",
-            likely_title="Last Update Date",
+            expected_title="Last Update Date",
         ),
         Column("status", TEXT, "CREATED, PAID, FULFILLED or CANCELED."),
         Column("amount", NUMBER, "Total amount of the items."),
@@ -304,7 +307,7 @@ class VoucherTransactions(ExportStream):
             "created_at",
             TIMESTAMP,
             "When the transaction was created.",
-            likely_title="Creation Date",
+            expected_title="Creation Date",
         ),
         Column("details", JSON_OBJECT, "More about the transaction."),
     )
@@ -345,7 +348,7 @@ class Products(ExportStream):
         Column("source_id", TEXT, "Your own ID of the product."),
         Column("attributes", TEXT, "Names of the product's attributes."),
         Column(
-            "created_at", TIMESTAMP, "When the product was created.", likely_title="Creation Date"
+            "created_at", TIMESTAMP, "When the product was created.", expected_title="Creation Date"
         ),
     )
 
@@ -368,7 +371,9 @@ class Skus(ExportStream):
         Column("image_url", TEXT, "URL of an image."),
         Column("source_id", TEXT, "Your own ID of the SKU."),
         Column("attributes", TEXT, "Values of the product's attributes."),
-        Column("created_at", TIMESTAMP, "When the SKU was created.", likely_title="Creation Date"),
+        Column(
+            "created_at", TIMESTAMP, "When the SKU was created.", expected_title="Creation Date"
+        ),
     )
 
 

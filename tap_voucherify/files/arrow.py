@@ -1,8 +1,8 @@
-"""A CSV file becomes Arrow tables of typed columns, as exactly as it becomes records.
+"""Read a CSV file into typed Arrow tables, as strictly as the record reader.
 
-Arrow reads what has the usual forms; from the first row that has another on, the record
-path's reader takes over, so that both accept the same files and tell the same errors.
-Only batch files of parquet need this module and pyarrow (the extra `parquet`).
+Arrow parses canonical values; from the first row with any other, the record reader takes
+over, so both accept the same files and raise the same errors. Only Parquet batch files
+need this module and pyarrow (the extra `parquet`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ARROW_TYPES = {
 METADATA_TYPE = pa.map_(pa.string(), pa.string())
 
 # The forms that Arrow casts to what the record path reads.
-_FORMS = {
+_CANONICAL = {
     ColumnType.NUMBER: r"^-?(0|[1-9][0-9]{0,28})(\.[0-9]{1,9})?$",
     ColumnType.INTEGER: r"^-?(0|[1-9][0-9]{0,17})$",
     ColumnType.BOOLEAN: r"^(true|false)$",
@@ -71,9 +71,9 @@ class ArrowBlock:
             self._values[name] = texts.to_pylist()
         return self._values[name]
 
-    def select(self, kept: Sequence[bool]) -> ArrowBlock:
+    def select(self, mask: Sequence[bool]) -> ArrowBlock:
         """Return the block of the rows to keep."""
-        return ArrowBlock(self.table.filter(pa.array(kept)))
+        return ArrowBlock(self.table.filter(pa.array(mask)))
 
     def slice(self, start: int, stop: int) -> ArrowBlock:
         """Return the block of consecutive rows."""
@@ -90,13 +90,13 @@ class ArrowReader:
             reader: The record path's reader of the same file, which has read its header.
         """
         self._reader = reader
-        self._is_unusual = False
+        self._needs_fallback = False
         fields = [
             pa.field(column.name, ARROW_TYPES[column.type], nullable=column.name not in reader.keys)
             for column in reader.columns
         ]
-        fields += [pa.field(name, ARROW_TYPES[ColumnType.TIMESTAMP]) for name in reader.first_of]
-        if reader.has_attributes:
+        fields += [pa.field(name, ARROW_TYPES[ColumnType.TIMESTAMP]) for name in reader.coalesce]
+        if reader.has_metadata:
             fields.append(pa.field(METADATA, METADATA_TYPE, nullable=False))
         self._schema = pa.schema(fields)
 
@@ -107,10 +107,10 @@ class ArrowReader:
             ExportFileError: If a row or a cell is not what was asked for.
         """
         done = 0
-        for table in self._usual_tables():
+        for table in self._canonical_tables():
             yield ArrowBlock(table)
             done += table.num_rows
-        if not self._is_unusual:
+        if not self._needs_fallback:
             return
         for block in self._reader:
             rest = block.slice(min(done, len(block)), len(block))
@@ -118,7 +118,7 @@ class ArrowReader:
             if rest:
                 yield ArrowBlock(self._to_table(rest))
 
-    def _usual_tables(self) -> Iterator[pa.Table]:
+    def _canonical_tables(self) -> Iterator[pa.Table]:
         """Yield tables up to the first row that is not in the usual form."""
         width = self._reader.binding.width
         names = [str(position) for position in range(width)]
@@ -139,7 +139,7 @@ class ArrowReader:
             for batch in batches:
                 yield self._convert(batch)
         except pa.ArrowInvalid:
-            self._is_unusual = True
+            self._needs_fallback = True
 
     def _convert(self, batch: pa.RecordBatch) -> pa.Table:
         """Cast the columns; one that is not in its usual form raises `ArrowInvalid`."""
@@ -152,10 +152,10 @@ class ArrowReader:
             else:
                 is_key = column.name in self._reader.keys
                 arrays[column.name] = _cast(batch.column(position), column.type, is_key=is_key)
-        for name, sources in self._reader.first_of.items():
+        for name, sources in self._reader.coalesce.items():
             arrays[name] = pc.coalesce(*(arrays[source] for source in sources))
         if METADATA in self._schema.names:
-            found = self._reader.kept_attributes
+            found = self._reader.metadata_columns
             arrays[METADATA] = _to_maps(
                 [name for name, _ in found],
                 [batch.column(position) for _, position in found],
@@ -207,7 +207,7 @@ def _cast(cells: pa.Array, column_type: ColumnType, *, is_key: bool) -> pa.Array
         return pc.fill_null(cells, "") if is_key else cells
     if column_type is ColumnType.JSON_OBJECT:
         return pa.array(map(_normalise_json, cells.to_pylist()), pa.string())
-    matches = pc.match_substring_regex(cells, _FORMS[column_type])
+    matches = pc.match_substring_regex(cells, _CANONICAL[column_type])
     is_usual = pc.all(matches, min_count=0).as_py()
     if not is_usual or (is_key and cells.null_count):
         raise pa.ArrowInvalid

@@ -1,6 +1,6 @@
-"""Cells become typed values: each type accepts its own forms, and nothing else.
+"""Convert cells to typed values, strictly.
 
-What is in no form of its type raises `ValueError`.
+Invalid cells raise `ValueError`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _TIMESTAMP = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,3})0*)?(?:Z|\+00:00)?)?"
 )
-# Only times in the form of bookmarks match, except for the 29th of February.
-_PLAIN_TIMESTAMP = re.compile(
+# Matches timestamps already in bookmark format (except Feb 29).
+_BOOKMARK_TIMESTAMP = re.compile(
     r"(?!0000)[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
     r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
@@ -39,11 +39,11 @@ _BOOLEANS = {"true": True, "false": False}
 def _to_decimal(digits: str) -> Decimal:
     try:
         return Decimal(digits)
-    except InvalidOperation as error:  # its exponent has too many digits
+    except InvalidOperation as error:  # exponent too large
         raise ValueError(digits) from error
 
 
-# Writes what was read here as it was: with all the digits of its numbers.
+# Keeps every digit of decoded numbers.
 JSON_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 _JSON_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=_to_decimal)
@@ -58,17 +58,17 @@ def _matched(pattern: re.Pattern[str], cell: str) -> re.Match[str]:
 
 
 def to_number(cell: str) -> Decimal:
-    """Read a JSON number, with all its digits."""
+    """Parse a JSON number exactly."""
     return _to_decimal(_matched(_NUMBER, cell)[0])
 
 
 def to_integer(cell: str) -> int:
-    """Read a whole number."""
+    """Parse an integer."""
     return int(_matched(_INTEGER, cell)[0])
 
 
 def to_boolean(cell: str) -> bool:
-    """Read `true` or `false`, in any case."""
+    """Parse `true` or `false`, case-insensitively."""
     try:
         return _BOOLEANS[cell.lower()]
     except KeyError as error:
@@ -76,24 +76,24 @@ def to_boolean(cell: str) -> bool:
 
 
 def to_date(cell: str) -> str:
-    """Read a date; midnight may follow it."""
+    """Parse a date, optionally followed by midnight."""
     return dt.date.fromisoformat(_matched(_DATE, cell)[1]).isoformat()
 
 
 def to_timestamp(cell: str) -> str:
-    """Read a time in UTC, with or without milliseconds, into the form of bookmarks."""
+    """Parse a time in UTC, with or without milliseconds, as a bookmark-format string."""
     date, time, fraction = _matched(_TIMESTAMP, cell).groups("")
     instant = dt.datetime.fromisoformat(f"{date}T{time or '00:00:00'}")
     return f"{instant.isoformat()}.{fraction.ljust(3, '0')}Z"
 
 
 def to_json_object(cell: str) -> dict[str, t.Any]:
-    """Read a JSON object."""
+    """Parse a JSON object."""
     return _decoded(_JSON_OBJECT, cell)
 
 
 def to_json_array(cell: str) -> list[t.Any]:
-    """Read a JSON array."""
+    """Parse a JSON array."""
     return _decoded(_JSON_ARRAY, cell)
 
 
@@ -105,29 +105,29 @@ def _decoded(decoder: msgspec.json.Decoder[T], cell: str) -> T:
 
 
 class Conversion(t.NamedTuple):
-    """How the cells of a column type are read.
+    """How to convert the cells of a column type.
 
     Attributes:
-        convert: Reads a cell that is not empty, or raises `ValueError`.
-        meaning: What such a cell is, in the words of an error.
-        plain: Matches cells that `convert` would leave as they are, faster than that.
-        is_literal: Whether such a cell is JSON as it stands.
-        is_shareable: Whether records can share a value: it cannot be changed.
+        convert: Converts a non-empty cell, or raises `ValueError`.
+        expected: Description for errors.
+        unchanged: Matches cells that need no conversion.
+        is_json: Whether the text is already valid JSON.
+        is_immutable: Whether values are immutable and can be shared.
     """
 
     convert: Callable[[str], t.Any]
-    meaning: str
-    plain: re.Pattern[str] | None = None
-    is_literal: bool = False
-    is_shareable: bool = True
+    expected: str
+    unchanged: re.Pattern[str] | None = None
+    is_json: bool = False
+    is_immutable: bool = True
 
 
 CONVERSIONS = {
     ColumnType.TEXT: Conversion(str, "text"),
-    ColumnType.NUMBER: Conversion(to_number, "a number", is_literal=True),
-    ColumnType.INTEGER: Conversion(to_integer, "an integer", is_literal=True),
+    ColumnType.NUMBER: Conversion(to_number, "a number", is_json=True),
+    ColumnType.INTEGER: Conversion(to_integer, "an integer", is_json=True),
     ColumnType.BOOLEAN: Conversion(to_boolean, "true or false"),
     ColumnType.DATE: Conversion(to_date, "a date"),
-    ColumnType.TIMESTAMP: Conversion(to_timestamp, "a time in UTC", _PLAIN_TIMESTAMP),
-    ColumnType.JSON_OBJECT: Conversion(to_json_object, "a JSON object", is_shareable=False),
+    ColumnType.TIMESTAMP: Conversion(to_timestamp, "a time in UTC", _BOOKMARK_TIMESTAMP),
+    ColumnType.JSON_OBJECT: Conversion(to_json_object, "a JSON object", is_immutable=False),
 }

@@ -1,4 +1,4 @@
-"""Which column of a file is which: never by a guess."""
+"""Match header columns to requested columns, without guessing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass
 
-from tap_voucherify.columns import Column, simplify
+from tap_voucherify.columns import Column, normalize_title
 from tap_voucherify.errors import ExportFileError
 
 if t.TYPE_CHECKING:
@@ -15,54 +15,53 @@ if t.TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Binding:
-    """Where the columns of a file stand.
+    """Column positions in a file.
 
     Attributes:
         positions: The position of each requested column; None if the file lacks it.
-        metadata: The custom attributes' names with their positions.
-        width: How many cells every row has.
-        trusted: The columns bound by position alone, with the titles found there.
+        metadata: Metadata keys and positions.
+        width: Cells per row.
+        unverified: Columns matched by position only, with their titles.
     """
 
     positions: tuple[int | None, ...]
     metadata: tuple[tuple[str, int], ...]
     width: int
-    trusted: tuple[tuple[Column, str], ...] = ()
+    unverified: tuple[tuple[Column, str], ...] = ()
 
 
 def bind(
-    header: Sequence[str], columns: Sequence[Column], *, with_attributes: bool = True
+    header: Sequence[str], columns: Sequence[Column], *, with_metadata: bool = True
 ) -> Binding:
-    """Find the requested columns in a header; the others are custom attributes.
+    """Find the requested columns in a header; the rest are metadata.
 
-    Voucherify writes the columns in the order in which they were asked for, so each is
-    expected at its own position, and its title checked where that is known.
+    Voucherify writes the columns in the requested order, so each is matched by position
+    and verified by its title where that is known.
 
     Args:
         header: The titles of the file.
-        columns: The columns asked for, in order; the last has a known title.
-        with_attributes: Whether the custom attributes were asked for, behind them.
+        columns: The requested columns, in order; the last has a known title.
+        with_metadata: Whether metadata was requested.
 
     Raises:
-        ExportFileError: If the header leaves room for doubt.
+        ExportFileError: If the header is ambiguous.
     """
-    titles = [simplify(title) for title in header]
-    positions, trusted = _by_position(titles, columns), []
+    titles = [normalize_title(title) for title in header]
+    positions, unverified = _by_position(titles, columns), []
     if positions is None:
         positions = _by_title(titles, columns)
     else:
-        trusted = [
+        unverified = [
             (column, header[index])
             for index, column in enumerate(columns)
             if titles[index] not in column.titles
         ]
     rest = [index for index in range(len(header)) if index not in set(positions)]
-    # Custom attributes stand behind the last column asked for, and nothing else does.
+    # Metadata columns follow the last requested column, and nothing else does.
     last = positions[-1] if positions else None
-    if last is None or (rest and (rest[0] < last or not with_attributes)):
+    if last is None or (rest and (rest[0] < last or not with_metadata)):
         raise ExportFileError(
-            "the header does not show which column is which: it holds "
-            f"{list(header)!s:.2000}, and these were asked for, in this order: "
+            f"ambiguous header: got {list(header)!s:.2000}, requested "
             f"{[column.api_field for column in columns]}"
         )
     names = [header[index] for index in rest]
@@ -70,19 +69,17 @@ def bind(
         names = [name.removeprefix("metadata.") for name in names]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise ExportFileError(
-            f"the header holds the custom attribute {repeated[0]!r} twice: {header!s:.2000}"
-        )
+        raise ExportFileError(f"duplicate metadata column {repeated[0]!r}: {header!s:.2000}")
     return Binding(
-        tuple(positions), tuple(zip(names, rest, strict=True)), len(header), tuple(trusted)
+        tuple(positions), tuple(zip(names, rest, strict=True)), len(header), tuple(unverified)
     )
 
 
 def _by_position(titles: list[str], columns: Sequence[Column]) -> list[int | None] | None:
-    """Bind each column to its own position, or return None if a title speaks against it.
+    """Bind each column to its own position, or return None if a title contradicts it.
 
-    A title that nobody knows is trusted only where the next known title to its right
-    stands at its own position, once: a shifted column would have shifted that as well.
+    An unknown title is accepted only if the next known title to its right is in place:
+    a shift would have moved that too.
     """
     standard = titles[: len(columns)]
     if len(standard) < len(columns):
@@ -98,23 +95,23 @@ def _by_position(titles: list[str], columns: Sequence[Column]) -> list[int | Non
 
 
 def _by_title(titles: list[str], columns: Sequence[Column]) -> list[int | None]:
-    """Bind each column to the one place where its title stands, or to none.
+    """Match each column by title; the list is empty if the header is ambiguous.
 
-    A title behind that of the last column may be that of a custom attribute. A column
-    may be missing if nothing else in the header could be it. A title that occurs twice
-    leaves one place over, which `bind` refuses. The list is empty if there is any doubt.
+    A title after the last requested column may be a metadata key. A column may be
+    missing if no unmatched title could be it. Duplicates are left over and rejected by
+    `bind`.
     """
     places = [
         [index for index, title in enumerate(titles) if title in column.titles]
         for column in columns
     ]
     last = min(places[-1], default=-1)
-    within = [[index for index in found if index <= last] for found in places]
-    missing = [column for column, found in zip(columns, within, strict=True) if not found]
-    bound = [index for found in within for index in found]
+    within = [[index for index in matches if index <= last] for matches in places]
+    missing = [column for column, matches in zip(columns, within, strict=True) if not matches]
+    bound = [index for matches in within for index in matches]
     is_clear = (
         len(bound) == len(set(bound))
-        and not any(found and not kept for found, kept in zip(places, within, strict=True))
+        and not any(matches and not mask for matches, mask in zip(places, within, strict=True))
         and not (len(bound) < len(titles) and any(not column.title for column in missing))
     )
-    return [found[0] if found else None for found in within] if is_clear else []
+    return [matches[0] if matches else None for matches in within] if is_clear else []

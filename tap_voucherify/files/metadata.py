@@ -1,4 +1,4 @@
-"""The project's own attributes and their types, as its metadata schemas define them."""
+"""Types of the project's metadata, from its metadata schemas."""
 
 from __future__ import annotations
 
@@ -29,27 +29,25 @@ _SCHEMAS: dict[str, dict[str, t.Any]] = {
 }
 
 
-def attribute_schemas(answer: Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
-    """Return the JSON schema of each attribute, by exported object and name.
+def schemas_by_object(response: Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+    """Return the JSON schema of each metadata key, by exported object and key.
 
-    A value that does not fit its type stays a string, so every schema allows one.
+    Mismatching values stay strings, so every schema allows them.
 
     Args:
-        answer: What `GET /v1/metadata-schemas` answered. Deleted attributes may still
-            have values, so they are kept.
+        response: Response of `GET /v1/metadata-schemas`. Deleted keys are kept; they may
+            still have values.
 
     Raises:
-        RequestError: If the answer is not in the documented form.
+        RequestError: If the response is not in the documented form.
     """
     try:
-        definitions = msgspec.convert(answer, _Answer)
+        definitions = msgspec.convert(response, _Response)
     except msgspec.ValidationError as error:
-        raise RequestError(
-            "Voucherify describes its metadata schemas in a way this tap does not know"
-        ) from error
+        raise RequestError("unexpected metadata schema response; please report this") from error
     return {
         schema.related_object: {
-            name: _attribute_schema(definition) for name, definition in schema.properties.items()
+            name: _key_schema(definition) for name, definition in schema.properties.items()
         }
         for schema in definitions.schemas
     }
@@ -65,11 +63,11 @@ class _Schema(msgspec.Struct):
     properties: dict[str, _Definition] = msgspec.field(default_factory=dict)
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     schemas: list[_Schema] = msgspec.field(default_factory=list)
 
 
-def _attribute_schema(definition: _Definition) -> dict[str, t.Any]:
+def _key_schema(definition: _Definition) -> dict[str, t.Any]:
     schema = dict(_SCHEMAS.get(definition.type, {"type": "string"}))
     if definition.array:
         schema = {"type": "array", "items": {}}
@@ -77,21 +75,21 @@ def _attribute_schema(definition: _Definition) -> dict[str, t.Any]:
     return schema | {"type": list(types)}
 
 
-def converter(schema: Mapping[str, t.Any]) -> Callable[[str], t.Any] | None:
-    """Return what reads the cells of an attribute; None if they stay as they are.
+def metadata_parser(schema: Mapping[str, t.Any]) -> Callable[[str], t.Any] | None:
+    """Return the parser of a metadata key, or None for text.
 
     Args:
-        schema: Of the attribute, as a catalog gives it.
+        schema: The schema of the key in the catalog.
     """
     types = schema.get("type", [])
-    readers: dict[str, Callable[[str], t.Any]] = {
+    parsers: dict[str, Callable[[str], t.Any]] = {
         "number": to_number,
         "integer": to_number,
         "boolean": to_boolean,
         "object": to_json_object,
         "array": to_json_array,
     }
-    for name, reader in readers.items():
+    for name, parser in parsers.items():
         if name in types:
-            return reader
+            return parser
     return {"date": to_date, "date-time": to_timestamp}.get(schema.get("format", ""))

@@ -191,7 +191,7 @@ def test_attributes_that_no_schema_defines_are_told_of_when_flattened(
         if part["breadcrumb"][-1:] == ["opted_in"]:
             part["metadata"]["selected"] = False
     settings: Json = {"typed_metadata": True, "catalog": catalog}
-    told = "customers: most loaders drop the attributes"
+    told = "customers: metadata keys"
 
     flattened = tap(**settings, flattening_enabled=True, flattening_max_depth=1)
     nested = tap(**settings, flattening_enabled=True, flattening_max_depth=0)

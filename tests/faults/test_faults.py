@@ -677,10 +677,10 @@ CONTENT = {
         "bad_utf8": (change_line(21, "name", b"n\xff"), "byte [0-9]+ .*UTF-8", 20),
         "one_cell_less": (change_line(21, "^[^,]*,", b""), "row 21.*cells", 20),
         "one_cell_more": (change_line(ROWS, "$", b","), f"row {ROWS}.*cells", ROWS - 1),
-        "open_quote": (change_line(21, "^", b'"'), "line [0-9]+ is no CSV", 20),
+        "open_quote": (change_line(21, "^", b'"'), "line [0-9]+ is not valid CSV", 20),
         "no_line_break_in_quotes": (
             change_line(ROWS, "$", b'\r\n"'),
-            "line [0-9]+ is no CSV",
+            "line [0-9]+ is not valid CSV",
             ROWS,
         ),
     }.items()

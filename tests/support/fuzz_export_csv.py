@@ -15,7 +15,8 @@ import sys
 import time
 
 from tap_voucherify.errors import ExportFileError
-from tap_voucherify.files.reader import Attributes, ExportReader
+from tap_voucherify.files.fields import MetadataOptions
+from tap_voucherify.files.reader import ExportReader
 from tap_voucherify.streams import STREAMS
 
 _TITLES = sorted(
@@ -49,7 +50,7 @@ def test_one_input(content: bytes) -> int:
             io.BytesIO(file),
             columns,
             keys=stream.primary_keys,
-            attributes=Attributes() if stream.has_metadata else None,
+            metadata=MetadataOptions() if stream.has_metadata else None,
         )
         rows = iter(_plain_rows(file))
         header = next(rows)

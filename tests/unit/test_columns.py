@@ -46,7 +46,7 @@ def test_each_type_has_a_schema(
 def test_a_column_has_several_titles() -> None:
     """The API's name counts as well as the documented title and that of another object."""
     column = Column("created_at", TEXT, "It.", field="date", title="Creation Date?")
-    likely = Column("is_referral", TEXT, "It.", likely_title="Is Referral?")
+    likely = Column("is_referral", TEXT, "It.", expected_title="Is Referral?")
 
     assert (column.api_field, column.titles) == ("date", frozenset({"date", "creationdate"}))
     assert (likely.api_field, likely.titles) == ("is_referral", frozenset({"isreferral"}))

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_voucherify.errors import RequestError
-from tap_voucherify.files.metadata import attribute_schemas, converter
+from tap_voucherify.files.metadata import metadata_parser, schemas_by_object
 
 
 def schema_of(definition: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON schema of an attribute that is defined so."""
     answer = {"schemas": [{"related_object": "voucher", "properties": {"a": definition}}]}
-    schema: dict[str, Any] = attribute_schemas(answer)["voucher"]["a"]
+    schema: dict[str, Any] = schemas_by_object(answer)["voucher"]["a"]
     return schema
 
 
@@ -51,14 +51,14 @@ def test_schemas_are_found_by_their_object() -> None:
             {"related_object": "customer"},
         ]
     }
-    found = attribute_schemas(answer)
+    found = schemas_by_object(answer)
     assert {name: list(schemas) for name, schemas in found.items()} == {
         "voucher": ["a"],
         "order": ["a", "b"],
         "customer": [],
     }
     assert found["voucher"]["a"] != found["order"]["a"]
-    assert attribute_schemas({}) == {}
+    assert schemas_by_object({}) == {}
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_schemas_are_found_by_their_object() -> None:
 )
 def test_schemas_in_another_form_are_an_error(answer: dict[str, Any]) -> None:
     """No type is guessed."""
-    with pytest.raises(RequestError, match="in a way this tap does not know"):
-        attribute_schemas(answer)
+    with pytest.raises(RequestError, match="unexpected metadata schema response"):
+        schemas_by_object(answer)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_schemas_in_another_form_are_an_error(answer: dict[str, Any]) -> None:
 )
 def test_cells_are_read_by_their_schema(definition: dict[str, Any], cell: str, value: Any) -> None:
     """Each type accepts its own forms, with all digits."""
-    read = converter(schema_of(definition))
+    read = metadata_parser(schema_of(definition))
     assert read is not None
     result = read(cell)
     assert result == value
@@ -115,7 +115,7 @@ def test_cells_are_read_by_their_schema(definition: dict[str, Any], cell: str, v
 )
 def test_other_cells_do_not_fit(definition: dict[str, Any], cell: str) -> None:
     """The reader says so, and the cell stays what it is."""
-    read = converter(schema_of(definition))
+    read = metadata_parser(schema_of(definition))
     assert read is not None
     with pytest.raises(ValueError):  # noqa: PT011 - whichever its words are
         read(cell)
@@ -124,7 +124,7 @@ def test_other_cells_do_not_fit(definition: dict[str, Any], cell: str) -> None:
 @pytest.mark.parametrize("definition", [{"type": "string"}, {"type": "geopoint"}, {}])
 def test_text_needs_no_reader(definition: dict[str, Any]) -> None:
     """It is emitted as it stands."""
-    assert converter(schema_of(definition)) is None
+    assert metadata_parser(schema_of(definition)) is None
 
 
 @pytest.mark.parametrize(
@@ -137,20 +137,20 @@ def test_text_needs_no_reader(definition: dict[str, Any]) -> None:
 )
 def test_a_catalog_may_say_it_in_its_own_way(schema: dict[str, Any], cell: str, value: Any) -> None:
     """Whoever edits a catalog may narrow a type."""
-    read = converter(schema)
+    read = metadata_parser(schema)
     assert read is not None
     assert read(cell) == value
 
 
 def test_a_catalog_may_say_nothing() -> None:
     """What has no type is text."""
-    assert converter({}) is None
+    assert metadata_parser({}) is None
 
 
 @given(st.lists(st.integers() | st.booleans() | st.none() | st.text()))
 def test_arrays_are_read_exactly(values: list[Any]) -> None:
     """Whatever JSON has in an array."""
-    read = converter({"type": ["array"]})
+    read = metadata_parser({"type": ["array"]})
     assert read is not None
     text = json.dumps(values)
     assert read(text) == values
@@ -162,7 +162,7 @@ def test_arrays_are_read_exactly(values: list[Any]) -> None:
 )
 def test_a_number_beyond_decimals_does_not_fit(type_: str, cell: str) -> None:
     """An exponent of twenty digits is no value of any warehouse: such a cell stays text."""
-    read = converter({"type": [type_]})
+    read = metadata_parser({"type": [type_]})
     assert read is not None
     with pytest.raises(ValueError, match="9"):
         read(cell.format("9" * 20))

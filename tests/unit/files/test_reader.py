@@ -27,8 +27,9 @@ from tap_voucherify.columns import (
 )
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.cells import to_integer, to_number
+from tap_voucherify.files.fields import MetadataOptions
 from tap_voucherify.files.header import bind
-from tap_voucherify.files.reader import Attributes, Block, ExportReader
+from tap_voucherify.files.reader import Block, ExportReader
 from tests.support.expectations import Exact, identity, read_json
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def read(
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
-        attributes = Attributes() if with_metadata else None
-        reader = ExportReader(file, columns, keys=keys, attributes=attributes)
+        attributes = MetadataOptions() if with_metadata else None
+        reader = ExportReader(file, columns, keys=keys, metadata=attributes)
         for block in reader:
             read_here = block.records()
             lines = block.json_lines().splitlines()
@@ -178,7 +179,7 @@ def test_a_property_may_take_the_first_of_two_values() -> None:
     _, block = block_of(
         [["updated_at", "created_at", "ID"], *rows],
         [updated, created, ID],
-        first_of={"modified_at": ("updated_at", "created_at")},
+        coalesce={"modified_at": ("updated_at", "created_at")},
     )
 
     expected = [first, second, first, None]
@@ -197,13 +198,13 @@ def test_attributes_are_selected_and_read() -> None:
         ["c", "", "", "many", ""],
         ["d", "small", "", "", ""],
     ]
-    attributes = Attributes(
+    attributes = MetadataOptions(
         {"size": to_number, 'quoted "name"': to_integer, "text": str},
         lambda name: name != "hidden",
     )
     for columns in (5, 3):
         reader, block = block_of(
-            [row[:columns] for row in rows], [ID], keys=["id"], attributes=attributes
+            [row[:columns] for row in rows], [ID], keys=["id"], metadata=attributes
         )
         values: list[dict[str, Any]] = [
             {"size": Decimal("1.10"), 'quoted "name"': 2, "text": "3"},
@@ -216,17 +217,17 @@ def test_attributes_are_selected_and_read() -> None:
         lines = [json.loads(line, parse_float=Decimal) for line in block.json_lines().splitlines()]
         assert [line["metadata"] for line in lines] == expected
         misfits = {"size": 2, 'quoted "name"': 1} if columns == 5 else {"size": 2}
-        assert dict(reader.misfits) == misfits
+        assert dict(reader.type_mismatches) == misfits
         assert [record["metadata"] for record in block.records()] == expected
-        assert reader.kept_attributes == kept
-        assert reader.has_attributes
+        assert reader.metadata_columns == kept
+        assert reader.has_metadata
 
 
 def test_a_file_without_attributes_has_empty_objects() -> None:
     """They were asked for, but the project has none, or none is selected."""
-    _, block = block_of([["ID"], ["a"], ["b"]], [ID], attributes=Attributes())
+    _, block = block_of([["ID"], ["a"], ["b"]], [ID], metadata=MetadataOptions())
     _, hidden = block_of(
-        [["ID", "x"], ["a", "1"]], [ID], attributes=Attributes({}, lambda _: False)
+        [["ID", "x"], ["a", "1"]], [ID], metadata=MetadataOptions({}, lambda _: False)
     )
 
     assert [record["metadata"] for record in block.records()] == [{}, {}]
@@ -240,7 +241,7 @@ def test_a_column_that_is_missing_is_empty() -> None:
     reader, block = block_of([["Code", "ID"], ["x", "a"]], [CODE, COUNT, ID], keys=["id"])
 
     assert reader.missing == [COUNT]
-    assert not reader.has_attributes
+    assert not reader.has_metadata
     assert block.records() == [{"code": "x", "redemption_quantity": None, "id": "a"}]
     assert block.json_lines() == b'{"code":"x","redemption_quantity":null,"id":"a"}\n'
 
@@ -542,7 +543,7 @@ def test_documented_titles_bind() -> None:
         binding = bind(header, columns)
         assert binding.positions == (0, 1, 2)
         assert binding.metadata == ()
-        assert binding.trusted == ()
+        assert binding.unverified == ()
 
 
 def test_what_follows_is_metadata() -> None:
@@ -558,7 +559,7 @@ def test_an_unknown_title_is_trusted_by_its_position() -> None:
     binding = bind(["Code", "Promotion", "ID", "Season"], [CODE, CAMPAIGN, ID])
 
     assert binding.positions == (0, 1, 2)
-    assert binding.trusted == ((CAMPAIGN, "Promotion"),)
+    assert binding.unverified == ((CAMPAIGN, "Promotion"),)
 
 
 def test_an_unknown_title_is_not_trusted_without_a_known_one_to_its_right() -> None:

@@ -1,0 +1,227 @@
+"""Turn the cells of a block of rows into the property values of its records."""
+
+from __future__ import annotations
+
+import abc
+import typing as t
+from collections import Counter
+from types import MappingProxyType
+
+import msgspec
+from msgspec import Raw
+
+from tap_voucherify.columns import METADATA, TEXT
+from tap_voucherify.files.cells import CONVERSIONS
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from tap_voucherify.columns import Column
+
+# Maximum number of cached cells per column.
+_MAX_CACHED_CELLS = 10_000
+
+# Maximum characters of a cell shown in an error.
+_MAX_SHOWN_CHARACTERS = 80
+
+
+class MetadataOptions(t.NamedTuple):
+    """How to read metadata columns.
+
+    Attributes:
+        parsers: Parsers of non-text keys, by name.
+        is_selected: Whether a key is selected.
+    """
+
+    parsers: Mapping[str, Callable[[str], t.Any]] = MappingProxyType({})
+    is_selected: Callable[[str], bool] = lambda _: True
+
+
+class _CellCache(dict[str, t.Any]):
+    """Cache of parsed cells; most values in a column repeat."""
+
+    def __init__(self, parse: Callable[[str], t.Any]) -> None:
+        super().__init__()
+        self._parse = parse
+
+    def __missing__(self, cell: str) -> t.Any:
+        if len(self) >= _MAX_CACHED_CELLS:
+            self.clear()
+        value = self[cell] = self._parse(cell)
+        return value
+
+
+class Field(abc.ABC):
+    """A property of the records."""
+
+    name: str
+
+    @abc.abstractmethod
+    def parse(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
+        """Parse this property from a block's columns; an invalid cell raises `ValueError`."""
+
+    def values(self, parsed: Sequence[t.Any]) -> Sequence[t.Any]:
+        """Return Python values."""
+        return parsed
+
+    def encodable(self, parsed: Sequence[t.Any]) -> Iterable[t.Any]:
+        """Return values as msgspec should encode them."""
+        return parsed
+
+    def fault(self, row: Sequence[str]) -> str | None:  # noqa: ARG002 - default
+        """Return what is wrong with this property in a row, or None."""
+        return None
+
+
+class ColumnField(Field):
+    """One column. Cells that are valid JSON are passed through as they are."""
+
+    def __init__(self, column: Column, position: int | None, *, is_key: bool) -> None:
+        self.name = column.name
+        self._position = position
+        self._conversion = CONVERSIONS[column.type]
+        self._is_text = column.type is TEXT
+        self._is_key = is_key
+        self._cache = _CellCache(self._parse_cell)
+
+    def parse(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
+        """Parse one column; a missing one is null."""
+        if self._position is None:
+            return [None] * len(columns[0])
+        cells = columns[self._position]
+        if self._is_text or self._is_unchanged(cells):
+            return cells if self._is_key else [cell or None for cell in cells]
+        if self._conversion.is_immutable:
+            return list(map(self._cache.__getitem__, cells))
+        return list(map(self._parse_cell, cells))
+
+    def values(self, parsed: Sequence[t.Any]) -> Sequence[t.Any]:
+        """Return Python values."""
+        if not self._conversion.is_json:
+            return parsed
+        convert = self._conversion.convert
+        return [None if raw is None else convert(bytes(raw).decode()) for raw in parsed]
+
+    def fault(self, row: Sequence[str]) -> str | None:
+        """Return what is wrong with the cell, or None."""
+        if self._position is None or self._is_text:
+            return None
+        cell = row[self._position]
+        try:
+            self._parse_cell(cell)
+        except ValueError:
+            return f"column {self.name!r}: {shorten(cell)} is not {self._conversion.expected}"
+        return None
+
+    def _is_unchanged(self, cells: Sequence[str]) -> bool:
+        unchanged = self._conversion.unchanged
+        filled = cells if self._is_key else filter(None, cells)
+        return unchanged is not None and all(map(unchanged.fullmatch, filled))
+
+    def _parse_cell(self, cell: str) -> t.Any:
+        if not cell and not self._is_key:
+            return None
+        value = self._conversion.convert(cell)
+        return Raw(cell) if self._conversion.is_json else value
+
+
+class CoalescedField(Field):
+    """The first non-empty of two fields."""
+
+    def __init__(self, name: str, first: Field, second: Field) -> None:
+        self.name = name
+        self._sources = (first, second)
+
+    def parse(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
+        """Parse both columns."""
+        first, second = (field.parse(columns) for field in self._sources)
+        return [a or b for a, b in zip(first, second, strict=True)]
+
+
+class MetadataField(Field):
+    """All metadata columns as one property.
+
+    Attributes:
+        columns: The selected keys with their positions.
+        type_mismatches: Values that do not fit the type of their key, by key.
+    """
+
+    name = METADATA
+
+    def __init__(self, columns: Sequence[tuple[str, int]], options: MetadataOptions) -> None:
+        self.columns = [(name, position) for name, position in columns if options.is_selected(name)]
+        self._parsers = options.parsers
+        self.type_mismatches: Counter[str] = Counter()
+        names = [name for name, _ in self.columns]
+        try:
+            self._struct = struct_type(names, omit_defaults=True) if names else None
+        except ValueError:  # a name needs JSON escaping
+            self._struct = None
+
+    def parse(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
+        """Return the block's columns: no cell is invalid."""
+        return columns
+
+    def values(self, parsed: Sequence[t.Any]) -> Sequence[t.Any]:
+        """Return one object per row, without the keys that have no value."""
+        if not self.columns:
+            return [{}] * len(parsed[0])
+        names = [name for name, _ in self.columns]
+        rows = zip(*self._converted(parsed), strict=True)
+        return [
+            {name: value for name, value in zip(names, row, strict=True) if value is not None}
+            for row in rows
+        ]
+
+    def encodable(self, parsed: Sequence[t.Any]) -> Iterable[t.Any]:
+        """Return values as msgspec should encode them."""
+        if self._struct is None:
+            return self.values(parsed)
+        return map(self._struct, *self._converted(parsed))
+
+    def _converted(self, columns: Sequence[Sequence[str]]) -> Iterator[list[t.Any]]:
+        for name, position in self.columns:
+            cells = columns[position]
+            if name in self._parsers:
+                yield [self._convert(name, cell) if cell else None for cell in cells]
+            else:
+                yield [cell or None for cell in cells]
+
+    def _convert(self, name: str, cell: str) -> t.Any:
+        try:
+            return self._parsers[name](cell)
+        except ValueError:
+            self.type_mismatches[name] += 1
+            return cell
+
+
+class RecordLayout:
+    """The properties of the records of a file.
+
+    Attributes:
+        fields: The properties.
+        names: Their names.
+        record_type: msgspec struct with these properties.
+    """
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.fields = fields
+        self.names = [field.name for field in fields]
+        self.record_type = struct_type(self.names)
+
+
+def struct_type(names: Sequence[str], *, omit_defaults: bool = False) -> type[msgspec.Struct]:
+    """Return a msgspec struct that is encoded as an object with these properties.
+
+    Raises:
+        ValueError: If a name needs JSON escaping.
+    """
+    fields = [(f"field_{index}", t.Any, None) for index in range(len(names))]
+    rename = {field: name for (field, *_), name in zip(fields, names, strict=True)}
+    return msgspec.defstruct("Object", fields, rename=rename, omit_defaults=omit_defaults, gc=False)
+
+
+def shorten(text: str) -> str:
+    """Return a cell as an error shows it."""
+    short = text[:_MAX_SHOWN_CHARACTERS]
+    return repr(short) + ("..." if short != text else "")

@@ -1,0 +1,82 @@
+"""Which columns a run requests for a stream, and which properties they become."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from dataclasses import dataclass, field
+
+from tap_voucherify.columns import METADATA, Column
+from tap_voucherify.files.fields import MetadataOptions
+from tap_voucherify.files.metadata import metadata_parser
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a catalog selects of a stream.
+
+    Attributes:
+        declared: The stream's columns, in schema order.
+        keys: Names of the key properties.
+        always_selected: Names of the properties that are selected whatever the catalog says.
+        schemas: JSON schemas of the properties in the catalog.
+        mask: What the catalog selects, by breadcrumb.
+        has_metadata: Whether metadata can be exported.
+        coalesce: Extra properties: the first non-empty of two timestamps.
+        typed_metadata: Whether metadata keys are converted to the types of their schemas.
+    """
+
+    declared: Sequence[Column]
+    keys: Sequence[str]
+    always_selected: Sequence[str]
+    schemas: Mapping[str, t.Any]
+    mask: Mapping[tuple[str, ...], bool]
+    has_metadata: bool = True
+    coalesce: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    typed_metadata: bool = True
+
+    @functools.cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The requested columns, in order.
+
+        A key column with a known title comes last: it reveals any shift in the header, so
+        metadata can never be read into a standard column.
+        """
+        selected = [
+            column
+            for column in self.declared
+            if column.name in self.always_selected or self._is_selected(column.name)
+        ]
+        anchors = [column for column in selected if column.title and column.name in self.keys]
+        # sorted is stable: everything but the anchor keeps its order.
+        return tuple(sorted(selected, key=lambda column: column in anchors[:1]))
+
+    @functools.cached_property
+    def fields(self) -> tuple[str, ...]:
+        """Requested fields; metadata comes last."""
+        fields = tuple(column.api_field for column in self.columns)
+        return (*fields, METADATA) if self.metadata else fields
+
+    @functools.cached_property
+    def metadata(self) -> MetadataOptions | None:
+        """How to read metadata columns; None if metadata is not requested."""
+        if not (self.has_metadata and self._is_selected(METADATA)):
+            return None
+        schemas = self.metadata_schemas if self.typed_metadata else {}
+        parsers = {name: metadata_parser(schema) for name, schema in schemas.items()}
+        return MetadataOptions(
+            {name: parser for name, parser in parsers.items() if parser},
+            lambda name: self.mask["properties", METADATA, "properties", name],
+        )
+
+    @property
+    def metadata_schemas(self) -> Mapping[str, t.Any]:
+        """JSON schemas of the metadata keys in the catalog."""
+        schemas: Mapping[str, t.Any] = self.schemas.get(METADATA, {}).get("properties", {})
+        return schemas
+
+    def _is_selected(self, name: str) -> bool:
+        return name in self.schemas and self.mask["properties", name]
