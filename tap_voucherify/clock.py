@@ -1,20 +1,25 @@
-"""Time as the tap sees it; tests hand in another."""
+"""The clock; tests pass in a simulated one."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
 import time
+import typing as t
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class StoppedError(Exception):
-    """The run ends while something still waits."""
+    """A wait was cut short because the run has ended."""
 
 
 class Clock:
-    """The machine's clocks, and waits that end with the run."""
+    """System clock with interruptible sleeps."""
 
     def __init__(self) -> None:
-        """Start running."""
         self._stopped = threading.Event()
 
     def now(self) -> float:
@@ -22,7 +27,7 @@ class Clock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds that never jump, to measure with."""
+        """Return monotonic seconds."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -35,27 +40,31 @@ class Clock:
             raise StoppedError
 
     def condition(self) -> threading.Condition:
-        """Return a condition whose waits are measured by this clock."""
+        """Return a condition that uses this clock for timeouts."""
         return threading.Condition()
 
     def stop(self) -> None:
-        """End every sleep, now and later."""
+        """Interrupt current and future sleeps."""
         self._stopped.set()
 
 
 class Deadline:
-    """A moment that moves on while the tap is not allowed to work."""
+    """A deadline that can be paused while the tap waits for the rate limit."""
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        """Start counting."""
+    def __init__(self, clock: Clock, seconds: float = math.inf) -> None:
         self._clock = clock
         self._end = clock.monotonic() + seconds
 
     @property
     def remaining_seconds(self) -> float:
-        """How long until it passes; not positive once it has."""
+        """Seconds left; zero or negative once it has passed."""
         return self._end - self._clock.monotonic()
 
-    def extend(self, seconds: float) -> None:
-        """Move it on."""
-        self._end += seconds
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time spent inside the block."""
+        started = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            self._end += self._clock.monotonic() - started

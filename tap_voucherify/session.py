@@ -11,14 +11,15 @@ from tap_voucherify.api.client import Client
 from tap_voucherify.api.credentials import (
     AccessToken,
     Credentials,
-    IssuedToken,
     KeyPair,
+    RenewableToken,
     TrustedHosts,
 )
 from tap_voucherify.api.rate_limit import RateLimit
+from tap_voucherify.api.voucherify import Voucherify
 from tap_voucherify.errors import AccountError, SettingsError, StreamError, one_line
 from tap_voucherify.exports.job import ExportRunner
-from tap_voucherify.exports.prefetch import RunAhead
+from tap_voucherify.exports.prefetch import ExportPrefetcher
 from tap_voucherify.files.metadata import schemas_by_object
 from tap_voucherify.instants import EPOCH, parse_instant
 from tap_voucherify.settings import API_URLS
@@ -30,7 +31,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.exceptions import SingerSDKError
 
     from tap_voucherify.clock import Clock
-    from tap_voucherify.exports.job import ExportRequest
+    from tap_voucherify.exports.request import ExportRequest
     from tap_voucherify.singer.signals import StopFlag
     from tap_voucherify.validation import Problem
 
@@ -114,8 +115,13 @@ class Session:
             rate_limit=RateLimit(self.clock, config["rate_limit_reserve_percent"] / 100),
             clock=self.clock,
             request_timeout_seconds=float(config["request_timeout_seconds"]),
-            longest_wait_seconds=float(config["export_timeout_seconds"]),
+            max_wait_seconds=float(config["export_timeout_seconds"]),
         )
+
+    @functools.cached_property
+    def api(self) -> Voucherify:
+        """Voucherify's API."""
+        return Voucherify(self.client, self.clock)
 
     @property
     def _credentials(self) -> Credentials:
@@ -127,32 +133,32 @@ class Session:
 
         def issue() -> tuple[str, float]:
             scopes = "exports metadata-schemas" if self._config["typed_metadata"] else "exports"
-            token, seconds = self.client.issue_token(key_pair, scopes)
+            token, seconds = self.api.issue_token(key_pair, scopes)
             self._mask_secret(token)
             return token, seconds
 
-        return IssuedToken(issue, self.clock)
+        return RenewableToken(issue, self.clock)
 
     @functools.cached_property
     def runner(self) -> ExportRunner:
         """Runs single exports."""
         return ExportRunner(
-            self.client,
+            self.api,
             self.clock,
             poll_interval_seconds=float(self._config["poll_interval_seconds"]),
             export_timeout_seconds=float(self._config["export_timeout_seconds"]),
-            adopt_exports=self._config["resume_exports"],
+            resume_exports=self._config["resume_exports"],
         )
 
     @functools.cached_property
-    def exports(self) -> RunAhead:
+    def exports(self) -> ExportPrefetcher:
         """The exports of all selected streams, prefetched in the order they are read."""
-        exports = RunAhead(
+        exports = ExportPrefetcher(
             self.runner.run,
             self.clock,
             max_concurrent_exports=self._config["max_concurrent_exports"],
             check_interruption=self.stop.check,
-            clean_up=self.runner.delete if self._config["delete_exports"] else None,
+            on_read=self.runner.delete if self._config["delete_exports"] else None,
         )
         for stream, requests in self._plan():
             exports.plan(stream, requests)
@@ -167,9 +173,7 @@ class Session:
     @functools.cached_property
     def _metadata_schemas(self) -> dict[str, dict[str, t.Any]]:
         try:
-            return schemas_by_object(
-                self.client.call("schemas", "GET", "/v1/metadata-schemas").content
-            )
+            return schemas_by_object(self.api.metadata_schemas())
         except (AccountError, SettingsError, StreamError) as error:
             if not self.is_discovery:
                 raise

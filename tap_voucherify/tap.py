@@ -13,7 +13,7 @@ from typing_extensions import override
 from tap_voucherify.clock import Clock
 from tap_voucherify.columns import MODIFIED_AT
 from tap_voucherify.errors import Interruption, OutputError, SettingsError
-from tap_voucherify.exports.job import ExportRequest
+from tap_voucherify.exports.request import ExportRequest
 from tap_voucherify.instants import EPOCH, is_instant
 from tap_voucherify.session import Session
 from tap_voucherify.settings import SECRETS, SETTINGS
@@ -177,7 +177,7 @@ class TapVoucherify(CommandLineTap):
             AccountError: If Voucherify rejects the account.
             StreamError: If exports cannot be listed, created or downloaded.
         """
-        self.session.client.call("list", "GET", "/v1/exports", params={"limit": "1"})
+        self.session.api.list_exports(limit=1)
         request = ExportRequest(
             stream="connection test",
             exported_object="customer",

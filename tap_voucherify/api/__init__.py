@@ -1,4 +1,6 @@
 """Everything said to Voucherify over HTTP.
 
-Send, retry, read responses completely, pace the calls and authenticate.
+`voucherify` has the endpoints, typed; `client` sends, retries, follows redirects and downloads;
+`responses` reads a response completely or raises the right error; `rate_limit` paces requests and
+`credentials` authenticates them.
 """

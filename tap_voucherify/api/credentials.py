@@ -1,4 +1,4 @@
-"""Who the tap is to Voucherify, and to which hosts it may say so."""
+"""Credentials, and the hosts that may receive them."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.clock import Clock
 
-# A token is renewed so long before it ends.
+# Renew tokens this long before expiry.
 RENEWAL_MARGIN_SECONDS = 60
 
 VOUCHERIFY_DOMAIN = ".voucherify.io"
 
 
 class Credentials(t.Protocol):
-    """What proves to Voucherify who is asking."""
+    """Authenticates requests."""
 
     def headers(self) -> dict[str, str]:
-        """Return the request headers that carry the proof."""
+        """Return authentication headers."""
 
-    def renew(self, refused: Mapping[str, str]) -> bool:
-        """Whether there are others now, after these headers were refused."""
+    def renew(self, rejected: Mapping[str, str]) -> bool:
+        """Renew after these headers were rejected; return whether to retry."""
 
 
-class _Lasting:
-    """Credentials that nothing renews."""
+class _Static:
+    """Credentials that cannot be renewed."""
 
-    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 - for those who can
-        """Say that there are no others."""
+    def renew(self, rejected: Mapping[str, str]) -> bool:  # noqa: ARG002 - of the protocol
+        """Return False."""
         return False
 
 
 @dataclass(frozen=True, repr=False)
-class KeyPair(_Lasting):
+class KeyPair(_Static):
     """The application's id and secret key."""
 
     app_id: str
@@ -53,8 +53,8 @@ class KeyPair(_Lasting):
 
 
 @dataclass(frozen=True, repr=False)
-class AccessToken(_Lasting):
-    """An OAuth 2.0 token that somebody else issued and renews."""
+class AccessToken(_Static):
+    """An OAuth 2.0 token, issued and renewed elsewhere."""
 
     access_token: str
 
@@ -63,16 +63,15 @@ class AccessToken(_Lasting):
         return {"Authorization": f"Bearer {self.access_token}"}
 
 
-class IssuedToken:
-    """OAuth 2.0 tokens that are issued to the tap, each valid for 15 minutes."""
+class RenewableToken:
+    """OAuth 2.0 tokens that the tap requests itself, each valid for 15 minutes.
+
+    Args:
+        issue: Returns a new token, and for how many seconds it is valid.
+        clock: Measures that time.
+    """
 
     def __init__(self, issue: Callable[[], tuple[str, float]], clock: Clock) -> None:
-        """Start without a token.
-
-        Args:
-            issue: Returns a new token, and for how many seconds it is valid.
-            clock: Measures that time.
-        """
         self._issue = issue
         self._clock = clock
         self._lock = threading.Lock()
@@ -81,9 +80,9 @@ class IssuedToken:
         self._is_replacement = False
 
     def headers(self) -> dict[str, str]:
-        """Return the header of a token that is valid for a while yet.
+        """Return the header with a valid token.
 
-        While one thread has a token issued, the others wait for it.
+        Other threads wait while one requests a token.
         """
         with self._lock:
             if self._clock.monotonic() > self._valid_until - RENEWAL_MARGIN_SECONDS:
@@ -91,10 +90,10 @@ class IssuedToken:
                 self._is_replacement = False
             return {"Authorization": f"Bearer {self._token}"}
 
-    def renew(self, refused: Mapping[str, str]) -> bool:
-        """Replace a token that was refused; a refused replacement is the last."""
+    def renew(self, rejected: Mapping[str, str]) -> bool:
+        """Replace a rejected token once; give up if the replacement is rejected too."""
         with self._lock:
-            if refused.get("Authorization") != f"Bearer {self._token}":
+            if rejected.get("Authorization") != f"Bearer {self._token}":
                 return True
             if self._is_replacement and self._clock.monotonic() <= self._valid_until:
                 return False
@@ -122,7 +121,7 @@ class TrustedHosts:
 
     Attributes:
         api_url: The address of the API.
-        download_host: The host of a dedicated cluster's files, if it is another.
+        download_host: Download host of a dedicated cluster, if different.
     """
 
     api_url: str
@@ -132,26 +131,23 @@ class TrustedHosts:
         """Whether credentials may go to `url`.
 
         Raises:
-            RequestError: If nothing at all may be requested from it: it is neither
-                https nor a trusted host on this machine.
+            RequestError: If the URL may not be requested at all: neither HTTPS nor a
+                trusted loopback host.
         """
         try:
             parts = urlsplit(url)
         except ValueError as error:
-            raise RequestError("Voucherify names a file at an invalid address") from error
+            raise RequestError("invalid download URL") from error
         if not url.isprintable() or set(url) & set(" \\"):
-            # Libraries differ in which host such an address names.
-            raise RequestError("Voucherify names a file at an ambiguous address")
+            # HTTP libraries disagree on the host of such URLs.
+            raise RequestError("ambiguous download URL")
         host = (parts.hostname or "").lower()
         trusted = self._is_trusted(host)
         if parts.scheme == "https" and host:
             return trusted
         if parts.scheme == "http" and trusted and is_loopback(host):
             return True
-        raise RequestError(
-            f"Voucherify names a file at {parts.scheme}://{host}, which is no https "
-            "address: nothing is requested from there"
-        )
+        raise RequestError(f"download URL {parts.scheme}://{host} is not HTTPS")
 
     def _is_trusted(self, host: str) -> bool:
         api_host = (urlsplit(self.api_url).hostname or "").lower()

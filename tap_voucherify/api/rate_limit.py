@@ -1,52 +1,51 @@
-"""The account's rate limit, shared by all calls of the process.
+"""The account's rate limit, shared by all requests of the process.
 
-Voucherify tells the limit in every answer: `X-Rate-Limit-Limit`, `-Remaining` and
-`-Retry`, the Unix time in seconds at which it resets. Exceeding it blocks the account,
-so the tap leaves a reserve to the customer's own traffic.
+Every response reports the limit: `X-Rate-Limit-Limit`, `-Remaining` and `-Retry`, the Unix time
+in seconds at which it resets. Exceeding it blocks the account, so the tap leaves a reserve for
+the customer's own traffic.
+
+A caller waits with `wait`, prepares its request, and then claims a call with `try_acquire`. While
+it waited, tokens and links expire, so they are made in between; that may take requests of its
+own, after which the limit may be used up, and the caller waits again.
 """
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import math
 import typing as t
 
+from tap_voucherify.api.headers import QUOTA, server_time
+
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from tap_voucherify.clock import Clock, Deadline
-
-# A limit of this type is the plan's quota, which does not reset within a run.
-QUOTA = "api_calls_cycle"
+    from tap_voucherify.clock import Clock
 
 # `Date` and `X-Rate-Limit-Retry` count whole seconds.
 _ROUNDING_SECONDS = 1
-
-_T = t.TypeVar("_T")
 
 logger = logging.getLogger("tap-voucherify.client")
 
 
 class RateLimit:
-    """Lets calls pass as long as the reserve stays unused."""
+    """Holds requests back so that the reserve stays unused.
+
+    Args:
+        clock: Clock.
+        reserve: Fraction of the limit to leave unused, from 0 to 1.
+    """
 
     def __init__(self, clock: Clock, reserve: float) -> None:
-        """Begin without knowing the limit.
-
-        Args:
-            clock: Measures the waits.
-            reserve: The share of the limit that is left to others, from 0 to 1.
-        """
         self._clock = clock
         self._reserve = reserve
         self._changed = clock.condition()
         self._in_flight = 0
-        self._heard = self._is_probing = False
+        self._limit_known = self._probing = False
         self._limit: int | None = None
         self._left = math.inf
-        # When the period ends, by the server's clock and by ours.
-        self._period = self._told_period = -math.inf
+        # End of the period, by the server's clock and by ours.
+        self._period = self._logged_period = -math.inf
         self._resets_at = -math.inf
 
     @property
@@ -57,64 +56,53 @@ class RateLimit:
         left = min(max(self._left, 0), self._limit)
         return f"{left:.0f} of {self._limit} calls left until it resets"
 
-    def acquire(self, prepare: Callable[[], _T], deadline: Deadline | None = None) -> _T:
-        """Wait for leave to make one call; `release` must follow.
+    def wait(self) -> None:
+        """Wait until a request may be sent."""
+        with self._changed:
+            while seconds := self._wait_seconds():
+                if seconds != math.inf and self._logged_period != self._period:
+                    self._logged_period = self._period
+                    logger.info("Rate limit reserve reached; waiting %.0f s for the reset", seconds)
+                self._changed.wait(None if seconds == math.inf else seconds)
 
-        Args:
-            prepare: Returns what is to be sent. It is called anew after each wait, in
-                which a token or a link would have grown old, and may make calls itself.
-            deadline: What is not to count the wait.
+    def try_acquire(self) -> bool:
+        """Claim one request, unless the limit requires to wait again.
 
         Returns:
-            What `prepare` has returned just now.
+            Whether the request may be sent now; `release` must follow then.
         """
-        while True:
-            prepared = prepare()
-            started = self._clock.monotonic()
-            with self._changed:
-                if not self._wait_seconds():
-                    self._is_probing = not self._heard
-                    self._in_flight += 1
-                    self._left -= 1
-                    return prepared
-                self._wait()
-            if deadline:
-                deadline.extend(self._clock.monotonic() - started)
-
-    def _wait(self) -> None:
-        while wait := self._wait_seconds():
-            if wait != math.inf and self._told_period != self._period:
-                self._told_period = self._period
-                logger.info(
-                    "Only the reserve of the rate limit is left: waiting %.0f s for its reset",
-                    wait,
-                )
-            self._changed.wait(None if wait == math.inf else wait)
+        with self._changed:
+            if self._wait_seconds():
+                return False
+            self._probing = not self._limit_known
+            self._in_flight += 1
+            self._left -= 1
+            return True
 
     def release(self, headers: Mapping[str, str]) -> None:
-        """End a call.
+        """Finish a request.
 
         Args:
-            headers: Of its answer; empty if there was none.
+            headers: Response headers, or empty.
         """
         with self._changed:
             self._in_flight -= 1
-            self._is_probing = False
+            self._probing = False
             is_quota = headers.get("X-Rate-Limit-Type") == QUOTA
             is_observed = not is_quota and self._observe(headers)
             if is_observed or (headers and (is_quota or self._limit is None)):
-                self._heard = True
+                self._limit_known = True
             self._changed.notify_all()
 
     def _wait_seconds(self) -> float:
-        """How long to wait before the next look; 0 to go, infinite until an answer."""
+        """Seconds to wait; 0 to proceed, inf to wait for a response."""
         now = self._clock.monotonic()
         if self._left <= self._reserved and now >= self._resets_at:
-            # A new period: what is left of it is known after the next answer.
-            self._heard, self._left = False, math.inf
-        if not self._heard:
-            # One call goes alone, so that the limit is known before others follow.
-            return math.inf if self._is_probing else 0
+            # A new period; its limit is known after the next response.
+            self._limit_known, self._left = False, math.inf
+        if not self._limit_known:
+            # Probe with one request before sending others.
+            return math.inf if self._probing else 0
         return self._resets_at - now if self._left <= self._reserved else 0
 
     @property
@@ -122,7 +110,7 @@ class RateLimit:
         return math.ceil((self._limit or 0) * self._reserve)
 
     def _observe(self, headers: Mapping[str, str]) -> bool:
-        """Take note of the limit that an answer tells; False if it tells none."""
+        """Update from response headers; False if they carry no limit."""
         try:
             limit = int(headers["X-Rate-Limit-Limit"])
             remaining = int(headers["X-Rate-Limit-Remaining"])
@@ -137,16 +125,8 @@ class RateLimit:
         if period > self._period + 2 * _ROUNDING_SECONDS:
             self._period, self._left, self._resets_at = period, left, resets_at
         elif period >= self._period - 2 * _ROUNDING_SECONDS:
-            # Answers can overtake each other, and take their time: the least counts.
+            # Responses may arrive out of order: keep the minimum.
             self._left = min(self._left, left)
             self._resets_at = min(self._resets_at, resets_at)
         self._limit = limit
         return True
-
-
-def server_time(headers: Mapping[str, str], clock: Clock) -> float:
-    """Return the answer's `Date` in seconds since 1970, or else this machine's time."""
-    try:
-        return email.utils.parsedate_to_datetime(headers["Date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
-        return clock.now()

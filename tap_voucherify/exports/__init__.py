@@ -1,4 +1,5 @@
 """From an export request to files on disk.
 
-Create an export, wait for it, download it or resume one, and run ahead of the reader.
+`request` describes an export, `job` runs one, `resume` finds unfinished ones of an earlier run,
+and `prefetch` runs the exports of all streams ahead of their reader.
 """

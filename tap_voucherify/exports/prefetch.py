@@ -1,12 +1,34 @@
-"""Exports run ahead of their reader, in the order in which they will be read.
+"""Prefetch exports in reading order.
 
-Time to sync is therefore that of the slowest exports, not the sum of all. No more than a given
-number is unfinished or unread at once, which also bounds the disk.
+A sync takes as long as the slowest exports, not their sum. A limit on exports in progress or
+unread also limits disk use.
+
+The exports of all streams stand in one queue, in the order in which the reader will want them.
+Each worker thread takes the first, runs it, and keeps it until its files are read, so the number
+of workers is the limit. From there, one of these cases applies:
+
+- The export succeeds. Its worker waits until the reader has read it, closes its files, has it
+  deleted if that is configured, and takes the next from the queue. Deletion does not hold the
+  reader up; `finish` waits for it.
+- The export fails before the reader wants it. Its worker waits, so that the slot stays taken.
+  The reader then finds the failure and requeues the export, whole or split in two, at the front
+  of the queue; in the same step the worker is let go. Were the slot free for a moment in between,
+  a later export could take it, and that export would wait for its reader as the reader for a slot.
+- The stream has failed so often that, together with its exports in progress, it reaches its limit.
+  The first in the queue then waits for those to end, and later ones do not overtake it, because
+  the reader needs this one next. If the limit is reached, the reader gets the last failure.
+- The reader leaves a stream (it failed, or is not read to its end). Its exports are cancelled:
+  those in the queue are removed, those that are done are closed without being deleted, those in
+  progress stop when they next look.
+- The export fails in any other way, expected or not. The reader gets the exception when it wants
+  that export: until then, it is not this stream's turn to fail.
+- Closing a file or deleting an export fails. That is logged; the accounts are kept all the same, so
+  the worker goes on and nothing waits for it.
+- The run ends. The queue is closed, and workers end when they next wait.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import typing as t
@@ -20,38 +42,44 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tap_voucherify.clock import Clock
-    from tap_voucherify.exports.job import ExportedFiles, ExportRequest
+    from tap_voucherify.exports.request import ExportedFiles, ExportRequest
 
-# A window that can be cut is cut after so many exports ended with ERROR.
-TRIES_BEFORE_CUT = 2
-# One that cannot be cut is given up after so many failures.
-TRIES_UNCUT = 3
-# So many failed exports are enough for one stream in one run.
-FAILURES_PER_STREAM = 12
+# Failures before a window is split.
+FAILURES_BEFORE_SPLIT = 2
+# Attempts for a window that cannot be split.
+MAX_ATTEMPTS = 3
+# Failures before a stream is abandoned.
+MAX_FAILURES_PER_STREAM = 12
 
-# How often the reader looks up from waiting, to see whether the run is to end.
-LOOK_UP_SECONDS = 0.1
+# How often a waiting reader checks for interruption.
+CHECK_SECONDS = 0.1
 
 logger = logging.getLogger("tap-voucherify.exports")
 
 
 @dataclass(eq=False)
-class _Job:
-    """An export that is waiting to run, running, or finished."""
+class _QueuedExport:
+    """An export that is queued, in progress, or finished."""
 
     request: ExportRequest
-    tries: int = 0
+    failures: int = 0
     outcome: ExportedFiles | BaseException | None = None
     is_read: bool = False
-    is_wanted: bool = True
+    is_cancelled: bool = False
 
 
-class RunAhead:
+class ExportPrefetcher:
     """Runs the exports of all streams in background threads.
 
-    A thread keeps its place from the creation of an export until its files are read, so
-    the number of threads is the number of places. They are daemons: they never keep the
-    process alive.
+    A worker owns an export from creation until its files are read, so the number of workers is
+    the limit. Workers are daemon threads.
+
+    Args:
+        run: Runs one export to its end; gets a callback that says whether to continue.
+        clock: Clock.
+        max_concurrent_exports: Maximum exports in progress or unread.
+        on_read: Called after an export has been read.
+        check_interruption: Raises to interrupt the reader.
     """
 
     def __init__(
@@ -60,181 +88,189 @@ class RunAhead:
         clock: Clock,
         *,
         max_concurrent_exports: int,
-        clean_up: Callable[[ExportedFiles], None] | None = None,
+        on_read: Callable[[ExportedFiles], None] | None = None,
         check_interruption: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare, without a thread.
-
-        Args:
-            run: Runs one export to its end; is told how to ask whether to go on.
-            clock: Measures the waits.
-            max_concurrent_exports: How many may be unfinished or unread at once.
-            clean_up: Is called with each export that has been read.
-            check_interruption: Raises if the reader is to stop waiting.
-        """
         self._run = run
-        self._places = max_concurrent_exports
-        self._clean_up = clean_up
+        self._limit = max_concurrent_exports
+        self._on_read = on_read
         self._check_interruption = check_interruption
         self._changed = clock.condition()
-        self._waiting: deque[_Job] = deque()
-        self._jobs: dict[str, deque[_Job]] = {}
+        self._queue: deque[_QueuedExport] = deque()
+        self._exports: dict[str, deque[_QueuedExport]] = {}
         self._running: Counter[str] = Counter()
         self._failures: defaultdict[str, list[ExportFailedError]] = defaultdict(list)
-        self._threads = 0
-        self._unclean = 0
+        self._workers = 0
+        self._pending_deletes = 0
         self._is_closed = False
 
     def plan(self, stream: str, requests: Iterable[ExportRequest]) -> None:
-        """Line up the exports of a stream, behind those of the streams before it."""
-        jobs = self._jobs[stream] = deque(map(_Job, requests))
+        """Queue a stream's exports."""
+        exports = self._exports[stream] = deque(map(_QueuedExport, requests))
         with self._changed:
-            self._waiting.extend(jobs)
-            self._staff(len(jobs))
+            self._queue.extend(exports)
+            self._start_workers(len(exports))
 
     def read(self, stream: str) -> Iterator[ExportedFiles]:
-        """Yield the exports of a stream in order, each as soon as its files are there.
+        """Yield the exports of a stream in order, as their files become available.
 
-        An export that failed is repeated, or replaced by exports of smaller windows.
+        An export that failed is retried or split.
 
         Raises:
-            StreamError: If the stream cannot go on.
+            StreamError: If the stream fails.
         """
-        jobs = self._jobs.pop(stream, deque())
+        exports = self._exports.pop(stream, deque())
         try:
-            while jobs:
+            while exports:
                 try:
-                    exported = self._result(jobs[0])
+                    exported = self._result(exports[0])
                 except ExportFailedError as error:
-                    if len(self._failures[stream]) >= FAILURES_PER_STREAM:
+                    if len(self._failures[stream]) >= MAX_FAILURES_PER_STREAM:
                         raise
-                    jobs.extendleft(reversed(self._replace(jobs.popleft(), error)))
+                    exports.extendleft(reversed(self._requeue(exports.popleft(), error)))
                     continue
                 yield exported
                 with self._changed:
-                    jobs.popleft().is_read = True
-                    self._unclean += bool(self._clean_up)
+                    exports.popleft().is_read = True
+                    self._pending_deletes += bool(self._on_read)
                     self._changed.notify_all()
         finally:
-            # Whatever is left is not needed any more.
-            self._drop(jobs)
+            # Cancel the rest.
+            self._cancel(exports)
 
     def finish(self) -> None:
-        """Wait until all that was read is cleaned up."""
+        """Wait for pending deletions."""
         with self._changed:
-            self._wait_for(lambda: not self._unclean)
+            self._wait_for(lambda: not self._pending_deletes)
 
     def close(self) -> None:
-        """Let go of everything."""
-        for jobs in self._jobs.values():
-            self._drop(jobs)
+        """Cancel everything."""
+        for exports in self._exports.values():
+            self._cancel(exports)
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
 
-    def _staff(self, jobs: int) -> None:
-        """Have so many more jobs worked on, as far as there are places."""
-        for _ in range(min(jobs, self._places - self._threads)):
-            self._threads += 1
-            name = f"export-{self._threads}"
+    def _start_workers(self, count: int) -> None:
+        """Start up to `count` workers, within the limit."""
+        for _ in range(min(count, self._limit - self._workers)):
+            self._workers += 1
+            name = f"export-{self._workers}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
         self._changed.notify_all()
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_closed or self._next_job is not None)
-                if self._is_closed:
-                    return
-                job = self._waiting.popleft()
-                self._running[job.request.stream] += 1
-            with contextlib.suppress(StoppedError):
-                self._finish_job(job)
+        while export := self._next():
+            self._run_until_read(export)
 
-    @property
-    def _next_job(self) -> _Job | None:
-        """The first in line, unless it has to wait.
+    def _next(self) -> _QueuedExport | None:
+        """Wait for an export to run; None if there will be no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or self._next_runnable is not None)
+            if self._is_closed:
+                return None
+            export = self._queue.popleft()
+            self._running[export.request.stream] += 1
+            return export
 
-        A stream whose exports fail stays within its bound. Nobody overtakes it then: the
-        place is for what is read next.
-        """
-        if not self._waiting:
-            return None
-        job = self._waiting[0]
-        failures = len(self._failures[job.request.stream])
-        running = self._running[job.request.stream]
-        is_held_back = failures and failures + running >= FAILURES_PER_STREAM
-        return None if is_held_back else job
-
-    def _finish_job(self, job: _Job) -> None:
+    def _run_until_read(self, export: _QueuedExport) -> None:
         outcome: ExportedFiles | BaseException
         try:
-            outcome = self._run(job.request, lambda: job.is_wanted)
-        except BaseException as error:  # noqa: BLE001 - the reader raises it
+            outcome = self._run(export.request, lambda: not export.is_cancelled)
+        except BaseException as error:  # noqa: BLE001 - re-raised by the reader
             outcome = error
         with self._changed:
-            job.outcome = outcome
-            self._running[job.request.stream] -= 1
+            export.outcome = outcome
+            self._running[export.request.stream] -= 1
             if isinstance(outcome, ExportFailedError):
-                self._failures[job.request.stream].append(outcome)
+                self._failures[export.request.stream].append(outcome)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: job.is_read or not job.is_wanted or self._is_closed)
-        if isinstance(outcome, BaseException):
-            return
-        outcome.close()
-        if job.is_read and self._clean_up:
-            self._clean_up(outcome)
-            with self._changed:
-                self._unclean -= 1
-                self._changed.notify_all()
+            self._changed.wait_for(lambda: export.is_read or export.is_cancelled or self._is_closed)
+        if not isinstance(outcome, BaseException):
+            self._dispose(outcome, is_read=export.is_read)
 
-    def _result(self, job: _Job) -> ExportedFiles:
-        failures = self._failures[job.request.stream]
+    @property
+    def _next_runnable(self) -> _QueuedExport | None:
+        """The next export, if it may run.
+
+        A stream near its failure limit waits for its running exports.
+        """
+        if not self._queue:
+            return None
+        export = self._queue[0]
+        failures = len(self._failures[export.request.stream])
+        running = self._running[export.request.stream]
+        is_held_back = failures and failures + running >= MAX_FAILURES_PER_STREAM
+        return None if is_held_back else export
+
+    def _dispose(self, exported: ExportedFiles, *, is_read: bool) -> None:
+        """Close the files of an export, and have it deleted if it was read."""
+        try:
+            exported.close()
+            if is_read and self._on_read:
+                self._on_read(exported)
+        except StoppedError:
+            pass  # the run ends, and nothing waits for this export
+        except Exception as error:  # noqa: BLE001 - the records are out, and the worker goes on
+            logger.warning(
+                "%s: could not clean up export %s: %s: %s",
+                exported.request,
+                exported.export_id,
+                type(error).__name__,
+                error,
+            )
+        finally:
+            if is_read and self._on_read:
+                with self._changed:
+                    self._pending_deletes -= 1
+                    self._changed.notify_all()
+
+    def _result(self, export: _QueuedExport) -> ExportedFiles:
+        failures = self._failures[export.request.stream]
 
         def is_settled() -> bool:
-            given_up = len(failures) >= FAILURES_PER_STREAM and job in self._waiting
-            return job.outcome is not None or given_up
+            is_abandoned = len(failures) >= MAX_FAILURES_PER_STREAM and export in self._queue
+            return export.outcome is not None or is_abandoned
 
         with self._changed:
             self._wait_for(is_settled)
-        outcome = job.outcome or failures[-1]
+        outcome = export.outcome or failures[-1]
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    def _wait_for(self, is_so: Callable[[], bool]) -> None:
-        while not self._changed.wait_for(is_so, LOOK_UP_SECONDS):
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
+        while not self._changed.wait_for(condition, CHECK_SECONDS):
             self._check_interruption()
 
-    def _replace(self, job: _Job, error: ExportFailedError) -> list[_Job]:
-        """Line up what is to be done instead of a failed export.
+    def _requeue(self, export: _QueuedExport, error: ExportFailedError) -> list[_QueuedExport]:
+        """Requeue a failed export, whole or split.
 
         Raises:
             ExportFailedError: If nothing is left to try.
         """
-        tries = job.tries + 1
-        parts = job.request.window.halves(error.created_at)
-        if parts and (isinstance(error, ExportTimeoutError) or tries >= TRIES_BEFORE_CUT):
-            jobs = [_Job(job.request.over(part)) for part in parts]
-            logger.warning("%s: %s; trying %s", job.request, error, " and ".join(map(str, parts)))
-        elif tries < TRIES_UNCUT:
-            jobs = [_Job(job.request, tries)]
-            logger.warning("%s: %s; trying again", job.request, error)
+        request, failures = export.request, export.failures + 1
+        parts = request.window.halves(error.created_at)
+        if parts and (isinstance(error, ExportTimeoutError) or failures >= FAILURES_BEFORE_SPLIT):
+            exports = [_QueuedExport(request.over(part)) for part in parts]
+            logger.warning("%s: %s; trying %s", request, error, " and ".join(map(str, parts)))
+        elif failures < MAX_ATTEMPTS:
+            exports = [_QueuedExport(request, failures)]
+            logger.warning("%s: %s; trying again", request, error)
         else:
-            self._drop([job])
+            self._cancel([export])
             raise error
         with self._changed:
-            # In one step: were the place free for a moment, an export that is read
-            # later could take it, and wait for this reader as this reader for a place.
-            job.is_wanted = False
-            self._waiting.extendleft(reversed(jobs))
-            self._staff(len(jobs))
-        return jobs
+            # Atomically, so that no later export takes the slot in between.
+            export.is_cancelled = True
+            self._queue.extendleft(reversed(exports))
+            self._start_workers(len(exports))
+        return exports
 
-    def _drop(self, jobs: Iterable[_Job]) -> None:
+    def _cancel(self, exports: Iterable[_QueuedExport]) -> None:
         with self._changed:
-            for job in jobs:
-                job.is_wanted = False
-                if job in self._waiting:
-                    self._waiting.remove(job)
+            for export in exports:
+                export.is_cancelled = True
+                if export in self._queue:
+                    self._queue.remove(export)
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What the tap does with each answer, and how it masks secrets, below the command line."""
+"""What the tap does with each response, and how it masks secrets, below the command line."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dev.sandbox import OBJECTS, Action, Behaviour, Dataset, Fault, Raw, Reply, Sandbox
-from tap_voucherify.api.client import MAX_TRIES, Client
-from tap_voucherify.api.credentials import IssuedToken, KeyPair, TrustedHosts
-from tap_voucherify.api.rate_limit import RateLimit, server_time
-from tap_voucherify.api.responses import parse_object, refusal
+from tap_voucherify.api.client import Client
+from tap_voucherify.api.credentials import KeyPair, RenewableToken, TrustedHosts
+from tap_voucherify.api.headers import server_time
+from tap_voucherify.api.messages import Request, Response
+from tap_voucherify.api.rate_limit import RateLimit
+from tap_voucherify.api.responses import error_from_response, parse_object
+from tap_voucherify.api.retry import MAX_ATTEMPTS
 from tap_voucherify.clock import Clock, Deadline, StoppedError
 from tap_voucherify.errors import (
     AccountError,
@@ -28,9 +31,9 @@ from tap_voucherify.redaction import MASK, SecretFilter
 from tests.support.virtual_clock import VirtualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-T = TypeVar("T")
+LIST = Request("list", "GET", "/v1/exports")
 DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
 AT_DATE = 1767225600
 
@@ -42,8 +45,15 @@ def voucherify() -> Iterator[Sandbox]:
         yield voucherify
 
 
-def nothing() -> None:
-    """Have nothing to prepare for a call."""
+def acquire(rate_limit: RateLimit) -> None:
+    """Wait for a call and claim it."""
+    rate_limit.wait()
+    assert rate_limit.try_acquire()
+
+
+def send_list(client: Client, clock: Clock, deadline: Deadline | None = None) -> Response:
+    """List the exports."""
+    return client.send(LIST, deadline or Deadline(clock))
 
 
 @contextmanager
@@ -69,7 +79,7 @@ def client_of(
         **{
             "credentials": KeyPair(voucherify.app_id, voucherify.app_token),
             "request_timeout_seconds": 20.0,
-            "longest_wait_seconds": 100.0,
+            "max_wait_seconds": 100.0,
             **options,
         },
     )
@@ -88,11 +98,11 @@ def test_pauses_grow_up_to_a_minute(voucherify: Sandbox) -> None:
     before = listing(voucherify)
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=Raw(), times=None)):
         client = client_of(voucherify, clock)
-        with pytest.raises(TransientError, match=r"127\.0\.0\.1 does not answer"):
-            client.call("list", "GET", "/v1/exports")
+        with pytest.raises(TransientError, match=r"no response from 127\.0\.0\.1"):
+            send_list(client, clock)
 
         assert clock.monotonic() == 1 + 2 + 4 + 8 + 16 + 32 + 60
-    assert listing(voucherify) - before == MAX_TRIES
+    assert listing(voucherify) - before == MAX_ATTEMPTS
     assert client.summary == "8 calls (8 list); Voucherify reported no rate limit"
 
 
@@ -107,11 +117,11 @@ def test_a_token_is_looked_at_after_the_wait_for_the_rate_limit(voucherify: Sand
 
         tokens: list[float] = []
         limit, deadline = RateLimit(clock, 0.1), Deadline(clock, 100)
-        limit.acquire(nothing)
-        limit.release(told(100, 10, AT_DATE + 3600))
-        client = client_of(voucherify, clock, limit, credentials=IssuedToken(issue, clock))
+        acquire(limit)
+        limit.release(reported(100, 10, AT_DATE + 3600))
+        client = client_of(voucherify, clock, limit, credentials=RenewableToken(issue, clock))
         with pytest.raises(AccountError):
-            client.call("list", "GET", "/v1/exports", deadline=deadline)
+            send_list(client, clock, deadline)
 
     sent = voucherify.requests[-1].headers["authorization"]
     assert sent == f"Bearer {voucherify.app_token}-{len(tokens)}"
@@ -120,42 +130,42 @@ def test_a_token_is_looked_at_after_the_wait_for_the_rate_limit(voucherify: Sand
     assert deadline.remaining_seconds == 100 - 1
 
 
-def test_a_wait_for_the_rate_limit_is_no_slow_answer(voucherify: Sandbox) -> None:
-    """Only the server's time counts against a request, not the time it waited for leave."""
+def test_a_wait_for_the_rate_limit_is_no_slow_response(voucherify: Sandbox) -> None:
+    """Only the server's time counts against a request, not the wait for the rate limit."""
 
     class Busy(RateLimit):
-        """Gives leave late."""
+        """Makes every request wait."""
 
-        def acquire(self, prepare: Callable[[], T], deadline: Deadline | None = None) -> T:
+        def wait(self) -> None:
             """Let time pass first."""
             clock.spend(3600)
-            return super().acquire(prepare, deadline)
+            super().wait()
 
     before = listing(voucherify)
     with VirtualClock() as clock:
         client = client_of(voucherify, clock, Busy(clock, 0))
-        answer = client.call("list", "GET", "/v1/exports")
+        response = send_list(client, clock)
 
-    assert answer.content["object"] == "list"
+    assert response.content["object"] == "list"
     assert listing(voucherify) - before == 1
 
 
-def test_a_wait_that_is_asked_for_extends_the_deadline(voucherify: Sandbox) -> None:
+def test_a_wait_for_the_rate_limit_pauses_the_deadline(voucherify: Sandbox) -> None:
     """Time spent waiting for the rate limit counts towards no export's deadline."""
     reply = Reply(429, {}, {"Retry-After": "70"})
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply)):
         deadline = Deadline(clock, 100)
-        client_of(voucherify, clock).call("list", "GET", "/v1/exports", deadline=deadline)
+        send_list(client_of(voucherify, clock), clock, deadline)
 
         assert clock.monotonic() == 70
         assert deadline.remaining_seconds == 100
 
 
 def test_a_long_wait_is_capped(voucherify: Sandbox) -> None:
-    """No answer makes the tap wait longer than an export may take."""
+    """No response makes the tap wait longer than an export may take."""
     reply = Reply(429, {}, {"Retry-After": "1e300"})
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply)):
-        client_of(voucherify, clock).call("list", "GET", "/v1/exports")
+        send_list(client_of(voucherify, clock), clock)
 
         assert clock.monotonic() == 100
 
@@ -165,7 +175,7 @@ def test_a_wait_is_obeyed_even_if_its_reason_is_cut_short(voucherify: Sandbox) -
     reply = Raw(b"HTTP/1.1 429 X\r\nContent-Length: 99\r\nRetry-After: 50\r\n\r\n{")
     before = listing(voucherify)
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply)):
-        client_of(voucherify, clock).call("list", "GET", "/v1/exports")
+        send_list(client_of(voucherify, clock), clock)
 
         assert clock.monotonic() == 50
     assert listing(voucherify) - before == 2
@@ -181,14 +191,15 @@ def test_a_wait_is_obeyed_even_if_its_reason_is_cut_short(voucherify: Sandbox) -
     ],
     ids=["headers", "header", "body", "chunk"],
 )
-def test_an_endless_answer_ends(voucherify: Sandbox, action: Action) -> None:
+def test_an_endless_response_ends(voucherify: Sandbox, action: Action) -> None:
     """Whatever a server sends without end, a call ends with an error."""
     outcome: list[BaseException] = []
 
     def call() -> None:
-        client = client_of(voucherify, _Impatient(), request_timeout_seconds=1.0)
+        clock = _Impatient()
+        client = client_of(voucherify, clock, request_timeout_seconds=1.0)
         with pytest.raises((RequestError, TransientError)) as caught:
-            client.call("list", "GET", "/v1/exports")
+            send_list(client, clock)
         outcome.append(caught.value)
 
     with faults(voucherify, Fault(on="list", action=action)):
@@ -208,41 +219,46 @@ class _Impatient(Clock):
         raise TransientError(f"no patience for {seconds} s")
 
 
-# Refusals
+# Error responses
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "error", "text"),
     [
-        (400, {}, RequestError, "answers 400"),
+        (400, {}, RequestError, "returned 400"),
         (401, {}, AccountError, "app_token"),
         (402, {}, AccountError, "plan"),
         (403, {}, RequestError, "api_url"),
         (404, {}, NotFoundError, "region"),
-        (409, {}, RequestError, "answers 409"),
-        (429, {}, RateLimitError, "answers 429"),
-        (429, {"X-Rate-Limit-Type": "api_calls"}, RateLimitError, "answers 429"),
+        (409, {}, RequestError, "returned 409"),
+        (429, {}, RateLimitError, "returned 429"),
+        (429, {"X-Rate-Limit-Type": "api_calls"}, RateLimitError, "returned 429"),
         (429, {"X-Rate-Limit-Type": "api_calls_cycle"}, AccountError, "quota"),
-        (500, {}, TransientError, "answers 500"),
-        (501, {}, RequestError, "answers 501"),
-        (502, {}, TransientError, "answers 502"),
-        (503, {}, TransientError, "answers 503"),
-        (504, {}, TransientError, "answers 504"),
-        (304, {}, RequestError, "answers 304"),
-        (302, {"Location": "https://example.com/?token=abc"}, RequestError, "example.com,"),
+        (500, {}, TransientError, "returned 500"),
+        (501, {}, RequestError, "returned 501"),
+        (502, {}, TransientError, "returned 502"),
+        (503, {}, TransientError, "returned 503"),
+        (504, {}, TransientError, "returned 504"),
+        (304, {}, RequestError, "returned 304"),
+        (
+            302,
+            {"Location": "https://example.com/?token=abc"},
+            RequestError,
+            "redirect to example.com not",
+        ),
         (302, {"Location": "/elsewhere"}, RequestError, "another path"),
-        (302, {"Location": "https://["}, RequestError, "answers 302"),
+        (302, {"Location": "https://["}, RequestError, "returned 302"),
     ],
 )
-def test_refusal(
+def test_error_response(
     status: int, headers: Mapping[str, str], error: type[Exception], text: str
 ) -> None:
     """Each status is an error by the way one recovers from it."""
-    refused = refusal(status, headers, b"", Clock())
+    failure = error_from_response(status, headers, b"", Clock())
 
-    assert type(refused) is error
-    assert text in str(refused)
-    assert "abc" not in str(refused)
+    assert type(failure) is error
+    assert text in str(failure)
+    assert "abc" not in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -260,11 +276,11 @@ def test_refusal(
     ],
 )
 def test_wait_of_a_429(headers: Mapping[str, str], seconds: float) -> None:
-    """The wait is told in seconds, or else as a time of the server's own clock."""
-    refused = refusal(429, headers, b"{}", Clock())
+    """The wait is in seconds, or else a time of the server's own clock."""
+    failure = error_from_response(429, headers, b"{}", Clock())
 
-    assert isinstance(refused, RateLimitError)
-    assert refused.wait_seconds == seconds
+    assert isinstance(failure, RateLimitError)
+    assert failure.wait_seconds == seconds
 
 
 @pytest.mark.parametrize(
@@ -283,7 +299,7 @@ def test_wait_of_a_429(headers: Mapping[str, str], seconds: float) -> None:
     ],
 )
 def test_json_that_is_no_object(body: bytes, error: type[Exception]) -> None:
-    """What was cut short is asked for again; what is whole but no object is an error."""
+    """What was cut short is requested again; what is whole but no object is an error."""
     with pytest.raises(error) as caught:
         parse_object(body)
 
@@ -293,8 +309,8 @@ def test_json_that_is_no_object(body: bytes, error: type[Exception]) -> None:
 # The rate limit
 
 
-def told(limit: object, remaining: object, retry: object, **more: str) -> dict[str, str]:
-    """Return the headers of an answer at `DATE`."""
+def reported(limit: object, remaining: object, retry: object, **more: str) -> dict[str, str]:
+    """Return the headers of a response at `DATE`."""
     return {
         "Date": DATE,
         "X-Rate-Limit-Limit": str(limit),
@@ -305,57 +321,58 @@ def told(limit: object, remaining: object, retry: object, **more: str) -> dict[s
 
 
 def test_the_reserve_is_left_to_others(caplog: pytest.LogCaptureFixture) -> None:
-    """When only the reserve is left, the next call waits for the reset, and says so once."""
+    """When only the reserve is left, the next call waits for the reset, and logs it once."""
     with VirtualClock() as clock, caplog.at_level(logging.INFO):
         limit, deadline = RateLimit(clock, 0.1), Deadline(clock, 10)
-        limit.acquire(nothing, deadline)
-        limit.release(told(100, 11, AT_DATE + 30))
-        limit.acquire(nothing, deadline)
-        limit.release(told(100, 10, AT_DATE + 30))
+        acquire(limit)
+        limit.release(reported(100, 11, AT_DATE + 30))
+        acquire(limit)
+        limit.release(reported(100, 10, AT_DATE + 30))
         assert clock.monotonic() == 0
         assert limit.summary == "10 of 100 calls left until it resets"
 
-        limit.acquire(nothing, deadline)
+        with deadline.paused():
+            acquire(limit)
 
         assert clock.monotonic() == 31
         assert deadline.remaining_seconds == 10
-    assert caplog.text.count("waiting 31 s") == 1
+    assert caplog.text.count("waiting 31 s for the reset") == 1
 
 
 @pytest.mark.parametrize(
     "headers",
     [
         {},
-        told("many", 0, AT_DATE + 30),
-        told(100, "none", AT_DATE + 30),
-        told(100, 0, "later"),
-        told(100, 0, "nan"),
-        told(100, 0, "inf"),
-        told(100, 0, "1e999"),
-        told(100, 0, AT_DATE + 30, **{"X-Rate-Limit-Type": "api_calls_cycle"}),
+        reported("many", 0, AT_DATE + 30),
+        reported(100, "none", AT_DATE + 30),
+        reported(100, 0, "later"),
+        reported(100, 0, "nan"),
+        reported(100, 0, "inf"),
+        reported(100, 0, "1e999"),
+        reported(100, 0, AT_DATE + 30, **{"X-Rate-Limit-Type": "api_calls_cycle"}),
     ],
 )
-def test_headers_that_tell_no_limit_are_ignored(headers: dict[str, str]) -> None:
-    """What is no number, or about the plan's quota, holds nothing up."""
+def test_headers_without_a_limit_are_ignored(headers: dict[str, str]) -> None:
+    """What is no number, or about the plan's quota, does not block."""
     with VirtualClock() as clock:
         limit = RateLimit(clock, 0.1)
         for _ in range(3):
-            limit.acquire(nothing)
+            acquire(limit)
             limit.release(headers)
 
         assert clock.monotonic() == 0
 
 
-def test_answers_that_overtake_each_other() -> None:
-    """Of the answers of one period, the one with the least left counts."""
+def test_responses_that_overtake_each_other() -> None:
+    """Of the responses of one period, the one with the least left counts."""
     with VirtualClock() as clock:
         limit = RateLimit(clock, 0)
-        limit.acquire(nothing)
-        limit.release(told(10, 9, AT_DATE + 30))
+        acquire(limit)
+        limit.release(reported(10, 9, AT_DATE + 30))
         for _ in range(2):
-            limit.acquire(nothing)
-        limit.release(told(10, 1, AT_DATE + 30))
-        limit.release(told(10, 8, AT_DATE + 30))
+            acquire(limit)
+        limit.release(reported(10, 1, AT_DATE + 30))
+        limit.release(reported(10, 8, AT_DATE + 30))
 
         assert limit.summary == "0 of 10 calls left until it resets"
 
@@ -364,7 +381,7 @@ def test_answers_that_overtake_each_other() -> None:
     "date", ["", "yesterday", "Thu, 99 Jan 2026 00:00:00 GMT", "Thu, 01 Jan 99999 00:00:00 GMT"]
 )
 def test_a_server_without_a_date(date: str) -> None:
-    """A server that does not tell its time is taken to have ours."""
+    """A server that does not report its time is taken to have ours."""
     before = time.time()
 
     assert server_time({"Date": date}, Clock()) >= before
@@ -378,7 +395,7 @@ def test_quota_ends_the_run(voucherify: Sandbox) -> None:
     voucherify.behaviour = Behaviour(rate_limit=0, rate_limit_type="api_calls_cycle")
     with VirtualClock() as clock:
         with pytest.raises(AccountError, match="quota"):
-            client_of(voucherify, clock).call("list", "GET", "/v1/exports")
+            send_list(client_of(voucherify, clock), clock)
 
         assert clock.monotonic() == 0
     voucherify.behaviour = usual

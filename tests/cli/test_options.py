@@ -160,7 +160,7 @@ def test_the_connection_test_exports_next_to_nothing(
     [
         ("list", 401, "401"),
         ("create", 403, "403"),
-        ("poll", 404, "vanished"),
+        ("poll", 404, "no longer exists"),
         ("download", 401, "download"),
     ],
 )
@@ -270,7 +270,7 @@ def test_a_list_that_is_refused_is_done_without(
 
     assert run.exit_code == 0
     (warning,) = run.warnings
-    assert "cannot be looked for" in warning
+    assert "so none will be resumed" in warning
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
@@ -309,5 +309,5 @@ def test_an_export_that_cannot_be_deleted_is_a_warning(
 
     assert run.exit_code == 0
     (warning,) = run.warnings
-    assert "is not deleted" in warning
+    assert "could not delete" in warning
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")

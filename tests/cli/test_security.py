@@ -16,7 +16,7 @@ import requests
 
 from dev.sandbox import OBJECTS, Amend, Behaviour, Dataset, Fault, Raw, Reply, Rewrite, Sandbox
 from tap_voucherify.api.client import Client
-from tap_voucherify.api.credentials import AccessToken, IssuedToken, KeyPair, TrustedHosts
+from tap_voucherify.api.credentials import AccessToken, KeyPair, RenewableToken, TrustedHosts
 from tap_voucherify.api.rate_limit import RateLimit
 from tap_voucherify.clock import Clock
 from tap_voucherify.errors import RequestError
@@ -251,7 +251,7 @@ def test_repr_tells_no_secret() -> None:
     secrets = ("the-application", "the-secret-key", "the-issued-token", "the-access-token")
     with VirtualClock() as clock:
         pair = KeyPair("the-application", "the-secret-key")
-        issued = IssuedToken(lambda: ("the-issued-token", 900.0), clock)
+        issued = RenewableToken(lambda: ("the-issued-token", 900.0), clock)
         issued.headers()
         hosts = TrustedHosts("https://api.voucherify.io")
         limit = RateLimit(clock, 0.1)
@@ -262,7 +262,7 @@ def test_repr_tells_no_secret() -> None:
             rate_limit=limit,
             clock=clock,
             request_timeout_seconds=60,
-            longest_wait_seconds=60,
+            max_wait_seconds=60,
         )
         redaction = SecretFilter()
         for secret in secrets:
@@ -497,10 +497,10 @@ def test_proxies_of_the_environment_are_used(
 @pytest.mark.parametrize(
     ("proxy", "api_url", "told"),
     [
-        ("socks5://user:pass-word@127.0.0.1:1", "", "the proxy of the environment cannot be used"),
-        ("http://user:pass-word@:3128", "", "the proxy of the environment cannot be used"),
-        ("http://user:pass-word@h:port", "", "the proxy of the environment cannot be used"),
-        ("", "https://a..b", "the address of a..b is not valid"),
+        ("socks5://user:pass-word@127.0.0.1:1", "", "invalid proxy in the environment"),
+        ("http://user:pass-word@:3128", "", "invalid proxy in the environment"),
+        ("http://user:pass-word@h:port", "", "invalid proxy in the environment"),
+        ("", "https://a..b", "invalid URL: a..b"),
     ],
     ids=["without_pysocks", "without_a_host", "without_a_number_as_port", "without_a_proxy"],
 )
@@ -537,7 +537,7 @@ def test_a_replacement_that_has_expired_is_replaced() -> None:
     """It was not refused for what it is, so there may be another one."""
     tokens = iter("abc")
     with VirtualClock() as clock:
-        issued = IssuedToken(lambda: (next(tokens), 900.0), clock)
+        issued = RenewableToken(lambda: (next(tokens), 900.0), clock)
         assert issued.renew(issued.headers())
         replacement = issued.headers()
         clock.spend(901)
@@ -549,7 +549,7 @@ def test_clock_of_a_token() -> None:
     """An issued token is renewed a minute before it ends, and once when it is refused."""
     tokens = iter("abcdef")
     with VirtualClock() as clock:
-        issued = IssuedToken(lambda: (next(tokens), 900.0), clock)
+        issued = RenewableToken(lambda: (next(tokens), 900.0), clock)
         first = issued.headers()
         clock.spend(839)
         assert issued.headers() == first == {"Authorization": "Bearer a"}
@@ -578,7 +578,7 @@ def test_threads_that_need_a_token_have_one_issued() -> None:
         issued.append(f"token-{len(issued)}")
         return issued[-1], 900.0
 
-    token = IssuedToken(issue, Clock())
+    token = RenewableToken(issue, Clock())
 
     def call(_: int) -> None:
         start.wait()

@@ -394,7 +394,7 @@ def test_logs_can_be_structured(
     lines = [json.loads(line) for line in run.stderr.splitlines()]
     failures = [line for line in lines if line["level"] == "error"]
     assert len(failures) == 1
-    assert "Stream 'orders' failed: Voucherify answers 400" in json.dumps(failures)
+    assert "Stream 'orders' failed: Voucherify returned 400" in json.dumps(failures)
 
 
 def test_a_first_record_comes_at_once(tap: Tap, discovered: Json) -> None:

@@ -1,43 +1,54 @@
-"""The tap's client, with a Voucherify in this process at the other end."""
+"""The tap's API, with a simulated Voucherify in this process at the other end."""
 
 from __future__ import annotations
 
 import typing as t
 from email.utils import formatdate
 
-from tap_voucherify.api.client import Answer, Client
+from tap_voucherify.api.client import Client
 from tap_voucherify.api.credentials import KeyPair, TrustedHosts
+from tap_voucherify.api.messages import StaleLinkError
 from tap_voucherify.api.rate_limit import RateLimit
+from tap_voucherify.api.voucherify import Export, ExportList, Voucherify
+from tap_voucherify.clock import Deadline
 from tap_voucherify.errors import RateLimitError, TransientError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tap_voucherify.clock import Deadline
     from tests.support.virtual_clock import VirtualClock
 
-Json = dict[str, t.Any]
+_Content = t.TypeVar("_Content")
 
 
 class Service(t.Protocol):
-    """A Voucherify, apart from HTTP."""
+    """A Voucherify, apart from HTTP: each method responds, or raises what the client would."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of an answer that is given now."""
+        """The headers of a response that is sent now."""
 
-    def answer(self, kind: str, path: str, body: Mapping[str, t.Any]) -> Json:
-        """Answer a call of the API, or raise what the client makes of a refusal."""
+    def create(self, exported_object: str, parameters: Mapping[str, t.Any]) -> Export:
+        """Create an export."""
+
+    def get(self, export_id: str) -> Export:
+        """Return an export."""
+
+    def list(self) -> ExportList:
+        """Return the newest exports."""
+
+    def delete(self, export_id: str) -> None:
+        """Delete an export."""
 
     def file(self, url: str) -> bytes:
-        """Return a file, or raise what the client makes of a refusal."""
+        """Return a file."""
 
 
 class SimulatedLimit:
-    """A rate limit as Voucherify keeps and tells it: so many calls until it resets.
+    """A rate limit as Voucherify keeps and reports it: a number of calls until it resets.
 
     Attributes:
-        refused: How many calls were made beyond it.
+        rejected: How many calls were made beyond it.
         unused: What was left of it at each reset.
     """
 
@@ -52,7 +63,7 @@ class SimulatedLimit:
             period_seconds: How long a period lasts.
             skew: By how much the server's clock is wrong.
         """
-        self.refused = 0
+        self.rejected = 0
         self.unused: list[int] = []
         self._clock = clock
         self._calls = calls
@@ -63,7 +74,7 @@ class SimulatedLimit:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What an answer tells about it."""
+        """What a response reports about it."""
         return {
             "Date": formatdate(self._now, usegmt=True),
             "X-Rate-Limit-Limit": str(self._calls),
@@ -87,13 +98,13 @@ class SimulatedLimit:
             self._remaining = self._calls
             self._resets_at = self._now + self._period_seconds
         if not self._remaining:
-            self.refused += 1
-            raise RateLimitError("Voucherify answers 429", self._resets_at - self._now)
+            self.rejected += 1
+            raise RateLimitError("Voucherify returned 429", self._resets_at - self._now)
         self._remaining -= 1
 
 
-class SimulatedClient(Client):
-    """Waits for the rate limit and repeats as the real one does, but sends nothing."""
+class SimulatedVoucherify(Voucherify):
+    """Waits for the rate limit and retries as the real one does, but sends nothing."""
 
     def __init__(
         self,
@@ -102,90 +113,102 @@ class SimulatedClient(Client):
         *,
         latency: Callable[[], float] = lambda: 0,
         reserve: float = 0.1,
-        longest_wait_seconds: float = 3600,
+        max_wait_seconds: float = 3600,
     ) -> None:
         """Connect.
 
         Args:
-            service: Answers.
+            service: Responds.
             clock: Measures the waits.
-            latency: Returns the seconds that something is under way.
-            reserve: The share of the rate limit that is left to others.
-            longest_wait_seconds: Bounds the wait that an answer can ask for.
+            latency: Returns the seconds that a request or a response takes.
+            reserve: Fraction of the rate limit to leave unused.
+            max_wait_seconds: Maximum wait that a response can require.
         """
-        super().__init__(
+        self._rate_limit = RateLimit(clock, reserve)
+        client = Client(
             api_url="https://api.example.com",
             credentials=KeyPair("id", "token"),
             hosts=TrustedHosts("https://api.example.com", ""),
-            rate_limit=RateLimit(clock, reserve),
+            rate_limit=self._rate_limit,
             clock=clock,
             request_timeout_seconds=60,
-            longest_wait_seconds=longest_wait_seconds,
+            max_wait_seconds=max_wait_seconds,
             jitter=lambda seconds: seconds,
         )
+        super().__init__(client, clock)
         self._service = service
         self._virtual_clock = clock
         self._latency = latency
 
-    def call(  # noqa: PLR0913 - as in the client
-        self,
-        kind: str,
-        method: str,  # noqa: ARG002 - the kind says it as well
-        path: str,
-        *,
-        json: Mapping[str, t.Any] | None = None,
-        form: Mapping[str, str] | None = None,  # noqa: ARG002 - asks for a token
-        params: Mapping[str, str] | None = None,  # noqa: ARG002 - of the list only
-        credentials: object = None,  # noqa: ARG002 - nobody checks them
-        deadline: Deadline | None = None,
-        if_answer_lost: str = "",
-    ) -> Answer:
-        """Call the service, repeating what can be repeated."""
-
-        def attempt() -> Answer:
-            content = self._exchange(
-                kind,
-                deadline,
-                lambda body: self._service.answer(kind, path, body),
-                lambda: json or {},
-            )
-            return Answer(content, self._virtual_clock.now())
-
-        return self.retry(
-            attempt, f"Could not {kind}", deadline=deadline, if_answer_lost=if_answer_lost
+    def create_export(
+        self, exported_object: str, parameters: Mapping[str, t.Any], deadline: Deadline
+    ) -> Export:
+        """Create an export."""
+        return self._call(
+            "create",
+            lambda: self._service.create(exported_object, parameters),
+            deadline,
+            "(if an export was created anyway, it is ignored)",
         )
 
-    def download(self, link: Callable[[], str], file: t.BinaryIO, deadline: Deadline) -> int:
+    def get_export(self, export_id: str, deadline: Deadline) -> Export:
+        """Return an export."""
+        return self._call("poll", lambda: self._service.get(export_id), deadline)
+
+    def list_exports(self, limit: int = 100) -> ExportList:
+        """Return the newest exports."""
+        exports, server_time = self._call("list", self._service.list, self._unlimited)
+        return ExportList(exports[:limit], server_time)
+
+    def delete_export(self, export_id: str) -> None:
+        """Delete an export."""
+        self._call("delete", lambda: self._service.delete(export_id), self._unlimited)
+
+    def download(self, url: str, file: t.BinaryIO, deadline: Deadline, fresh_until: float) -> int:
         """Write what the link leads to to `file`, in one attempt."""
-        content = self._exchange("download", deadline, self._service.file, link)
+        content = self._exchange(lambda: self._service.file(url), deadline, fresh_until)
         if deadline.remaining_seconds <= 0:
-            raise TransientError("the answer did not end in time")
+            raise TransientError("the response took too long")
         file.seek(0)
         size = file.write(content)
         file.seek(0)
         return size
 
+    @property
+    def _unlimited(self) -> Deadline:
+        return Deadline(self._virtual_clock)
+
+    def _call(
+        self, label: str, respond: Callable[[], _Content], deadline: Deadline, warning: str = ""
+    ) -> _Content:
+        return self._client.retry.run(
+            lambda: self._exchange(respond, deadline),
+            f"Could not {label}",
+            deadline,
+            retry_warning=warning,
+        )
+
     def _exchange(
         self,
-        kind: str,
-        deadline: Deadline | None,
-        answer: Callable[[_Request], _Content],
-        prepare: Callable[[], _Request],
+        respond: Callable[[], _Content],
+        deadline: Deadline,
+        fresh_until: float = float("inf"),
     ) -> _Content:
-        """Let a request and its answer travel."""
-        request = self._rate_limit.acquire(prepare, deadline)
-        self.calls[kind] += 1
+        """Let a request and its response travel."""
+        while True:
+            with deadline.paused():
+                self._rate_limit.wait()
+            if self._virtual_clock.monotonic() > fresh_until:
+                raise StaleLinkError
+            if self._rate_limit.try_acquire():
+                break
         headers: dict[str, str] = {}
         try:
             self._virtual_clock.spend(self._latency())
             try:
-                return answer(request)
+                return respond()
             finally:
                 headers = self._service.headers
                 self._virtual_clock.spend(self._latency())
         finally:
             self._rate_limit.release(headers)
-
-
-_Request = t.TypeVar("_Request")
-_Content = t.TypeVar("_Content")

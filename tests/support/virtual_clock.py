@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 20
 # How often a thread that could go on does, for a change of threads takes real time.
 _STAYING_SHARE = 0.6
 
-# Who looks up from waiting so many times, while all others wait for ever, waits in vain.
+# Who looks up from waiting this many times, while all others wait forever, waits in vain.
 _VAIN_WAKE_UPS = 300
 
 
@@ -107,7 +107,7 @@ class _Scheduler:
         task = self.current()
         if self._is_over:
             self._end_thread(task)
-            return  # in the first thread: nobody else is left
+            return  # in the first thread: no other is left
         task.is_ready, task.wakes_at, task.is_patient = is_ready, wakes_at, for_others
         chosen = self._choose(task)
         if chosen is not task:
@@ -170,7 +170,7 @@ class _Scheduler:
         assert arrived, "A thread does not use the clock"
 
     def _choose(self, current: _Task | None = None) -> _Task:
-        """Return who runs next, and move the time if nobody else can."""
+        """Return who runs next, and move the time if no other can."""
         with self._arrival:
             self._await_arrivals()
             while True:
@@ -185,7 +185,7 @@ class _Scheduler:
                 wakers = [task for task in self._tasks if self.time < task.wakes_at < math.inf]
                 if not wakers or self._is_in_vain(wakers):
                     names = ", ".join(task.name for task in self._tasks)
-                    self._first.error = HangError(f"For ever waiting at {self.time} s: {names}")
+                    self._first.error = HangError(f"Waiting forever at {self.time} s: {names}")
                     return self._first
                 self.time = min(task.wakes_at for task in wakers)
 
@@ -223,7 +223,7 @@ class _Mutex:
         return True
 
     def release(self) -> None:
-        """Give the lock back; one that a failed wait has lost is nobody's to give."""
+        """Give the lock back; one that a failed wait has lost cannot be given back."""
         self._depth = max(self._depth - 1, 0)
         if not self._depth:
             self.owner = None
@@ -282,7 +282,7 @@ class _Condition(threading.Condition):
         del self._asleep[:n]
 
     def notify_all(self) -> None:
-        """Wake up everybody."""
+        """Wake up all."""
         self.notify(len(self._asleep))
 
     def _owner(self) -> _Task:

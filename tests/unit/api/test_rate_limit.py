@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_voucherify.api.rate_limit import QUOTA, RateLimit, server_time
+from tap_voucherify.api.headers import QUOTA, server_time
+from tap_voucherify.api.rate_limit import RateLimit
 from tap_voucherify.clock import Deadline
 from tap_voucherify.errors import RateLimitError
 from tests.support.simulated_client import SimulatedLimit
@@ -29,8 +30,8 @@ SEEDS = st.integers(0, 2**32)
 PERIOD = 3600
 
 
-def told(limit: int, remaining: int, resets_in: float, **more: str) -> dict[str, str]:
-    """Return the headers of an answer at the beginning of the clock."""
+def reported(limit: int, remaining: int, resets_in: float, **more: str) -> dict[str, str]:
+    """Return the headers of a response at the beginning of the clock."""
     return {
         "X-Rate-Limit-Limit": str(limit),
         "X-Rate-Limit-Remaining": str(remaining),
@@ -40,21 +41,24 @@ def told(limit: int, remaining: int, resets_in: float, **more: str) -> dict[str,
     }
 
 
-def nothing() -> None:
-    """Have nothing to prepare for a call."""
+def acquire(rate_limit: RateLimit) -> None:
+    """Wait for a call and claim it."""
+    rate_limit.wait()
+    while not rate_limit.try_acquire():
+        rate_limit.wait()
 
 
 def in_threads(clock: VirtualClock, count: int, work: Callable[[], None]) -> None:
-    """Work in so many threads and wait for them."""
+    """Work in `count` threads and wait for them."""
     for number in range(count):
         threading.Thread(target=work, name=f"caller-{number}", daemon=True).start()
     clock.settle()
 
 
 def make_calls(rate_limit: RateLimit, limit: SimulatedLimit, count: int) -> None:
-    """Make calls whose answers come at once."""
+    """Make calls whose responses come at once."""
     for _ in range(count):
-        rate_limit.acquire(nothing)
+        acquire(rate_limit)
         limit.take()
         rate_limit.release(limit.headers)
 
@@ -68,62 +72,64 @@ def make_calls(rate_limit: RateLimit, limit: SimulatedLimit, count: int) -> None
     latency_seconds=st.sampled_from([0, 0.5, 20]),
     skew=st.integers(-90, 90),
 )
-def test_nothing_is_ever_refused(  # noqa: PLR0913, PLR0917 - the dimensions of a schedule
+def test_nothing_is_ever_rejected(  # noqa: PLR0913, PLR0917 - the dimensions of a schedule
     seed: int, calls: int, reserve: float, callers: int, latency_seconds: float, skew: int
 ) -> None:
-    """However calls and answers cross each other, the reserve is unused at each reset."""
+    """However calls and responses cross each other, the reserve is unused at each reset."""
     with VirtualClock(seed) as clock:
         random = Random(seed)
         limit = SimulatedLimit(clock, calls, period_seconds=PERIOD, skew=skew)
         rate_limit = RateLimit(clock, reserve)
         under_way = [0]
-        most_before_an_answer = [0]
-        answers = [0]
+        most_before_a_response = [0]
+        responses = [0]
 
         def work() -> None:
             for _ in range(2 * calls // callers + 1):
-                rate_limit.acquire(nothing)
+                acquire(rate_limit)
                 under_way[0] += 1
-                if not answers[0]:
-                    most_before_an_answer[0] = max(most_before_an_answer[0], under_way[0])
+                if not responses[0]:
+                    most_before_a_response[0] = max(most_before_a_response[0], under_way[0])
                 clock.spend(random.uniform(0, latency_seconds))
                 with contextlib.suppress(RateLimitError):
                     limit.take()
                 headers = limit.headers
                 clock.spend(random.uniform(0, latency_seconds))
                 under_way[0] -= 1
-                answers[0] += 1
+                responses[0] += 1
                 rate_limit.release(headers)
                 clock.spend(random.choice([0, random.uniform(0, 100)]))
 
         in_threads(clock, callers, work)
-        assert most_before_an_answer[0] == 1
-        assert limit.refused == 0
+        assert most_before_a_response[0] == 1
+        assert limit.rejected == 0
         assert min(limit.unused[1:]) >= math.ceil(calls * reserve)
 
 
 @quick
 @given(seed=SEEDS, callers=st.integers(1, 8), resets_in=st.integers(5, 100))
-def test_answers_of_an_earlier_period_do_not_count(seed: int, callers: int, resets_in: int) -> None:
-    """A late answer that tells of the last period costs no wait for the end of this one."""
+def test_responses_of_an_earlier_period_do_not_count(
+    seed: int, callers: int, resets_in: int
+) -> None:
+    """A late response that reports the last period costs no wait for the end of this one."""
     with VirtualClock(seed) as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire(nothing)
-        rate_limit.release(told(100, 50, resets_in))
-        rate_limit.acquire(nothing)
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 50, resets_in))
+        acquire(rate_limit)
         clock.spend(resets_in + 5)
-        rate_limit.acquire(nothing)
-        rate_limit.release(told(100, 99, resets_in + PERIOD))
-        # The answer to the second call, from before the reset, has been slow.
-        rate_limit.release(told(100, 10, resets_in))
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 99, resets_in + PERIOD))
+        # The response to the second call, from before the reset, has been slow.
+        rate_limit.release(reported(100, 10, resets_in))
 
         started = clock.monotonic()
-        in_threads(clock, callers, lambda: rate_limit.acquire(nothing))
+        in_threads(clock, callers, lambda: acquire(rate_limit))
         assert clock.monotonic() == started
 
 
 def test_only_the_reserve_is_left() -> None:
-    """The tap waits for the reset, which may be told in rounded seconds, and not longer."""
+    """The tap waits for the reset, which may be reported in rounded seconds, and not longer."""
     with VirtualClock() as clock:
         limit = SimulatedLimit(clock, 100)
         rate_limit = RateLimit(clock, 0.1)
@@ -135,7 +141,7 @@ def test_only_the_reserve_is_left() -> None:
 
 
 def test_a_reset_starts_a_new_period() -> None:
-    """After the reset, one call goes alone, and then as many as the limit allows."""
+    """After the reset, one call is sent alone, and then as many as the limit allows."""
     with VirtualClock() as clock:
         limit = SimulatedLimit(clock, 100)
         rate_limit = RateLimit(clock, 0)
@@ -143,7 +149,7 @@ def test_a_reset_starts_a_new_period() -> None:
         starts: list[float] = []
 
         def work() -> None:
-            rate_limit.acquire(nothing)
+            acquire(rate_limit)
             starts.append(clock.monotonic())
             clock.spend(3)
             limit.take()
@@ -154,33 +160,33 @@ def test_a_reset_starts_a_new_period() -> None:
         assert starts[0] >= PERIOD
 
 
-def test_the_first_call_goes_alone() -> None:
+def test_the_first_call_is_sent_alone() -> None:
     """The limit is known before others follow."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         starts: list[float] = []
 
         def work() -> None:
-            rate_limit.acquire(nothing)
+            acquire(rate_limit)
             starts.append(clock.monotonic())
             clock.spend(2)
-            rate_limit.release(told(100, 99, PERIOD))
+            rate_limit.release(reported(100, 99, PERIOD))
 
         in_threads(clock, 4, work)
         assert starts == [0, 2, 2, 2]
 
 
-def test_the_first_call_that_is_answered_goes_alone() -> None:
-    """A call that gets no answer tells nothing, so the next one goes alone as well."""
+def test_the_first_call_with_a_response_is_sent_alone() -> None:
+    """A call without a response reports nothing, so the next one goes alone as well."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         starts: list[float] = []
 
         def work() -> None:
-            rate_limit.acquire(nothing)
+            acquire(rate_limit)
             starts.append(clock.monotonic())
             clock.spend(2)
-            rate_limit.release(told(100, 99, PERIOD) if len(starts) > 1 else {})
+            rate_limit.release(reported(100, 99, PERIOD) if len(starts) > 1 else {})
 
         in_threads(clock, 4, work)
         assert starts == [0, 2, 4, 4]
@@ -191,38 +197,38 @@ def test_the_first_call_that_is_answered_goes_alone() -> None:
     [
         {"Date": "Thu, 01 Oct 2026 00:00:00 GMT"},
         {"X-Rate-Limit-Limit": "100"},
-        told(100, 0, PERIOD, **{"X-Rate-Limit-Limit": "many"}),
-        told(100, 0, PERIOD, **{"X-Rate-Limit-Retry": ""}),
-        told(100, 0, PERIOD, **{"X-Rate-Limit-Retry": "nan"}),
-        told(100, 0, PERIOD, **{"X-Rate-Limit-Retry": "inf"}),
-        told(100, 0, PERIOD, **{"X-Rate-Limit-Type": QUOTA}),
+        reported(100, 0, PERIOD, **{"X-Rate-Limit-Limit": "many"}),
+        reported(100, 0, PERIOD, **{"X-Rate-Limit-Retry": ""}),
+        reported(100, 0, PERIOD, **{"X-Rate-Limit-Retry": "nan"}),
+        reported(100, 0, PERIOD, **{"X-Rate-Limit-Retry": "inf"}),
+        reported(100, 0, PERIOD, **{"X-Rate-Limit-Type": QUOTA}),
     ],
     ids=["none", "one", "word", "empty", "nan", "inf", "quota"],
 )
-def test_headers_that_tell_nothing_hold_nothing_up(headers: dict[str, str]) -> None:
-    """An account without a rate limit, or with one told in another way, is not paced."""
+def test_headers_without_a_limit_do_not_block(headers: dict[str, str]) -> None:
+    """An account without a rate limit, or with one reported in another way, is not paced."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         for _ in range(200):
-            rate_limit.acquire(nothing)
+            acquire(rate_limit)
             rate_limit.release(headers)
         assert clock.monotonic() == 0
         assert rate_limit.summary == "Voucherify reported no rate limit"
 
 
-def test_calls_go_alone_until_the_new_period_is_known() -> None:
-    """After a reset, an answer that tells no limit does not let the others go."""
+def test_calls_are_sent_alone_until_the_new_period_is_known() -> None:
+    """After a reset, a response without a limit does not let the others go."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.5)
-        rate_limit.acquire(nothing)
-        rate_limit.release(told(10, 5, 30))
-        rate_limit.acquire(nothing)
+        acquire(rate_limit)
+        rate_limit.release(reported(10, 5, 30))
+        acquire(rate_limit)
         assert clock.monotonic() >= 30
         rate_limit.release({"Date": "Thu, 01 Jan 2026 00:00:00 GMT"})
         assert rate_limit.summary == "10 of 10 calls left until it resets"
 
         def work() -> None:
-            rate_limit.acquire(nothing)
+            acquire(rate_limit)
             started.append(clock.monotonic())
             clock.spend(1)
             rate_limit.release({})
@@ -233,64 +239,84 @@ def test_calls_go_alone_until_the_new_period_is_known() -> None:
 
 
 def test_what_is_sent_is_made_after_the_wait() -> None:
-    """A token or a link that was made before it would have grown old."""
+    """A token or a link that was made before it would have expired."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        assert rate_limit.acquire(clock.monotonic) == 0
-        rate_limit.release(told(100, 10, 600))
-        assert rate_limit.acquire(clock.monotonic) == clock.monotonic() >= 600
+        rate_limit.wait()
+        assert rate_limit.try_acquire()
+        rate_limit.release(reported(100, 10, 600))
+        assert not rate_limit.try_acquire()
+        rate_limit.wait()
+        assert clock.monotonic() >= 600
+        assert rate_limit.try_acquire()
 
 
-def test_the_least_that_was_told_counts() -> None:
-    """Answers overtake each other; one that is late does not give calls back."""
+def test_a_wait_claims_nothing() -> None:
+    """What is prepared after the wait may take requests itself, and the last one at that."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 11, 600))
+        rate_limit.wait()
+        # A token is requested, which is the last call above the reserve.
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 10, 600))
+        assert clock.monotonic() == 0
+        assert not rate_limit.try_acquire()
+        acquire(rate_limit)
+        assert clock.monotonic() >= 600
+
+
+def test_the_least_that_was_reported_counts() -> None:
+    """Responses overtake each other; one that is late does not give calls back."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0)
-        rate_limit.acquire(nothing)
-        rate_limit.release(told(100, 10, PERIOD))
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 10, PERIOD))
         for _ in range(4):
-            rate_limit.acquire(nothing)
-        rate_limit.release(told(100, 6, PERIOD))
+            acquire(rate_limit)
+        rate_limit.release(reported(100, 6, PERIOD))
         # Sent before that one, and ten seconds late.
         clock.spend(10)
         for remaining in (9, 8, 7):
-            rate_limit.release(told(100, remaining, PERIOD))
+            rate_limit.release(reported(100, remaining, PERIOD))
         calls = 0
         while clock.monotonic() < PERIOD:
-            rate_limit.acquire(nothing)
+            acquire(rate_limit)
             rate_limit.release({})
             calls += 1
         assert 1 < calls - 1 <= 6
 
 
-def test_a_reset_told_a_second_earlier_or_later_is_the_same() -> None:
+def test_a_reset_reported_a_second_earlier_or_later_is_the_same() -> None:
     """A server that rounds the time of the reset this way and that gives no calls back."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0)
         for remaining, resets_in in ((50, PERIOD), (4, PERIOD - 1), (9, PERIOD + 1)):
-            rate_limit.acquire(nothing)
-            rate_limit.release(told(100, remaining, resets_in))
+            acquire(rate_limit)
+            rate_limit.release(reported(100, remaining, resets_in))
         calls = 0
         while not clock.monotonic():
-            rate_limit.acquire(nothing)
+            acquire(rate_limit)
             rate_limit.release({})
             calls += 1
         assert calls - 1 <= 4
 
 
 def test_calls_under_way_count_in_a_new_period() -> None:
-    """What has not been answered at a reset may reach the server after it."""
+    """What has no response at a reset may reach the server after it."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire(nothing)
-        rate_limit.release(told(20, 18, 10))
+        acquire(rate_limit)
+        rate_limit.release(reported(20, 18, 10))
         for _ in range(5):
-            rate_limit.acquire(nothing)
+            acquire(rate_limit)
         clock.spend(20)
-        rate_limit.acquire(nothing)
-        rate_limit.release(told(20, 19, PERIOD))
+        acquire(rate_limit)
+        rate_limit.release(reported(20, 19, PERIOD))
         calls = 1 + 5
         while clock.monotonic() < PERIOD:
-            rate_limit.acquire(nothing)
+            acquire(rate_limit)
             rate_limit.release({})
             calls += 1
         assert calls - 1 == 20 - 2
@@ -298,56 +324,55 @@ def test_calls_under_way_count_in_a_new_period() -> None:
 
 @pytest.mark.parametrize("remaining", [10, 9, 0])
 def test_the_calls_of_others_count(remaining: int) -> None:
-    """What others use of the limit is in the answers, and the tap makes room."""
+    """What others use of the limit is in the responses, and the tap takes it into account."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire(nothing)
-        rate_limit.release(told(100, remaining, 30))
-        rate_limit.acquire(nothing)
+        acquire(rate_limit)
+        rate_limit.release(reported(100, remaining, 30))
+        acquire(rate_limit)
         assert 30 <= clock.monotonic() <= 32
 
 
-def test_the_wait_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_wait_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """One line says that the tap waits, however many calls do."""
     caplog.set_level(logging.INFO)
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire(nothing)
-        rate_limit.release(told(100, 10, 600))
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 10, 600))
 
         def work() -> None:
-            rate_limit.acquire(nothing)
-            rate_limit.release(told(100, 99, 600 + PERIOD))
+            acquire(rate_limit)
+            rate_limit.release(reported(100, 99, 600 + PERIOD))
 
         in_threads(clock, 4, work)
-    assert caplog.messages == [
-        "Only the reserve of the rate limit is left: waiting 601 s for its reset"
-    ]
+    assert caplog.messages == ["Rate limit reserve reached; waiting 601 s for the reset"]
 
 
 def test_the_wait_counts_to_no_deadline() -> None:
     """An export does not time out because the account may not make calls."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire(nothing)
-        rate_limit.release(told(100, 10, 600))
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 10, 600))
         deadline = Deadline(clock, 60)
         clock.spend(10)
-        rate_limit.acquire(nothing, deadline)
+        with deadline.paused():
+            acquire(rate_limit)
         assert clock.monotonic() >= 600
         assert deadline.remaining_seconds == 50
 
 
-def test_the_summary_tells_what_is_left() -> None:
+def test_the_summary_reports_what_is_left() -> None:
     """The log ends with what the run leaves of the limit."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
-        rate_limit.acquire(nothing)
-        rate_limit.release(told(100, 73, PERIOD))
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 73, PERIOD))
         assert rate_limit.summary == "73 of 100 calls left until it resets"
 
 
-def test_the_time_of_the_server_is_that_of_its_answer() -> None:
+def test_the_time_of_the_server_is_that_of_its_response() -> None:
     """Waits are measured from the server's own time, and from this machine's without it."""
     with VirtualClock() as clock:
         assert server_time({"Date": "Thu, 01 Jan 1970 00:01:00 GMT"}, clock) == 60

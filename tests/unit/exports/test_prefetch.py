@@ -1,11 +1,11 @@
-"""Exports run ahead of their reader, whatever happens to them and whenever the reader stops."""
+"""Exports are prefetched, whatever happens to them and whenever the reader stops."""
 
 from __future__ import annotations
 
 import datetime as dt
 import typing as t
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from random import Random
 
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_voucherify.api.voucherify import Export, ExportList, ExportStatus
 from tap_voucherify.clock import StoppedError
 from tap_voucherify.errors import (
     AccountError,
@@ -20,12 +21,14 @@ from tap_voucherify.errors import (
     ExportTimeoutError,
     Interruption,
     NotFoundError,
+    RequestError,
+    TransientError,
 )
-from tap_voucherify.exports.job import ExportedFiles, ExportRequest, ExportRunner
-from tap_voucherify.exports.prefetch import RunAhead
-from tap_voucherify.instants import format_instant
+from tap_voucherify.exports.job import ExportRunner
+from tap_voucherify.exports.prefetch import ExportPrefetcher
+from tap_voucherify.exports.request import ExportedFiles, ExportRequest
 from tap_voucherify.windows import Window
-from tests.support.simulated_client import Json, SimulatedClient, SimulatedLimit
+from tests.support.simulated_client import SimulatedLimit, SimulatedVoucherify
 from tests.support.virtual_clock import STARTED_AT, VirtualClock
 
 if t.TYPE_CHECKING:
@@ -41,7 +44,14 @@ SEEDS = st.integers(0, 2**32)
 # How long an example takes depends on how busy the machine is.
 quick = settings(max_examples=40, deadline=None)
 
-Ending = t.Literal["DONE", "ERROR", "VANISHED", "NEVER"]
+Ending = t.Literal["DONE", "ERROR", "MISSING", "NEVER"]
+
+
+class Request(t.NamedTuple):
+    """What an export is created with."""
+
+    exported_object: str
+    parameters: Mapping[str, t.Any]
 
 
 class Fate(t.NamedTuple):
@@ -53,7 +63,7 @@ class Fate(t.NamedTuple):
 
 @dataclass
 class Voucherify:
-    """A service whose exports meet the fate that is handed in.
+    """A service whose exports meet the given fate.
 
     Attributes:
         clock: Measures how long an export takes.
@@ -63,51 +73,65 @@ class Voucherify:
     """
 
     clock: VirtualClock
-    fate: Callable[[Mapping[str, t.Any]], Fate] = lambda _: Fate()
+    fate: Callable[[Request], Fate] = lambda _: Fate()
     limit: SimulatedLimit | None = None
     calls: list[tuple[str, str, float]] = field(default_factory=list)
-    _exports: dict[str, tuple[str, Ending, float]] = field(default_factory=dict)
+    _exports: dict[str, tuple[Export, Ending, float]] = field(default_factory=dict)
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of an answer that is given now."""
+        """The headers of a response that is sent now."""
         return self.limit.headers if self.limit else {}
 
     @property
     def deleted(self) -> set[str]:
         """The exports of which nothing is left."""
-        return {export for export, (_, ending, _) in self._exports.items() if ending == "VANISHED"}
+        return {export for export, (_, ending, _) in self._exports.items() if ending == "MISSING"}
 
-    def answer(self, kind: str, path: str, body: Mapping[str, t.Any]) -> Json:
-        """Answer a call."""
+    def create(self, exported_object: str, parameters: Mapping[str, t.Any]) -> Export:
+        """Create an export."""
+        self._count("create", exported_object)
+        now = self.clock.monotonic()
+        fate = self.fate(Request(exported_object, parameters))
+        export = Export(
+            f"exp_{len(self._exports)}",
+            ExportStatus.SCHEDULED,
+            dt.datetime.fromtimestamp(STARTED_AT + now, UTC),
+            exported_object,
+            parameters,
+        )
+        self._exports[export.id] = (export, fate.ending, now + fate.seconds)
+        return export
+
+    def get(self, export_id: str) -> Export:
+        """Report an export."""
+        export, ending, ends_at = self._exports[export_id]
+        self._count("poll", export.exported_object)
+        if self.clock.monotonic() < ends_at or ending == "NEVER":
+            return export
+        if ending == "MISSING":
+            raise NotFoundError("Voucherify returned 404")
+        return replace(
+            export,
+            status=ExportStatus(ending),
+            result={"url": f"https://example.com/{export_id}"},
+        )
+
+    def list(self) -> ExportList:
+        """List no exports."""
+        self._count("list", "")
+        return ExportList((), dt.datetime.fromtimestamp(self.clock.now(), UTC))
+
+    def delete(self, export_id: str) -> None:
+        """Delete an export."""
+        export, _, _ = self._exports[export_id]
+        self._count("delete", export.exported_object)
+        self._exports[export_id] = (export, "MISSING", self.clock.monotonic())
+
+    def _count(self, kind: str, stream: str) -> None:
         if self.limit:
             self.limit.take()
-        now = self.clock.monotonic()
-        if kind == "create":
-            export_id = f"exp_{len(self._exports)}"
-            fate = self.fate(body)
-            self._exports[export_id] = (body["exported_object"], fate.ending, now + fate.seconds)
-        else:
-            export_id = path.rpartition("/")[-1]
-        stream, ending, ends_at = self._exports[export_id]
-        self.calls.append((kind, stream, now))
-        if kind == "delete":
-            self._exports[export_id] = (stream, "VANISHED", now)
-            return {}
-        created_at = dt.datetime.fromtimestamp(STARTED_AT + now, UTC)
-        if kind == "create" or now < ends_at or ending == "NEVER":
-            status = "SCHEDULED"
-        elif ending == "VANISHED":
-            raise NotFoundError("Voucherify answers 404")
-        else:
-            status = ending
-        result = {"url": f"https://example.com/{export_id}"} if status == "DONE" else None
-        return {
-            "id": export_id,
-            "created_at": format_instant(created_at),
-            "status": status,
-            "result": result,
-        }
+        self.calls.append((kind, stream, self.clock.monotonic()))
 
     def file(self, url: str) -> bytes:
         """Return a file that holds the name of its export."""
@@ -116,7 +140,7 @@ class Voucherify:
 
 
 class Observed:
-    """Runs ahead of a reader, and keeps a record of it.
+    """Prefetches for a reader, and keeps a record of it.
 
     Attributes:
         starts: Every request whose export was begun, in order.
@@ -131,7 +155,7 @@ class Observed:
         clock: VirtualClock,
         service: Voucherify,
         *,
-        places: int = 4,
+        slots: int = 4,
         deletes: bool = False,
         latency: Callable[[], float] = lambda: 0,
         poll_interval_seconds: float = 1,
@@ -148,28 +172,28 @@ class Observed:
         self.left: dict[str, float] = {}
         self._running = 0
         self._runner = ExportRunner(
-            SimulatedClient(service, clock, latency=latency),
+            SimulatedVoucherify(service, clock, latency=latency),
             clock,
             poll_interval_seconds=poll_interval_seconds,
             export_timeout_seconds=export_timeout_seconds,
         )
-        self.ahead = RunAhead(
+        self.prefetcher = ExportPrefetcher(
             self._run,
             clock,
-            max_concurrent_exports=places,
-            clean_up=self._runner.delete if deletes else None,
+            max_concurrent_exports=slots,
+            on_read=self._runner.delete if deletes else None,
             check_interruption=check_interruption,
         )
 
     def plan(self, streams: Mapping[str, Sequence[ExportRequest]]) -> None:
-        """Line up the exports of all streams."""
+        """Queue the exports of all streams."""
         for name, requests in streams.items():
-            self.ahead.plan(name, requests)
+            self.prefetcher.plan(name, requests)
 
     def read(self, stream: str, *, at_most: int | None = None, seconds: float = 0) -> list[Window]:
-        """Read a stream, or leave it after so many exports, and return their windows."""
+        """Read a stream, or leave it after `at_most` exports, and return their windows."""
         windows: list[Window] = []
-        exports = self.ahead.read(stream)
+        exports = self.prefetcher.read(stream)
         try:
             while len(windows) != at_most:
                 exported = next(exports, None)
@@ -186,8 +210,8 @@ class Observed:
         return windows
 
     def end(self) -> None:
-        """Let go of everything; nothing may be left behind."""
-        self.ahead.close()
+        """Cancel everything; nothing may be left behind."""
+        self.prefetcher.close()
         self.clock.settle()
         assert self.open_files == 0
 
@@ -196,12 +220,12 @@ class Observed:
         """How many exports lie on the disk."""
         return sum(not file.closed for exported in self.exported for file in exported.files)
 
-    def _run(self, request: ExportRequest, is_wanted: Callable[[], bool]) -> ExportedFiles:
+    def _run(self, request: ExportRequest, should_continue: Callable[[], bool]) -> ExportedFiles:
         self.starts.append(request)
         self._running += 1
         self.most_at_once = max(self.most_at_once, self._running + self.open_files)
         try:
-            exported = self._runner.run(request, is_wanted)
+            exported = self._runner.run(request, should_continue)
         except ExportFailedError as error:
             self.failures.append((request, error))
             raise
@@ -225,14 +249,19 @@ def windowed(stream: str, *windows: Window) -> list[ExportRequest]:
     ]
 
 
+def wanted(request: ExportRequest) -> Request:
+    """Return what the service gets for a request."""
+    return Request(request.exported_object, request.parameters)
+
+
 def hours(first: int, last: int | None) -> Window:
     """Return the window between two hours, counted from the beginning."""
     return Window(BEGINNING + first * HOUR, None if last is None else BEGINNING + last * HOUR)
 
 
-def width(body: Mapping[str, t.Any]) -> dt.timedelta:
+def width(request: Request) -> dt.timedelta:
     """Return how wide the window is that an export is asked for, without its margins."""
-    conditions = body["parameters"]["filters"]["created_at"]["conditions"]
+    conditions = request.parameters["filters"]["created_at"]["conditions"]
     after, before = (
         dt.datetime.fromisoformat(conditions[side][0].replace("Z", "+00:00"))
         for side in ("$after", "$before")
@@ -246,11 +275,11 @@ class Scenario:
 
     Attributes:
         seed: Decides which thread runs when, and the fate of each export.
-        places: How many exports may be unfinished or unread.
+        slots: How many exports may be unfinished or unread.
         streams: The windows of each stream; None stands for a whole table.
         slowest_seconds: How long exports take at most.
         failing_share: How many of them fail.
-        latency_seconds: How long requests and answers are under way at most.
+        latency_seconds: How long requests and responses are under way at most.
         poll_interval_seconds: The setting.
         export_timeout_seconds: The setting.
         reading_seconds: How long the reader takes for an export.
@@ -260,7 +289,7 @@ class Scenario:
     """
 
     seed: int
-    places: int
+    slots: int
     streams: dict[str, list[Window]]
     slowest_seconds: float
     failing_share: float
@@ -283,7 +312,7 @@ class Scenario:
     def fates(self) -> Callable[[object], Fate]:
         """Return what decides the fate of each export."""
         random = Random(self.seed)
-        failures: tuple[Ending, ...] = ("ERROR", "ERROR", "VANISHED", "NEVER")
+        failures: tuple[Ending, ...] = ("ERROR", "ERROR", "MISSING", "NEVER")
 
         def fate(_: object) -> Fate:
             ending: Ending = "DONE"
@@ -307,7 +336,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         streams[f"stream{number}"] = windows
     return Scenario(
         seed=draw(st.integers(0, 2**32)),
-        places=draw(st.integers(1, 5)),
+        slots=draw(st.integers(1, 5)),
         streams=streams,
         slowest_seconds=draw(st.sampled_from([0, 3, 30])),
         failing_share=draw(st.sampled_from([0, 0.1, 0.5, 0.9])),
@@ -331,7 +360,7 @@ def test_any_schedule_keeps_the_rules(scenario: Scenario) -> None:
         run = Observed(
             clock,
             service,
-            places=scenario.places,
+            slots=scenario.slots,
             deletes=scenario.deletes,
             latency=lambda: random.uniform(0, scenario.latency_seconds),
             poll_interval_seconds=scenario.poll_interval_seconds,
@@ -349,10 +378,10 @@ def test_any_schedule_keeps_the_rules(scenario: Scenario) -> None:
         outcomes = {name: outcome(name) for name in list(scenario.streams)[: scenario.reads]}
         read = {name: windows for name, windows in outcomes.items() if isinstance(windows, list)}
         failed = {name: error for name, error in outcomes.items() if isinstance(error, Exception)}
-        run.ahead.finish()
+        run.prefetcher.finish()
         run.end()
 
-        assert run.most_at_once <= scenario.places
+        assert run.most_at_once <= scenario.slots
         for name, windows in read.items():
             check_windows(windows, scenario.streams[name], whole=name not in run.left)
         check_order(scenario, run)
@@ -389,7 +418,7 @@ def check_order(scenario: Scenario, run: Observed) -> None:
                 for earlier in before
                 if earlier not in begun and earlier.stream == request.stream
             ]
-            assert len(skipped) < scenario.places
+            assert len(skipped) < scenario.slots
         begun.append(request)
 
 
@@ -429,7 +458,7 @@ def test_exports_of_all_streams_run_at_once(seed: int) -> None:
 @quick
 @given(SEEDS)
 def test_windows_run_in_rounds(seed: int) -> None:
-    """Twenty windows in four places take five rounds, each up to the poll after its end."""
+    """Twenty windows in four slots take five rounds, each up to the poll after its end."""
     with VirtualClock(seed) as clock:
         run = Observed(clock, Voucherify(clock, lambda _: Fate(1.5)))
         run.plan({"a": windowed("a", *(hours(n, n + 1) for n in range(20)))})
@@ -442,11 +471,11 @@ def test_windows_run_in_rounds(seed: int) -> None:
 @quick
 @given(SEEDS)
 def test_parts_of_a_window_run_at_once(seed: int) -> None:
-    """What a window is cut into does not wait for each other, if there are places."""
+    """What a window is cut into does not wait for each other, if there are slots."""
     with VirtualClock(seed) as clock:
 
-        def fate(body: Mapping[str, t.Any]) -> Fate:
-            return Fate(0, "ERROR") if width(body) > 5 * HOUR else Fate(100)
+        def fate(request: Request) -> Fate:
+            return Fate(0, "ERROR") if width(request) > 5 * HOUR else Fate(100)
 
         run = Observed(clock, Voucherify(clock, fate))
         run.plan({"a": windowed("a", hours(0, 10))})
@@ -464,10 +493,10 @@ def test_a_window_that_ends_with_error_twice_is_halved() -> None:
     """A backfill gets through, however wide the window that Voucherify cannot export."""
     with VirtualClock() as clock:
 
-        def fate(body: Mapping[str, t.Any]) -> Fate:
-            return Fate(1, "ERROR" if width(body) > 2 * HOUR else "DONE")
+        def fate(request: Request) -> Fate:
+            return Fate(1, "ERROR" if width(request) > 2 * HOUR else "DONE")
 
-        run = Observed(clock, Voucherify(clock, fate), places=1)
+        run = Observed(clock, Voucherify(clock, fate), slots=1)
         run.plan({"a": windowed("a", hours(0, 5))})
         quarters = [BEGINNING + n * HOUR for n in (0, 1.25, 2.5, 3.75, 5)]
         assert run.read("a") == [Window(*pair) for pair in pairwise(quarters)]
@@ -483,8 +512,8 @@ def test_a_window_that_takes_too_long_is_halved_at_once() -> None:
     """To wait as long again for the same would be in vain."""
     with VirtualClock() as clock:
 
-        def fate(body: Mapping[str, t.Any]) -> Fate:
-            return Fate(1, "NEVER" if width(body) > HOUR else "DONE")
+        def fate(request: Request) -> Fate:
+            return Fate(1, "NEVER" if width(request) > HOUR else "DONE")
 
         run = Observed(clock, Voucherify(clock, fate), export_timeout_seconds=60)
         run.plan({"a": windowed("a", hours(0, 2))})
@@ -505,15 +534,15 @@ def test_a_window_is_halved_down_to_an_hour(window: Window) -> None:
         run.end()
 
 
-@pytest.mark.parametrize("ending", ["ERROR", "NEVER", "VANISHED"])
+@pytest.mark.parametrize("ending", ["ERROR", "NEVER", "MISSING"])
 def test_a_whole_table_gets_three_tries(ending: Ending) -> None:
-    """There is nothing to cut, so it is given up, and its place goes to the next stream."""
+    """There is nothing to cut, so it is given up, and its slot goes to the next stream."""
     with VirtualClock() as clock:
 
-        def fate(body: Mapping[str, t.Any]) -> Fate:
-            return Fate(1, ending if body["exported_object"] == "a" else "DONE")
+        def fate(request: Request) -> Fate:
+            return Fate(1, ending if request.exported_object == "a" else "DONE")
 
-        run = Observed(clock, Voucherify(clock, fate), places=1, export_timeout_seconds=60)
+        run = Observed(clock, Voucherify(clock, fate), slots=1, export_timeout_seconds=60)
         run.plan({"a": [whole("a")], "b": [whole("b")]})
         with pytest.raises(ExportFailedError):
             run.read("a")
@@ -523,9 +552,9 @@ def test_a_whole_table_gets_three_tries(ending: Ending) -> None:
 
 
 def test_a_stream_fails_with_its_twelfth_export() -> None:
-    """Windows that can be cut for ever are not."""
+    """Windows are not split forever."""
     with VirtualClock() as clock:
-        run = Observed(clock, Voucherify(clock, lambda _: Fate(1, "ERROR")), places=1)
+        run = Observed(clock, Voucherify(clock, lambda _: Fate(1, "ERROR")), slots=1)
         run.plan({"a": windowed("a", hours(0, 2**20))})
         with pytest.raises(ExportFailedError):
             run.read("a")
@@ -535,20 +564,22 @@ def test_a_stream_fails_with_its_twelfth_export() -> None:
 
 @quick
 @given(SEEDS, st.integers(1, 4), st.sampled_from(["DONE", "ERROR"]))
-def test_the_last_try_of_a_stream_gets_a_place(seed: int, places: int, ending: Ending) -> None:
+def test_the_last_try_of_a_stream_gets_a_slot(seed: int, slots: int, ending: Ending) -> None:
     """An export that is held back until others have ended does not wait behind a later one."""
     with VirtualClock(seed) as clock:
         wide, later = windowed("a", hours(0, 2**20), hours(2**20, 2**20 + 1))
 
-        def fate(body: Mapping[str, t.Any]) -> Fate:
-            if body["exported_object"] == "b":
+        def fate(request: Request) -> Fate:
+            if request.exported_object == "b":
                 return Fate(1)
-            return Fate(600) if body == later.body else Fate(1, "ERROR" if failing() else ending)
+            return (
+                Fate(600) if request == wanted(later) else Fate(1, "ERROR" if failing() else ending)
+            )
 
         def failing() -> bool:
             return len(run.failures) < 11
 
-        run = Observed(clock, Voucherify(clock, fate), places=places)
+        run = Observed(clock, Voucherify(clock, fate), slots=slots)
         run.plan({"a": [wide, later], "b": windowed("b", *(hours(n, n + 1) for n in range(4)))})
         try:
             run.read("a")
@@ -581,13 +612,13 @@ def test_a_failure_surfaces_when_its_stream_is_read() -> None:
     """A stream is not stopped by another that is not its turn yet."""
     with VirtualClock() as clock:
 
-        class Refusing(Voucherify):
-            def answer(self, kind: str, path: str, body: Mapping[str, t.Any]) -> Json:
-                if body.get("exported_object") == "b":
-                    raise AccountError("Voucherify answers 402")
-                return super().answer(kind, path, body)
+        class Rejecting(Voucherify):
+            def create(self, exported_object: str, parameters: Mapping[str, t.Any]) -> Export:
+                if exported_object == "b":
+                    raise AccountError("Voucherify returned 402")
+                return super().create(exported_object, parameters)
 
-        run = Observed(clock, Refusing(clock, lambda _: Fate(60)))
+        run = Observed(clock, Rejecting(clock, lambda _: Fate(60)))
         run.plan({"a": [whole("a")], "b": [whole("b")]})
         assert run.read("a") == [Window()]
         with pytest.raises(AccountError):
@@ -597,11 +628,13 @@ def test_a_failure_surfaces_when_its_stream_is_read() -> None:
 
 @settings(quick, max_examples=20)
 @given(SEEDS, st.integers(0, 60))
-def test_exports_of_a_stream_that_is_left_are_not_polled(seed: int, seconds: int) -> None:
-    """Work that is not needed any more costs no further call."""
+def test_exports_of_an_abandoned_stream_are_not_polled(seed: int, seconds: int) -> None:
+    """Work that is no longer needed costs no further call."""
     with VirtualClock(seed) as clock:
         requests = windowed("a", *(hours(n, n + 1) for n in range(6)))
-        service = Voucherify(clock, lambda body: Fate(1 if body == requests[0].body else 3000))
+        service = Voucherify(
+            clock, lambda request: Fate(1 if request == wanted(requests[0]) else 3000)
+        )
         run = Observed(clock, service)
         run.plan({"a": requests})
         run.read("a", at_most=1, seconds=seconds)
@@ -611,12 +644,12 @@ def test_exports_of_a_stream_that_is_left_are_not_polled(seed: int, seconds: int
 
 @settings(quick, max_examples=20)
 @given(SEEDS, st.integers(60, 120))
-def test_a_stream_that_is_left_frees_its_places_at_once(seed: int, seconds: int) -> None:
-    """The next stream need not wait until what is not needed any more would be polled."""
+def test_an_abandoned_stream_frees_its_slots_at_once(seed: int, seconds: int) -> None:
+    """The next stream need not wait until what is no longer needed would be polled."""
     with VirtualClock(seed) as clock:
         first, second = windowed("a", hours(0, 1), hours(1, 2))
-        service = Voucherify(clock, lambda body: Fate(600 if body == second.body else 1))
-        run = Observed(clock, service, places=2)
+        service = Voucherify(clock, lambda request: Fate(600 if request == wanted(second) else 1))
+        run = Observed(clock, service, slots=2)
         run.plan({"a": [first, second], "b": windowed("b", hours(0, 1), hours(1, 2))})
         run.read("a", at_most=1, seconds=seconds)
         assert len(run.read("b")) == 2
@@ -639,7 +672,7 @@ def test_a_stopped_clock_ends_everything_at_once(seed: int) -> None:
 
 
 def test_a_stopped_clock_ends_the_reader() -> None:
-    """The reader does not wait for exports that nobody runs any more."""
+    """The reader does not wait for exports that no longer run."""
     with VirtualClock() as clock:
         run = Observed(clock, Voucherify(clock, lambda _: Fate(50)))
         run.plan({"a": [whole("a")]})
@@ -680,10 +713,86 @@ def test_finish_waits_for_the_deletion_of_what_was_read(seed: int, latency: floa
         run.plan({"a": windowed("a", *(hours(n, n + 1) for n in range(6))), "b": [whole("b")]})
         run.read("a")
         run.read("b", at_most=1)
-        run.ahead.finish()
+        run.prefetcher.finish()
         read = [exported for exported in run.exported if exported.request.stream == "a"]
         assert service.deleted == {exported.export_id for exported in read}
         run.end()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), RequestError("a rejection")])
+@quick
+@given(SEEDS)
+def test_an_error_in_a_deletion_does_not_hang_the_run(error: Exception, seed: int) -> None:
+    """It is logged, the worker goes on, and the end of the run does not wait for it."""
+    with VirtualClock(seed) as clock:
+
+        class Failing(Voucherify):
+            def delete(self, export_id: str) -> None:
+                super().delete(export_id)
+                raise error
+
+        service = Failing(clock, lambda _: Fate(1))
+        run = Observed(clock, service, slots=1, deletes=True)
+        run.plan({name: [whole(name)] for name in "abc"})
+        for name in "abc":
+            assert run.read(name) == [Window()]
+        run.prefetcher.finish()
+        assert Counter(kind for kind, *_ in service.calls)["delete"] == 3
+        run.end()
+
+
+def test_an_unexpected_error_in_a_deletion_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The line names the stream, the export and the kind of error."""
+    with VirtualClock() as clock:
+
+        class Failing(Voucherify):
+            def delete(self, export_id: str) -> None:
+                raise RuntimeError(f"no {export_id}")
+
+        run = Observed(clock, Failing(clock), deletes=True)
+        run.plan({"a": [whole("a")]})
+        run.read("a")
+        run.prefetcher.finish()
+        run.end()
+    assert "a: could not clean up export exp_0: RuntimeError: no exp_0" in caplog.messages
+
+
+def test_an_unexpected_error_in_an_export_is_raised_by_the_reader() -> None:
+    """The worker survives it: the next stream is read."""
+    with VirtualClock() as clock:
+
+        class Failing(Voucherify):
+            def get(self, export_id: str) -> Export:
+                export = super().get(export_id)
+                if export.exported_object == "a":
+                    raise RuntimeError("a bug")
+                return export
+
+        run = Observed(clock, Failing(clock), slots=1)
+        run.plan({"a": [whole("a")], "b": [whole("b")]})
+        with pytest.raises(RuntimeError, match="a bug"):
+            run.read("a")
+        assert run.read("b") == [Window()]
+        run.end()
+
+
+def test_a_deletion_that_the_end_of_the_run_cuts_short_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A run that is stopped leaves exports behind without a word."""
+    with VirtualClock() as clock:
+
+        class Failing(Voucherify):
+            def delete(self, export_id: str) -> None:
+                clock.stop()
+                raise TransientError(f"no {export_id}")
+
+        run = Observed(clock, Failing(clock), deletes=True)
+        run.plan({"a": [whole("a")]})
+        run.read("a")
+        run.prefetcher.finish()
+        run.end()
+    assert not any("clean up" in message for message in caplog.messages)
 
 
 def test_a_stream_that_was_not_planned_is_empty() -> None:
@@ -697,8 +806,8 @@ def test_a_stream_that_was_not_planned_is_empty() -> None:
 
 @settings(quick, max_examples=4)
 @given(SEEDS, st.integers(1, 8))
-def test_a_sandbox_account_gets_through(seed: int, places: int) -> None:
-    """With 100 calls an hour all is read, nothing is refused, and no export is given up."""
+def test_a_sandbox_account_gets_through(seed: int, slots: int) -> None:
+    """With 100 calls an hour all is read, nothing is rejected, and no export is given up."""
     with VirtualClock(seed) as clock:
         limit = SimulatedLimit(clock, 100)
         random = Random(seed)
@@ -706,7 +815,7 @@ def test_a_sandbox_account_gets_through(seed: int, places: int) -> None:
         run = Observed(
             clock,
             service,
-            places=places,
+            slots=slots,
             latency=lambda: random.uniform(0, 0.5),
             export_timeout_seconds=100,
         )
@@ -715,7 +824,7 @@ def test_a_sandbox_account_gets_through(seed: int, places: int) -> None:
             assert len(run.read(name)) == 3
         run.end()
         assert run.failures == []
-        assert limit.refused == 0
+        assert limit.rejected == 0
         assert min(limit.unused[1:], default=100) >= 10
 
 
