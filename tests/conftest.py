@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 import tap_voucherify
 from dev.sandbox import OBJECTS, Dataset, Sandbox
-from tests.support.runs import Json, Tap
+from tests.support.runner import Json, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +66,6 @@ def tap(sandbox: Sandbox, tmp_path: Path) -> Tap:
 @pytest.fixture(scope="session")
 def discovered(tmp_path_factory: pytest.TempPathFactory) -> Json:
     """Return the catalog as the tap discovers it."""
-    run = Tap(tmp_path_factory.mktemp("discovery"), {}).run("--discover")
+    run = Tap(tmp_path_factory.mktemp("discovery"), {}).command("--discover")
     catalog: Json = json.loads(run.stdout)
     return catalog

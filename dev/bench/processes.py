@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dev import ROOT
-from tests.support.runs import select
+from tests.support.runner import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from dev.sandbox.objects import title_of
 from tap_voucherify.files.arrow import CSV_BLOCK_BYTES
 from tap_voucherify.files.reader import ROWS_PER_BLOCK
 from tests.support.expectations import OBJECTS, expected_records
-from tests.support.runs import Json, Output, Tap, read_lines, select, split_lines
+from tests.support.runner import Json, Output, Run, Tap, read_lines, select, split_lines
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -112,9 +113,9 @@ def test_batches_hold_what_records_would(
 ) -> None:
     """Each file has at most so many rows, and all of them together are the records."""
     catalog = select(discovered, OBJECTS)
-    plain = tap(catalog=catalog)
+    plain = tap.run(catalog=catalog)
 
-    run = tap(catalog=catalog, batch_config=batches(folder, form))
+    run = tap.run(catalog=catalog, batch_config=batches(folder, form))
 
     assert run.exit_code == 0
     assert not [message for message in run.messages if message["type"] == "RECORD"]
@@ -131,22 +132,20 @@ def test_files_need_not_be_compressed(tap: Tap, discovered: Json, folder: Path) 
     """The encoding that a BATCH message tells is that of its file."""
     catalog = select(discovered, ["orders"])
 
-    run = tap(catalog=catalog, batch_config=batches(folder, "jsonl", 100, "none"))
+    run = tap.run(catalog=catalog, batch_config=batches(folder, "jsonl", 100, "none"))
 
     (batch,) = (message for message in run.messages if message["type"] == "BATCH")
     assert batch["encoding"] == {"format": "jsonl", "compression": "none"}
     (path,) = files_of(run, "orders")
     assert path.suffix == ".jsonl"
-    assert rows_of(run, "orders") == records_of(tap(catalog=catalog), "orders")
+    assert rows_of(run, "orders") == records_of(tap.run(catalog=catalog), "orders")
 
 
 @FORMS
-def test_a_selection_holds_in_batches(
-    sandbox: Sandbox, tap: Tap, tmp_path: Path, folder: Path, form: str
-) -> None:
+def test_a_selection_holds_in_batches(sandbox: Sandbox, tap: Tap, folder: Path, form: str) -> None:
     """Neither a deselected property nor a deselected custom attribute is in a file."""
     settings = {**sandbox.config, "typed_metadata": True}
-    discovery = Tap(tmp_path, {}).run(*tap.options(settings), "--discover")
+    discovery = tap.command(*tap.options(settings), "--discover")
     catalog = select(
         json.loads(discovery.stdout),
         ["customers", "orders"],
@@ -158,7 +157,7 @@ def test_a_selection_holds_in_batches(
                 {"breadcrumb": ["properties", "metadata"], "metadata": {"selected": False}}
             )
 
-    run = tap(catalog=catalog, typed_metadata=True, batch_config=batches(folder, form))
+    run = tap.run(catalog=catalog, typed_metadata=True, batch_config=batches(folder, form))
 
     rows = rows_of(run, "customers")
     assert rows
@@ -171,7 +170,7 @@ def test_all_files_of_a_stream_have_one_schema(tap: Tap, discovered: Json, folde
     """A column has the type of its declaration, also in a file where it is empty throughout."""
     catalog = select(discovered, OF_ALL_TYPES)
 
-    run = tap(catalog=catalog, batch_config=batches(folder, "parquet", 7))
+    run = tap.run(catalog=catalog, batch_config=batches(folder, "parquet", 7))
 
     types: dict[str, pa.DataType] = {}
     for stream in OF_ALL_TYPES:
@@ -212,10 +211,10 @@ def test_a_cell_of_unusual_form_is_the_same_in_a_file(
     sandbox.dataset.grow({OBJECTS[stream]: 20})
     catalog = select(discovered, [stream])
 
-    run = tap(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
+    run = tap.run(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
 
     assert run.exit_code == 0
-    assert rows_of(run, stream) == records_of(tap(catalog=catalog), stream)
+    assert rows_of(run, stream) == records_of(tap.run(catalog=catalog), stream)
 
 
 def test_a_cell_of_unusual_form_may_come_late(
@@ -230,9 +229,9 @@ def test_a_cell_of_unusual_form_may_come_late(
     sandbox.dataset.add("voucher", newest, cells={"value": "1e2"})
     catalog = select(discovered, ["vouchers"])
 
-    run = tap(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
+    run = tap.run(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
 
-    assert rows_of(run, "vouchers") == records_of(tap(catalog=catalog), "vouchers")
+    assert rows_of(run, "vouchers") == records_of(tap.run(catalog=catalog), "vouchers")
 
 
 @FORMS
@@ -244,9 +243,9 @@ def test_rows_out_of_order_end_one_file_only(
     sandbox.behaviour = Behaviour(honours_order=False)
     catalog = select(discovered, ["orders"])
 
-    run = tap(catalog=catalog, batch_config=batches(folder, form, 100 * ROWS_PER_BLOCK))
+    run = tap.run(catalog=catalog, batch_config=batches(folder, form, 100 * ROWS_PER_BLOCK))
 
-    plain = tap(catalog=catalog)
+    plain = tap.run(catalog=catalog)
     assert run.state == plain.state
     assert rows_of(run, "orders") == records_of(plain, "orders")
     assert len(files_of(run, "orders")) <= 2
@@ -269,13 +268,13 @@ def test_ranges_and_updates_hold_in_parquet(
     catalog = select(discovered, OBJECTS)
     config = batches(folder, "parquet", 1000)
     plain, run = (
-        tap(catalog=catalog, **settings),
-        tap(catalog=catalog, batch_config=config, **settings),
+        tap.run(catalog=catalog, **settings),
+        tap.run(catalog=catalog, batch_config=config, **settings),
     )
     for stream in ("customer", "order", "voucher"):
         sandbox.dataset.touch(stream, 5)
-    plain_later = tap(catalog=catalog, state=plain.state, **settings)
-    later = tap(catalog=catalog, state=run.state, batch_config=config, **settings)
+    plain_later = tap.run(catalog=catalog, state=plain.state, **settings)
+    later = tap.run(catalog=catalog, state=run.state, batch_config=config, **settings)
 
     assert (run.state, later.state) == (plain.state, plain_later.state)
     for stream in OBJECTS:
@@ -289,7 +288,7 @@ def test_a_project_without_attributes_has_empty_maps(
     """The column is there, and of its type."""
     sizes = {**dict.fromkeys(DOCUMENTED, 0), "order": 20}
     with Sandbox(Dataset(sizes=sizes, metadata_keys={})) as sandbox:
-        run = Tap(tmp_path, sandbox.config)(
+        run = Tap(tmp_path, sandbox.config).run(
             catalog=select(discovered, ["orders"]), batch_config=batches(folder, "parquet", 1000)
         )
 
@@ -307,8 +306,8 @@ def test_a_faulty_cell_is_told_as_for_records(
     sandbox.dataset.add("voucher_transactions", newest, cells={"details": "{"})
     catalog = select(discovered, ["voucher_transactions"])
 
-    plain = tap(catalog=catalog)
-    run = tap(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
+    plain = tap.run(catalog=catalog)
+    run = tap.run(catalog=catalog, batch_config=batches(folder, "parquet", 1000))
 
     assert run.exit_code == plain.exit_code == 1
     assert run.errors[0].partition("failed")[2] == plain.errors[0].partition("failed")[2]
@@ -328,7 +327,7 @@ def test_attributes_are_the_text_of_their_cells_in_parquet(
     cells = {"birthdate": "1999-12-31T00:00:00.000Z"} if form == "unusual" else {}
     sandbox.dataset.add("customer", newest, cells=cells, metadata=odd)
 
-    run = tap(typed_metadata=True, batch_config=batches(folder, "parquet", 1000))
+    run = tap.run(typed_metadata=True, batch_config=batches(folder, "parquet", 1000))
 
     rows = {row["id"]: row["metadata"] for row in rows_of(run, "customers")}
     assert rows == {row["id"]: row["metadata"] for row in expected_records(sandbox, "customers")}
@@ -351,7 +350,7 @@ def test_a_number_beyond_the_type_of_its_column_is_an_error(  # noqa: PLR0913, P
     newest = sandbox.rows("voucher")[-1].created
     sandbox.dataset.add("voucher", newest, cells={field: value})
 
-    run = tap(
+    run = tap.run(
         catalog=select(discovered, ["vouchers"]), batch_config=batches(folder, "parquet", 1000)
     )
 
@@ -367,7 +366,7 @@ def test_an_empty_export_needs_no_file(
 ) -> None:
     """Nothing is written, and the bookmark is what it was."""
     with Sandbox(Dataset(sizes=dict.fromkeys(DOCUMENTED, 0))) as empty:
-        run = Tap(tmp_path, empty.config)(
+        run = Tap(tmp_path, empty.config).run(
             catalog=select(discovered, OBJECTS), batch_config=batches(folder, form)
         )
 
@@ -385,8 +384,8 @@ def test_a_column_that_the_file_lacks_is_empty(
     drop_column(sandbox, "voucher", "bar_code")
     catalog = select(discovered, ["vouchers"])
 
-    plain = tap(catalog=catalog)
-    run = tap(catalog=catalog, batch_config=batches(folder, form))
+    plain = tap.run(catalog=catalog)
+    run = tap.run(catalog=catalog, batch_config=batches(folder, form))
 
     for ended in (plain, run):
         assert ended.exit_code == 0
@@ -404,7 +403,7 @@ def test_a_file_without_the_replication_key_is_an_error(
     """Without it there is neither a bookmark nor a window."""
     drop_column(sandbox, "voucher", "created_at")
 
-    run = tap(catalog=select(discovered, ["vouchers"]), batch_config=batches(folder, form))
+    run = tap.run(catalog=select(discovered, ["vouchers"]), batch_config=batches(folder, form))
 
     assert run.exit_code == 1
     (error,) = run.errors
@@ -441,7 +440,7 @@ def test_rows_before_a_faulty_one_are_told(  # noqa: PLR0913, PLR0917 - each is 
     sandbox.faults.add(Fault(on="download", action=Rewrite(spoil), object="order", times=None))
     catalog = select(discovered, ["orders"])
 
-    run = tap(catalog=catalog, batch_config=batches(folder, form))
+    run = tap.run(catalog=catalog, batch_config=batches(folder, form))
 
     assert run.exit_code == 1
     rows = rows_of(run, "orders")
@@ -463,7 +462,7 @@ def test_a_signal_ends_a_run_with_the_files_it_has_told(
             before = read_lines(process.stdout, 6)
             process.terminate()
             told = Output([*before, *read_lines(process.stdout, 20_000)])
-        rest = tap(catalog=catalog, state=told.state)
+        rest = tap.run(catalog=catalog, state=told.state)
 
         assert process.returncode == 143
         ids = [row["id"] for row in rows_of(told, "orders") + rest.records("orders")]
@@ -484,7 +483,7 @@ def test_storage_that_cannot_be_written_is_told(
     """One line has the folder and the reason, and no STATE covers what is lost."""
     setting = {**batches(folder, "jsonl"), "storage": {"root": root}}
 
-    run = tap(batch_config=setting)
+    run = tap.run(batch_config=setting)
 
     assert run.exit_code == 1
     (error,) = run.errors
@@ -497,10 +496,12 @@ def test_storage_that_cannot_be_written_is_told(
 def test_parquet_needs_pyarrow(tap: Tap, tmp_path: Path, folder: Path) -> None:
     """Without it, the line names the extra to install."""
     (tmp_path / "pyarrow.py").write_text("raise ImportError")
-    options = tap.options({**tap.config, "batch_config": batches(folder, "parquet")})
+    environment = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
 
-    run = tap.run(*options, environment={"PYTHONPATH": str(tmp_path)})
+    with tap.start(batch_config=batches(folder, "parquet"), environment=environment) as process:
+        stdout, stderr = process.communicate()
 
+    run = Run(split_lines(stdout.decode()), process.returncode, stderr.decode())
     assert run.exit_code == 1
     (error,) = run.errors
     assert "tap-voucherify[parquet]" in error
@@ -508,7 +509,7 @@ def test_parquet_needs_pyarrow(tap: Tap, tmp_path: Path, folder: Path) -> None:
 
 def test_batches_do_not_escape_stream_maps(tap: Tap, folder: Path) -> None:
     """What a stream map would hide must not be in a file."""
-    run = tap(
+    run = tap.run(
         batch_config=batches(folder, "jsonl"),
         stream_maps={"customers": {"email": "md5(email)"}},
     )

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.support.expectations import expected_records, in_any_order
-from tests.support.runs import Output, Tap, created_exports
+from tests.support.runner import Output, Tap, created_exports
 
 if TYPE_CHECKING:
     from pathlib import Path

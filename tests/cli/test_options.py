@@ -9,7 +9,15 @@ import pytest
 
 from dev.sandbox import Amend, Behaviour, Fault, Reply, Sandbox, Turn
 from tests.support.expectations import OBJECTS, expected_records, in_any_order
-from tests.support.runs import Json, Output, Tap, created_exports, select, split_lines, wait_for_log
+from tests.support.runner import (
+    Json,
+    Output,
+    Tap,
+    created_exports,
+    select,
+    split_lines,
+    wait_for_log,
+)
 
 if TYPE_CHECKING:
     from dev.sandbox.faults import Kind
@@ -33,7 +41,7 @@ def test_parameters_are_added_to_the_date_filter(
     code = sandbox.rows("voucher")[3].cells["code"]
     own = {"code": {"conditions": {"$is": [code]}}}
 
-    run = tap(
+    run = tap.run(
         catalog=select(discovered, ["vouchers"]),
         start_date="2026-01-01",
         export_parameters={"vouchers": {"filters": own}},
@@ -64,7 +72,7 @@ def test_parameters_that_would_break_the_sync_are_refused(
     sandbox: Sandbox, tap: Tap, parameters: Json, setting: str
 ) -> None:
     """One line names the setting, and no request is made."""
-    run = tap(export_parameters={"vouchers": parameters}, track_updates=True)
+    run = tap.run(export_parameters={"vouchers": parameters}, track_updates=True)
 
     assert run.exit_code == 1
     (error,) = run.errors
@@ -78,7 +86,7 @@ def test_a_filter_on_updates_is_kept_where_updates_are_not_tracked(
     """The sync of redemptions uses no such filter, also with `track_updates`."""
     own = {"updated_at": {"conditions": {"$after": ["2020-01-01T00:00:00Z"]}}}
 
-    tap(
+    tap.run(
         catalog=select(discovered, ["redemptions"]),
         export_parameters={"redemptions": {"filters": own}},
         track_updates=True,
@@ -93,7 +101,7 @@ def test_a_filter_on_updates_is_kept_where_updates_are_not_tracked(
 
 def test_one_token_serves_all_exports(sandbox: Sandbox, tap: Tap) -> None:
     """The key pair is exchanged once, and goes nowhere else."""
-    run = tap(use_oauth=True)
+    run = tap.run(use_oauth=True)
 
     assert run.exit_code == 0
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
@@ -109,7 +117,7 @@ def test_a_token_that_ends_is_renewed(sandbox: Sandbox, tap: Tap, discovered: Js
     # A minute before its end, a token is not used any more.
     sandbox.faults.add(Fault(on="oauth", action=Amend({"expires_in": 61})))
 
-    run = tap(catalog=select(discovered, ["orders"]), use_oauth=True)
+    run = tap.run(catalog=select(discovered, ["orders"]), use_oauth=True)
 
     assert run.exit_code == 0
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
@@ -119,7 +127,7 @@ def test_a_token_that_ends_is_renewed(sandbox: Sandbox, tap: Tap, discovered: Js
 
 def test_a_wrong_pair_gets_no_token(sandbox: Sandbox, tap: Tap) -> None:
     """The one line of the error names the setting, and nothing else is asked for."""
-    run = tap(use_oauth=True, app_token="somebody-else-s")
+    run = tap.run(use_oauth=True, app_token="somebody-else-s")
 
     assert run.exit_code == 1
     (error,) = run.errors
@@ -130,8 +138,8 @@ def test_a_wrong_pair_gets_no_token(sandbox: Sandbox, tap: Tap) -> None:
 
 def test_a_token_has_the_scopes_it_needs(sandbox: Sandbox, tap: Tap) -> None:
     """One for metadata schemas is asked for only if they are."""
-    plain = tap(use_oauth=True)
-    typed = tap(use_oauth=True, typed_metadata=True)
+    plain = tap.run(use_oauth=True)
+    typed = tap.run(use_oauth=True, typed_metadata=True)
 
     assert plain.exit_code == typed.exit_code == 0
     forms = [parse_qs(r.body.decode()) for r in sandbox.requests if r.kind == "oauth"]
@@ -146,7 +154,7 @@ def test_the_connection_test_exports_next_to_nothing(
     """Its one export is bounded on both sides, and deleted in the end."""
     options = tap.options({**tap.config, "use_oauth": use_oauth})
 
-    run = tap.run(*options, option)
+    run = tap.command(*options, option)
 
     assert run.exit_code == 0
     (body,) = created_exports(sandbox)
@@ -170,7 +178,7 @@ def test_the_connection_test_tells_what_is_refused(
     """It proves each permission that a sync needs, and one line tells which is lacking."""
     sandbox.faults.add(Fault(on=on, action=Reply(status, {"key": "odd"}), times=None))
 
-    run = tap.run(*tap.options(tap.config), "--test")
+    run = tap.command(*tap.options(tap.config), "--test")
 
     assert run.exit_code == 1
     (error,) = run.errors
@@ -180,7 +188,7 @@ def test_the_connection_test_tells_what_is_refused(
 
 def test_the_schemas_alone_can_be_printed(sandbox: Sandbox, tap: Tap) -> None:
     """The other form of the SDK's test, `--test=schema`, works without an export."""
-    run = tap.run(*tap.options(tap.config), "--test=schema")
+    run = tap.command(*tap.options(tap.config), "--test=schema")
 
     assert run.exit_code == 0
     assert set(run.schemas()) == set(OBJECTS)
@@ -226,7 +234,7 @@ def test_a_stream_that_is_made_a_whole_table_adopts_no_export(
         process.kill()
     sandbox.dataset.grow({"order": 5})
 
-    run = tap(catalog=catalog, emit_activate_version_messages=True)
+    run = tap.run(catalog=catalog, emit_activate_version_messages=True)
 
     assert run.exit_code == 0
     assert len(created_exports(sandbox)) == 2
@@ -237,7 +245,7 @@ def test_adoption_can_be_switched_off(sandbox: Sandbox, tap: Tap, discovered: Js
     """Then no list is asked for, and each run has exports of its own."""
     catalog = select(discovered, ["orders"])
 
-    runs = [tap(catalog=catalog, resume_exports=False) for _ in range(2)]
+    runs = [tap.run(catalog=catalog, resume_exports=False) for _ in range(2)]
 
     assert len(created_exports(sandbox)) == 2
     assert "list" not in kinds(sandbox)
@@ -250,10 +258,10 @@ def test_a_finished_export_is_not_gone_on_with(
 ) -> None:
     """It may lack what was created since."""
     catalog = select(discovered, ["orders"])
-    tap(catalog=catalog)
+    tap.run(catalog=catalog)
     sandbox.dataset.grow({"order": 5})
 
-    run = tap(catalog=catalog)
+    run = tap.run(catalog=catalog)
 
     assert len(created_exports(sandbox)) == 2
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
@@ -266,7 +274,7 @@ def test_a_list_that_is_refused_is_done_without(
     reply = Reply(403, {"key": "forbidden"})
     sandbox.faults.add(Fault(on="list", action=reply, times=None))
 
-    run = tap(catalog=select(discovered, ["orders"]))
+    run = tap.run(catalog=select(discovered, ["orders"]))
 
     assert run.exit_code == 0
     (warning,) = run.warnings
@@ -282,7 +290,7 @@ def test_a_whole_table_is_exported_anew(sandbox: Sandbox, tap: Tap, discovered: 
         wait_for_log(process, b"created export")
         process.kill()
 
-    run = tap(catalog=catalog)
+    run = tap.run(catalog=catalog)
 
     assert len(created_exports(sandbox)) == 2
     assert "list" not in kinds(sandbox)
@@ -291,7 +299,7 @@ def test_a_whole_table_is_exported_anew(sandbox: Sandbox, tap: Tap, discovered: 
 
 def test_exports_are_deleted_once_they_are_read(sandbox: Sandbox, tap: Tap) -> None:
     """On request, nothing stays behind on the account."""
-    run = tap(delete_exports=True)
+    run = tap.run(delete_exports=True)
 
     assert run.exit_code == 0
     assert sandbox.exports
@@ -305,7 +313,7 @@ def test_an_export_that_cannot_be_deleted_is_a_warning(
     reply = Reply(403, {"key": "forbidden"})
     sandbox.faults.add(Fault(on="delete", action=reply, times=None))
 
-    run = tap(catalog=select(discovered, ["orders"]), delete_exports=True)
+    run = tap.run(catalog=select(discovered, ["orders"]), delete_exports=True)
 
     assert run.exit_code == 0
     (warning,) = run.warnings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,8 +12,7 @@ from tap_voucherify.singer.block_stream import BlockStream
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.tap import TapVoucherify
 from tests.support.expectations import OBJECTS, expected_records, in_any_order
-from tests.support.in_process import CountedRun, sync
-from tests.support.runs import Json, select
+from tests.support.runner import CountedRun, Json, Tap, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +38,13 @@ def large_sandbox() -> Iterator[Sandbox]:
 
 
 def both_ways(
-    directory: Path, sandbox: Sandbox, catalog: Json, **settings: object
+    directory: Path, sandbox: Sandbox, catalog: Json, **settings: Any
 ) -> tuple[CountedRun, CountedRun]:
     """Sync in both ways."""
-    config = {**sandbox.config, **settings}
+    tap = Tap(directory, sandbox.config)
     return (
-        sync(directory / "fast.jsonl", config, catalog),
-        sync(directory / "slow.jsonl", config, catalog, SlowTap),
+        tap.run_inline(catalog=catalog, **settings),
+        tap.run_inline(catalog=catalog, tap_class=SlowTap, **settings),
     )
 
 
@@ -84,9 +83,7 @@ def test_every_stream(large_sandbox: Sandbox, tmp_path: Path, discovered: Json) 
         pytest.param({"emit_activate_version_messages": True}, id="versions"),
     ],
 )
-def test_settings(
-    large_sandbox: Sandbox, tmp_path: Path, discovered: Json, settings: dict[str, object]
-) -> None:
+def test_settings(large_sandbox: Sandbox, tmp_path: Path, discovered: Json, settings: Json) -> None:
     """So they do under settings that change what is emitted."""
     check_equal(*both_ways(tmp_path, large_sandbox, select(discovered, OBJECTS), **settings))
 

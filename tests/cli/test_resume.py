@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dev.sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
-from tests.support.runs import Json, Output, Tap, read_lines, select, split_lines, wait_for_log
+from tests.support.runner import Json, Output, Tap, read_lines, select, split_lines, wait_for_log
 
 if TYPE_CHECKING:
     import subprocess
@@ -100,7 +100,7 @@ def test_a_killed_run_resumes_without_a_gap(
 ) -> None:
     """What a loader has committed and what the next run emits are everything there is."""
     killed = kill_after(large_tap.start(catalog=customers), lines)
-    resumed = large_tap(catalog=customers, state=killed.state)
+    resumed = large_tap.run(catalog=customers, state=killed.state)
 
     assert resumed.exit_code == 0
     assert {*ids(killed), *ids(resumed)} == set(everyone)
@@ -125,7 +125,7 @@ def test_no_state_trusts_a_file_that_is_out_of_order(
     old = "2025-01-01T00:00:00.000Z"
     bookmark = {"replication_key": "created_at", "replication_key_value": old}
 
-    run = large_tap(catalog=customers, state={"bookmarks": {"customers": bookmark}})
+    run = large_tap.run(catalog=customers, state={"bookmarks": {"customers": bookmark}})
 
     assert len(ids(run)) == ROWS
     *unmoved, last = run.bookmarks("customers")
@@ -149,7 +149,7 @@ def test_a_run_of_windows_resumes_without_a_gap(
         committed += ids(killed)
         state = killed.state
 
-    last = large_tap(catalog=customers, state=state, **bounds)
+    last = large_tap.run(catalog=customers, state=state, **bounds)
 
     assert last.exit_code == 0
     assert 0 < len(ids(last)) < ROWS - 3_000

@@ -22,9 +22,8 @@ from tap_voucherify.clock import Clock
 from tap_voucherify.errors import RequestError
 from tap_voucherify.redaction import SecretFilter
 from tests.support.expectations import expected_record
-from tests.support.fast_runs import FastTap, Servers
 from tests.support.relay import Relay
-from tests.support.runs import Json, Run, select
+from tests.support.runner import Json, Run, Tap, select
 from tests.support.virtual_clock import VirtualClock
 
 if TYPE_CHECKING:
@@ -54,13 +53,6 @@ STRUCTURED = {
 }
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    """Return what runs the command."""
-    with Servers(1) as servers:
-        yield servers
-
-
 @pytest.fixture
 def voucherify() -> Iterator[Sandbox]:
     """Return a Voucherify with a few customers."""
@@ -71,9 +63,9 @@ def voucherify() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def fast_tap(servers: Servers, voucherify: Sandbox, tmp_path: Path) -> FastTap:
+def fast_tap(voucherify: Sandbox, tmp_path: Path) -> Tap:
     """Return the tap, set up for that Voucherify."""
-    return FastTap(servers, tmp_path, voucherify.config)
+    return Tap(tmp_path, voucherify.config, speed=100)
 
 
 @pytest.fixture
@@ -196,7 +188,7 @@ SCENES = {
 def test_no_output_holds_a_secret(  # noqa: PLR0913 - each is a fixture or a parameter
     *,
     voucherify: Sandbox,
-    fast_tap: FastTap,
+    fast_tap: Tap,
     customers: Json,
     tmp_path: Path,
     name: str,
@@ -209,7 +201,7 @@ def test_no_output_holds_a_secret(  # noqa: PLR0913 - each is a fixture or a par
     if logging == "structured":
         fast_tap.environment["SINGER_SDK_LOG_CONFIG"] = str(fast_tap.write(STRUCTURED))
 
-    run = fast_tap(catalog=customers, **scene.settings)
+    run = fast_tap.run(catalog=customers, **scene.settings)
 
     printed = run.stdout + run.stderr
     if logging == "structured":
@@ -222,7 +214,7 @@ def test_no_output_holds_a_secret(  # noqa: PLR0913 - each is a fixture or a par
 
 
 def test_a_token_of_somebody_else_is_not_printed(
-    voucherify: Sandbox, fast_tap: FastTap, customers: Json
+    voucherify: Sandbox, fast_tap: Tap, customers: Json
 ) -> None:
     """The setting `access_token` is as secret as a token that the tap has issued."""
     answer = requests.post(
@@ -235,10 +227,10 @@ def test_a_token_of_somebody_else_is_not_printed(
     fast_tap.environment |= PLAIN
     keys = {"app_id": None, "app_token": None}
 
-    run = fast_tap(catalog=customers, access_token=token, **keys)
+    run = fast_tap.run(catalog=customers, access_token=token, **keys)
     check_complete(voucherify, run)
     voucherify.faults.add(Fault(on="create", action=Reply(401, {"message": f"Who is {token}?"})))
-    refused = fast_tap(catalog=customers, access_token=token, **keys)
+    refused = fast_tap.run(catalog=customers, access_token=token, **keys)
 
     assert refused.exit_code == 1
     assert "***" in refused.errors[0]
@@ -364,7 +356,7 @@ def test_an_ambiguous_address_is_not_trusted(url: str) -> None:
 @pytest.mark.parametrize("lead", [lead_elsewhere, redirect_downloads])
 def test_an_ambiguous_address_gets_no_credentials(
     voucherify: Sandbox,
-    fast_tap: FastTap,
+    fast_tap: Tap,
     customers: Json,
     certificate: Path,
     lead: Callable[[Sandbox, str], None],
@@ -373,7 +365,7 @@ def test_an_ambiguous_address_gets_no_credentials(
     with Relay(voucherify.download_url, {}, certificate) as elsewhere:
         lead(voucherify, f"{elsewhere.url}\\@127.0.0.1")
         fast_tap.environment["REQUESTS_CA_BUNDLE"] = str(certificate)
-        run = fast_tap(catalog=customers)
+        run = fast_tap.run(catalog=customers)
 
     assert run.exit_code == 1
     assert len(run.errors) == 1
@@ -381,14 +373,14 @@ def test_an_ambiguous_address_gets_no_credentials(
 
 
 def test_a_foreign_host_gets_no_credentials(
-    voucherify: Sandbox, fast_tap: FastTap, customers: Json, certificate: Path
+    voucherify: Sandbox, fast_tap: Tap, customers: Json, certificate: Path
 ) -> None:
     """A file on another host is fetched over https, without credentials."""
     keys = {"X-App-Id": voucherify.app_id, "X-App-Token": voucherify.app_token}
     with Relay(voucherify.download_url, keys, certificate) as elsewhere:
         lead_elsewhere(voucherify, elsewhere.url)
         fast_tap.environment["REQUESTS_CA_BUNDLE"] = str(certificate)
-        run = fast_tap(catalog=customers)
+        run = fast_tap.run(catalog=customers)
 
     check_complete(voucherify, run)
     assert len(elsewhere.requests) == 1
@@ -400,7 +392,7 @@ def test_a_foreign_host_gets_no_credentials(
 def test_a_redirect_takes_no_credentials_along(  # noqa: PLR0913 - each is a fixture or a parameter
     *,
     voucherify: Sandbox,
-    fast_tap: FastTap,
+    fast_tap: Tap,
     customers: Json,
     certificate: Path,
     settings: Json,
@@ -411,7 +403,7 @@ def test_a_redirect_takes_no_credentials_along(  # noqa: PLR0913 - each is a fix
     with Relay(voucherify.download_url, keys, certificate) as elsewhere:
         redirect_downloads(voucherify, elsewhere.url, status)
         fast_tap.environment["REQUESTS_CA_BUNDLE"] = str(certificate)
-        run = fast_tap(catalog=customers, **settings)
+        run = fast_tap.run(catalog=customers, **settings)
 
     check_complete(voucherify, run)
     assert len(elsewhere.requests) == 1
@@ -420,14 +412,14 @@ def test_a_redirect_takes_no_credentials_along(  # noqa: PLR0913 - each is a fix
 
 @pytest.mark.parametrize("kind", ["create", "poll", "oauth"])
 def test_a_call_is_not_redirected(
-    voucherify: Sandbox, fast_tap: FastTap, customers: Json, certificate: Path, kind: Any
+    voucherify: Sandbox, fast_tap: Tap, customers: Json, certificate: Path, kind: Any
 ) -> None:
     """A call of the API that is redirected to another host is an error."""
     with Relay(voucherify.api_url, {}, certificate) as elsewhere:
         reply = Reply(307, b"", {"Location": f"{elsewhere.url}/v1/exports"})
         voucherify.faults.add(Fault(on=kind, action=reply, times=None))
         fast_tap.environment["REQUESTS_CA_BUNDLE"] = str(certificate)
-        run = fast_tap(catalog=customers, use_oauth=True)
+        run = fast_tap.run(catalog=customers, use_oauth=True)
 
     assert run.exit_code == 1
     assert len(run.errors) == 1
@@ -440,7 +432,7 @@ def test_a_call_is_not_redirected(
 )
 def test_an_unknown_authority_is_not_trusted(
     voucherify: Sandbox,
-    fast_tap: FastTap,
+    fast_tap: Tap,
     customers: Json,
     certificate: Path,
     environment: dict[str, str],
@@ -449,7 +441,7 @@ def test_an_unknown_authority_is_not_trusted(
     with Relay(voucherify.download_url, {}, certificate) as elsewhere:
         lead_elsewhere(voucherify, elsewhere.url)
         fast_tap.environment |= environment
-        run = fast_tap(catalog=customers)
+        run = fast_tap.run(catalog=customers)
 
     assert run.exit_code == 1
     assert len(run.errors) == 1
@@ -458,7 +450,7 @@ def test_an_unknown_authority_is_not_trusted(
 
 
 def test_netrc_is_not_consulted(
-    voucherify: Sandbox, fast_tap: FastTap, customers: Json, certificate: Path, tmp_path: Path
+    voucherify: Sandbox, fast_tap: Tap, customers: Json, certificate: Path, tmp_path: Path
 ) -> None:
     """Passwords that are meant for other programs are sent to nobody."""
     netrc = tmp_path / ".netrc"
@@ -472,7 +464,7 @@ def test_netrc_is_not_consulted(
             "NETRC": str(netrc),
             "REQUESTS_CA_BUNDLE": str(certificate),
         }
-        run = fast_tap(catalog=customers)
+        run = fast_tap.run(catalog=customers)
 
     check_complete(voucherify, run)
     assert not elsewhere.header_names() & CREDENTIALS
@@ -480,13 +472,13 @@ def test_netrc_is_not_consulted(
 
 
 def test_proxies_of_the_environment_are_used(
-    voucherify: Sandbox, fast_tap: FastTap, customers: Json
+    voucherify: Sandbox, fast_tap: Tap, customers: Json
 ) -> None:
     """Every request goes through the proxy that the environment names."""
     with Relay("", {}) as proxy:
         fast_tap.environment |= {"HTTP_PROXY": proxy.url, "http_proxy": proxy.url, "NO_PROXY": ""}
         fast_tap.environment |= {"no_proxy": ""}
-        run = fast_tap(catalog=customers)
+        run = fast_tap.run(catalog=customers)
 
     check_complete(voucherify, run)
     targets = [target for target, _ in proxy.requests]
@@ -505,14 +497,14 @@ def test_proxies_of_the_environment_are_used(
     ids=["without_pysocks", "without_a_host", "without_a_number_as_port", "without_a_proxy"],
 )
 def test_an_address_that_cannot_be_used_is_told(
-    fast_tap: FastTap, proxy: str, api_url: str, told: str
+    fast_tap: Tap, proxy: str, api_url: str, told: str
 ) -> None:
     """A person reads whether the proxy or the host is wrong, and no password."""
     proxies = dict.fromkeys(["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"], proxy)
     fast_tap.environment |= {**proxies, "NO_PROXY": "", "no_proxy": ""}
 
     config = {**fast_tap.config, **({"api_url": api_url} if api_url else {})}
-    run = fast_tap.run(*fast_tap.options(config), "--test")
+    run = fast_tap.command(*fast_tap.options(config), "--test")
 
     assert run.exit_code == 1
     assert [line for line in run.errors if told in line]
@@ -521,15 +513,15 @@ def test_an_address_that_cannot_be_used_is_told(
 
 
 def test_catalog_and_state_hold_no_secret(
-    voucherify: Sandbox, fast_tap: FastTap, customers: Json
+    voucherify: Sandbox, fast_tap: Tap, customers: Json
 ) -> None:
     """What is kept between runs is the bookmarks, and nothing about the account."""
-    state = fast_tap(catalog=customers).state
+    state = fast_tap.run(catalog=customers).state
     bookmark = {"replication_key", "replication_key_value"}
 
     assert set(state) == {"bookmarks"}
     assert set(state["bookmarks"]["customers"]) == bookmark
-    catalog = json.dumps(json.loads(fast_tap.run("--discover").stdout))
+    catalog = json.dumps(json.loads(fast_tap.command("--discover").stdout))
     assert all(secret not in catalog for secret in [*voucherify.secrets, voucherify.app_id])
 
 

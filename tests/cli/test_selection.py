@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dev.sandbox import OBJECTS as DOCUMENTED
 from tests.support.expectations import INCREMENTAL, KEYS, OBJECTS, expected_records, in_any_order
-from tests.support.runs import Json, Tap, created_exports, select
+from tests.support.runner import Json, Tap, created_exports, select
 
 if TYPE_CHECKING:
     from dev.sandbox import Sandbox
@@ -39,7 +39,7 @@ def test_every_documented_field_can_be_selected(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
     """Each stream asks for all fields that its object has, each once, custom attributes last."""
-    run = tap(catalog=select(discovered, OBJECTS))
+    run = tap.run(catalog=select(discovered, OBJECTS))
 
     assert run.exit_code == 0
     for stream, name in OBJECTS.items():
@@ -66,7 +66,7 @@ def test_deselected_fields_are_neither_requested_nor_emitted(
     }
     without = {name: properties(discovered, name) - kept[name] for name in OBJECTS}
 
-    run = tap(catalog=select(discovered, OBJECTS, without))
+    run = tap.run(catalog=select(discovered, OBJECTS, without))
 
     assert run.exit_code == 0
     for stream in OBJECTS:
@@ -86,7 +86,7 @@ def test_key_and_replication_columns_cannot_be_deselected(
     """With every property deselected, keys and times of creation are still read."""
     without = {name: properties(discovered, name) for name in OBJECTS}
 
-    run = tap(catalog=select(discovered, OBJECTS, without))
+    run = tap.run(catalog=select(discovered, OBJECTS, without))
 
     assert run.exit_code == 0
     for stream in OBJECTS:
@@ -100,7 +100,7 @@ def test_a_deselected_stream_creates_no_export(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
     """Only the selected streams are asked for, and only they appear in the output."""
-    run = tap(catalog=select(discovered, ["orders", "skus"]))
+    run = tap.run(catalog=select(discovered, ["orders", "skus"]))
 
     assert run.exit_code == 0
     assert {body["exported_object"] for body in created_exports(sandbox)} == {"order", "sku"}
@@ -110,7 +110,7 @@ def test_a_deselected_stream_creates_no_export(
 
 def test_no_selection_needs_no_request(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """A catalog in which nothing is selected is read without a request."""
-    run = tap(catalog=select(discovered, []))
+    run = tap.run(catalog=select(discovered, []))
 
     assert run.exit_code == 0
     assert not run.schemas()
@@ -130,7 +130,7 @@ def test_a_partial_catalog_is_completed_as_usual(
         field for field in vouchers["metadata"] if field["breadcrumb"] in ([], CODE_BREADCRUMB)
     ]
 
-    run = tap(catalog=catalog)
+    run = tap.run(catalog=catalog)
 
     assert run.exit_code == 0
     assert not run.errors
@@ -158,7 +158,7 @@ def test_a_property_unknown_to_the_catalog_is_dealt_with_alike_everywhere(
         if field["breadcrumb"][-1:] not in (["category"], ["active"], ["metadata"])
     ]
 
-    run = tap(catalog=catalog)
+    run = tap.run(catalog=catalog)
 
     assert run.exit_code == 0
     names = set(run.schemas()["vouchers"]["schema"]["properties"])

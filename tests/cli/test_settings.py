@@ -12,7 +12,7 @@ from dev.sandbox import Dataset, Sandbox
 from tap_voucherify.errors import SettingsError
 from tap_voucherify.tap import TapVoucherify
 from tests.support.expectations import OBJECTS, expected_records, in_any_order
-from tests.support.runs import Json, Run, Tap, select
+from tests.support.runner import Json, Run, Tap, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -261,7 +261,7 @@ def wrong_runs(untouched: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> 
     commands = {name: tap.options({**api, **WRONG[name][0]}) for name in WRONG_COMMANDS}
     commands |= {name: tap.options(**files) for name, files in BROKEN_FILES.items()}
     with ThreadPoolExecutor(3) as pool:
-        runs = pool.map(lambda options: tap.run(*options), commands.values())
+        runs = pool.map(lambda options: tap.command(*options), commands.values())
         return dict(zip(commands, runs, strict=True))
 
 
@@ -304,7 +304,7 @@ def test_an_extreme_setting_works_or_is_told(
     state = {"replication_key": "created_at", "replication_key_value": "2026-01-10T00:00:00.000Z"}
     catalog = select(discovered, ["vouchers"])
 
-    run = tap(catalog=catalog, state={"bookmarks": {"vouchers": state}}, **EXTREME[name])
+    run = tap.run(catalog=catalog, state={"bookmarks": {"vouchers": state}}, **EXTREME[name])
 
     assert "Traceback" not in run.stderr
     if run.exit_code:
@@ -334,9 +334,9 @@ def test_about_needs_no_credentials(tmp_path_factory: pytest.TempPathFactory) ->
     """Every format of `--about` tells all settings, without any being set."""
     tap = Tap(tmp_path_factory.mktemp("about"), {})
 
-    text = tap.run("--about")
-    markdown = tap.run("--about", "--format=markdown")
-    as_json = tap.run("--about", "--format=json")
+    text = tap.command("--about")
+    markdown = tap.command("--about", "--format=markdown")
+    as_json = tap.command("--about", "--format=json")
 
     settings = json.loads(as_json.stdout)["settings"]["properties"]
     assert {"app_id", "start_date", "lookback_seconds"} <= set(settings)
@@ -359,7 +359,7 @@ def test_settings_come_from_the_environment(sandbox: Sandbox, tap: Tap) -> None:
         "stream_maps": '{"orders": {"__alias__": "purchases"}}',
     }
 
-    run = tap.run("--config=ENV", environment=_as_variables(settings))
+    run = tap.command("--config=ENV", environment=_as_variables(settings))
 
     assert run.errors == []
     assert run.exit_code == 0
@@ -379,7 +379,7 @@ def test_a_wrong_setting_in_the_environment_is_told(sandbox: Sandbox, tap: Tap) 
         "export_parameters": f'{{"orders": {MARK}',
     }
 
-    run = tap.run("--config=ENV", environment=_as_variables(settings))
+    run = tap.command("--config=ENV", environment=_as_variables(settings))
 
     assert run.exit_code == 1
     (error,) = run.errors
@@ -399,7 +399,7 @@ def _as_variables(settings: Json) -> dict[str, str]:
 @pytest.mark.parametrize("path", ["nothing.json", "."])
 def test_a_config_that_is_no_file_is_told(tap: Tap, path: str) -> None:
     """A path that leads nowhere, or to a folder, is named together with the option."""
-    run = tap.run(f"--config={path}")
+    run = tap.command(f"--config={path}")
 
     assert run.exit_code == 1
     (error,) = run.errors
@@ -411,7 +411,7 @@ def test_a_null_setting_counts_as_not_set(sandbox: Sandbox, tap: Tap) -> None:
     """Meltano passes settings without a value as null; defaults apply to them."""
     unset = dict.fromkeys(["access_token", "region", "start_date", "lookback_seconds"])
 
-    run = tap(**unset)
+    run = tap.run(**unset)
 
     assert run.exit_code == 0
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
@@ -419,7 +419,7 @@ def test_a_null_setting_counts_as_not_set(sandbox: Sandbox, tap: Tap) -> None:
 
 def test_no_secret_is_logged(sandbox: Sandbox, tap: Tap) -> None:
     """Neither the credentials nor the tokens of download links appear in the log."""
-    run = tap()
+    run = tap.run()
 
     secrets = [*sandbox.secrets, sandbox.app_id]
     assert len(secrets) > 5

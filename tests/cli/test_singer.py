@@ -14,7 +14,7 @@ import yaml
 from dev.sandbox import Fault, Reply, Sandbox
 from tap_voucherify.settings import SETTINGS
 from tests.support.expectations import INCREMENTAL, KEYS, OBJECTS, expected_records, in_any_order
-from tests.support.runs import Json, Tap, read_lines, select
+from tests.support.runner import Json, Tap, read_lines, select
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def test_properties_are_derived_hashed_and_removed(
     sandbox: Sandbox, tap: Tap, catalog: Json
 ) -> None:
     """In every stream, schema and records change alike, and the bookmarks stay."""
-    plain = tap(catalog=catalog)
+    plain = tap.run(catalog=catalog)
     first = {stream: KEYS[stream][0] for stream in OBJECTS}
     names = {stream: set(expected_records(sandbox, stream)[0]) for stream in OBJECTS}
     removed = {stream: max(names[stream] - {*KEYS[stream], "created_at"}) for stream in OBJECTS}
@@ -53,7 +53,7 @@ def test_properties_are_derived_hashed_and_removed(
         for stream in OBJECTS
     }
 
-    run = tap(catalog=catalog, stream_maps=maps)
+    run = tap.run(catalog=catalog, stream_maps=maps)
 
     assert run.exit_code == 0
     assert run.state == plain.state
@@ -72,7 +72,7 @@ def test_properties_are_derived_hashed_and_removed(
 
 def test_streams_are_renamed_filtered_and_copied(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
     """A map may rename a stream, leave out records and make a second stream of one."""
-    run = tap(
+    run = tap.run(
         catalog=catalog,
         stream_maps={
             "orders": {"__alias__": "purchases"},
@@ -103,7 +103,7 @@ def test_streams_are_renamed_filtered_and_copied(sandbox: Sandbox, tap: Tap, cat
 
 def test_a_map_of_all_streams_leaves_the_deselected_ones_alone(sandbox: Sandbox, tap: Tap) -> None:
     """It fits also where some streams are not selected, as by default."""
-    run = tap(stream_maps={"*": {"__filter__": "True"}, "products": {"name": None}})
+    run = tap.run(stream_maps={"*": {"__filter__": "True"}, "products": {"name": None}})
 
     assert run.exit_code == 0
     assert "products" not in run.schemas()
@@ -121,7 +121,7 @@ def test_a_map_of_all_streams_leaves_the_deselected_ones_alone(sandbox: Sandbox,
 )
 def test_a_map_that_fails_is_told(tap: Tap, catalog: Json, expression: str, told: str) -> None:
     """An expression that fails ends the run in one line, without the expression and the record."""
-    run = tap(
+    run = tap.run(
         catalog=select(catalog, ["customers", "orders"]),
         stream_maps={"orders": {"more": expression}},
     )
@@ -140,7 +140,7 @@ def test_a_stream_is_known_by_its_id(sandbox: Sandbox, tap: Tap, catalog: Json) 
     for entry in catalog["streams"]:
         entry["stream"] = f"my_{entry['stream']}"
 
-    run = tap(catalog=catalog)
+    run = tap.run(catalog=catalog)
 
     assert run.exit_code == 0
     for stream in OBJECTS:
@@ -164,11 +164,11 @@ def flat(record: Json) -> Json:
 def test_listed_attributes_become_columns(sandbox: Sandbox, tap: Tap) -> None:
     """With typed metadata, flattening gives each attribute a typed column of its own."""
     options = tap.options({**sandbox.config, "typed_metadata": True})
-    typed = json.loads(tap.run(*options, "--discover").stdout)
+    typed = json.loads(tap.command(*options, "--discover").stdout)
     settings: Json = {"typed_metadata": True, "catalog": select(typed, ["customers", "orders"])}
-    plain = tap(**settings)
+    plain = tap.run(**settings)
 
-    run = tap(**settings, flattening_enabled=True, flattening_max_depth=1)
+    run = tap.run(**settings, flattening_enabled=True, flattening_max_depth=1)
 
     assert run.exit_code == 0
     for stream in ("customers", "orders"):
@@ -185,7 +185,7 @@ def test_attributes_that_no_schema_defines_are_told_of_when_flattened(
 ) -> None:
     """They become columns that no SCHEMA declares, which loaders drop without a word."""
     options = tap.options({**sandbox.config, "typed_metadata": True})
-    catalog = select(json.loads(tap.run(*options, "--discover").stdout), ["customers"])
+    catalog = select(json.loads(tap.command(*options, "--discover").stdout), ["customers"])
     [entry] = [stream for stream in catalog["streams"] if stream["stream"] == "customers"]
     for part in entry["metadata"]:
         if part["breadcrumb"][-1:] == ["opted_in"]:
@@ -193,8 +193,8 @@ def test_attributes_that_no_schema_defines_are_told_of_when_flattened(
     settings: Json = {"typed_metadata": True, "catalog": catalog}
     told = "customers: metadata keys"
 
-    flattened = tap(**settings, flattening_enabled=True, flattening_max_depth=1)
-    nested = tap(**settings, flattening_enabled=True, flattening_max_depth=0)
+    flattened = tap.run(**settings, flattening_enabled=True, flattening_max_depth=1)
+    nested = tap.run(**settings, flattening_enabled=True, flattening_max_depth=0)
 
     declared = set(flattened.schemas()["customers"]["schema"]["properties"])
     undeclared = set().union(*flattened.records("customers")) - declared
@@ -217,7 +217,7 @@ def test_flattening_makes_text_of_what_has_no_columns(
     sandbox: Sandbox, tap: Tap, catalog: Json
 ) -> None:
     """Without listed attributes, each stream's records are the same but for objects as text."""
-    run = tap(catalog=catalog, flattening_enabled=True, flattening_max_depth=1)
+    run = tap.run(catalog=catalog, flattening_enabled=True, flattening_max_depth=1)
 
     assert run.exit_code == 0
     for stream in OBJECTS:
@@ -248,7 +248,7 @@ def plain_numbers(value: Any) -> Any:
 
 def test_a_whole_table_is_activated_after_its_last_record(tap: Tap, catalog: Json) -> None:
     """Loaders delete older rows at once, so the message must not come first."""
-    run = tap(catalog=catalog, emit_activate_version_messages=True)
+    run = tap.run(catalog=catalog, emit_activate_version_messages=True)
 
     assert {m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"} == {*FULL_TABLE}
     for stream in FULL_TABLE:
@@ -261,12 +261,12 @@ def test_a_whole_table_is_activated_after_its_last_record(tap: Tap, catalog: Jso
 def test_a_stream_can_be_made_a_whole_table(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """A catalog that says FULL_TABLE has the stream read whole, whatever its bookmark."""
     catalog = select(discovered, ["orders"])
-    first = tap(catalog=catalog)
+    first = tap.run(catalog=catalog)
     for entry in catalog["streams"]:
         if entry["tap_stream_id"] == "orders":
             entry["replication_method"] = "FULL_TABLE"
 
-    run = tap(catalog=catalog, state=first.state, emit_activate_version_messages=True)
+    run = tap.run(catalog=catalog, state=first.state, emit_activate_version_messages=True)
 
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
     assert run.state == first.state
@@ -293,7 +293,7 @@ def test_what_is_narrowed_is_never_activated(
     for entry in catalog["streams"]:
         entry["replication_method"] = "FULL_TABLE"
 
-    run = tap(catalog=catalog, emit_activate_version_messages=True, **settings)
+    run = tap.run(catalog=catalog, emit_activate_version_messages=True, **settings)
 
     assert run.exit_code == 0
     assert not any("version" in m for m in run.messages if m["type"] != "SCHEMA")
@@ -303,7 +303,7 @@ def test_what_is_narrowed_is_never_activated(
 
 def test_a_filter_on_another_stream_is_no_obstacle(tap: Tap, catalog: Json) -> None:
     """Nothing of this stream is left out."""
-    run = tap(
+    run = tap.run(
         catalog=catalog,
         emit_activate_version_messages=True,
         stream_maps={"skus": {"__filter__": "True"}, "products": {"digest": "md5(id)"}},
@@ -320,7 +320,7 @@ def test_a_table_that_was_not_read_whole_is_not_activated(
     reply = Reply(400, {"key": "odd"})
     sandbox.faults.add(Fault(on="create", action=reply, object="sku", times=None))
 
-    run = tap(catalog=catalog, emit_activate_version_messages=True)
+    run = tap.run(catalog=catalog, emit_activate_version_messages=True)
 
     assert run.exit_code == 1
     activated = {m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"}
@@ -334,7 +334,7 @@ def test_no_batch_is_activated(tap: Tap, catalog: Json, tmp_path: Path) -> None:
         "storage": {"root": tmp_path.joinpath("batches").as_uri()},
     }
 
-    run = tap(catalog=catalog, emit_activate_version_messages=True, batch_config=batches)
+    run = tap.run(catalog=catalog, emit_activate_version_messages=True, batch_config=batches)
 
     assert run.exit_code == 0
     assert {m["type"] for m in run.messages} == {"SCHEMA", "BATCH", "STATE"}
@@ -350,7 +350,7 @@ def test_about_has_three_formats(tap: Tap) -> None:
     names = set(SETTINGS["properties"])
 
     text, markdown, as_json = (
-        tap.run("--about", *format_option)
+        tap.command("--about", *format_option)
         for format_option in ([], ["--format=markdown"], ["--format=json"])
     )
 
@@ -388,7 +388,7 @@ def test_logs_can_be_structured(
     sandbox.faults.add(Fault(on="create", action=Reply(400, {"key": "odd"}), times=None))
     options = tap.options(tap.config, select(discovered, ["orders"]))
 
-    run = tap.run(*options, environment={"SINGER_SDK_LOG_CONFIG": str(path)})
+    run = tap.command(*options, environment={"SINGER_SDK_LOG_CONFIG": str(path)})
 
     assert run.exit_code == 1
     lines = [json.loads(line) for line in run.stderr.splitlines()]

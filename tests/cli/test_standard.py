@@ -10,7 +10,7 @@ from singer_sdk.testing import get_tap_test_class
 from dev.sandbox import Dataset, Sandbox
 from tap_voucherify.tap import TapVoucherify
 from tests.support.expectations import OBJECTS
-from tests.support.runs import select
+from tests.support.runner import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from tests.support.expectations import (
     in_any_order,
     missing,
 )
-from tests.support.runs import Json, Tap, created_exports, select
+from tests.support.runner import Json, Tap, created_exports, select
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,7 @@ def state_of(**bookmarks: str) -> Json:
 
 def test_every_stream_equals_the_data(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """Every value of every row of all nine streams comes out as it is, and fits its schema."""
-    run = tap(catalog=select(discovered, OBJECTS))
+    run = tap.run(catalog=select(discovered, OBJECTS))
 
     assert run.exit_code == 0
     assert not run.errors
@@ -110,7 +110,7 @@ def test_equals_the_data_whichever_way_it_is_exported(
     """Nothing that the documentation leaves open changes a record or a bookmark."""
     sandbox.behaviour = behaviour
 
-    run = tap()
+    run = tap.run()
 
     assert run.exit_code == 0
     for stream in INCREMENTAL:
@@ -121,7 +121,7 @@ def test_equals_the_data_whichever_way_it_is_exported(
 
 def test_products_and_skus_have_to_be_selected(sandbox: Sandbox, tap: Tap) -> None:
     """Without a catalog everything is read but the two objects that only the prose mentions."""
-    run = tap()
+    run = tap.run()
 
     assert set(run.schemas()) == set(OBJECTS) - {"products", "skus"}
     assert not created_exports(sandbox, "product")
@@ -137,11 +137,11 @@ def test_growth_at_equal_milliseconds_is_not_missed(
 ) -> None:
     """Even without lookback, rows that share the bookmark's millisecond are read."""
     sandbox.behaviour = behaviour
-    first = tap(lookback_seconds=0)
+    first = tap.run(lookback_seconds=0)
     ties = {stream: first.bookmarks(stream)[-1] for stream in INCREMENTAL}
     sandbox.dataset.grow(GROWTH)
 
-    second = tap(lookback_seconds=0, state=first.state)
+    second = tap.run(lookback_seconds=0, state=first.state)
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     for stream in INCREMENTAL:
@@ -175,10 +175,10 @@ def test_growth_is_read_from_the_lookback_on(
 ) -> None:
     """The second run emits exactly what lies behind the bookmark less the lookback."""
     sandbox.behaviour = behaviour
-    first = tap(lookback_seconds=3600)
+    first = tap.run(lookback_seconds=3600)
     sandbox.dataset.grow(GROWTH)
 
-    second = tap(lookback_seconds=3600, state=first.state)
+    second = tap.run(lookback_seconds=3600, state=first.state)
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     for stream in INCREMENTAL:
@@ -193,9 +193,9 @@ def test_growth_is_read_from_the_lookback_on(
 
 def test_a_run_without_news_keeps_the_bookmarks(sandbox: Sandbox, tap: Tap) -> None:
     """Rows that are read again neither move a bookmark back nor fail the run."""
-    first = tap()
+    first = tap.run()
 
-    second = tap(lookback_seconds=86400, state=first.state)
+    second = tap.run(lookback_seconds=86400, state=first.state)
 
     assert second.exit_code == 0
     for stream in INCREMENTAL:
@@ -214,10 +214,10 @@ def test_a_row_dated_in_the_future_passes_nothing_over(tmp_path: Path, discovere
     catalog = select(discovered, ["vouchers"])
     with Sandbox(dataset, clock=lambda: clock[0]) as sandbox:
         tap = Tap(tmp_path, sandbox.config)
-        first = tap(catalog=catalog)
+        first = tap.run(catalog=catalog)
         dataset.add("voucher", now + timedelta(milliseconds=1))
         clock[0] += 86400
-        second = tap(catalog=catalog, state=first.state, lookback_seconds=0)
+        second = tap.run(catalog=catalog, state=first.state, lookback_seconds=0)
         expected = expected_records(sandbox, "vouchers")
 
     assert first.bookmarks("vouchers")[-1] == text(now)
@@ -241,7 +241,7 @@ def test_rows_created_between_two_exports_are_read_again(tmp_path: Path, discove
     # The tap's own clock, which only counts the windows, is no earlier than this end.
     settings: Json = {"start_date": "2025-12-01", "end_date": "2026-03-01", "window_days": 10}
     with Sandbox(dataset, latency_seconds=create_a_row, clock=lambda: clock[0]) as sandbox:
-        run = Tap(tmp_path, sandbox.config)(catalog=catalog, **settings)
+        run = Tap(tmp_path, sandbox.config).run(catalog=catalog, **settings)
         earliest = sandbox.exports[0].created_at
         exports = len(sandbox.exports)
 
@@ -255,7 +255,7 @@ def test_a_state_of_another_replication_key_is_discarded(sandbox: Sandbox, tap: 
     state = state_of(vouchers="2026-01-20T00:00:00.000Z", orders="2026-01-20T00:00:00.000Z")
     state["bookmarks"]["vouchers"]["replication_key"] = "updated_at"
 
-    run = tap(state=state)
+    run = tap.run(state=state)
 
     assert in_any_order(run.records("vouchers")) == expected_records(sandbox, "vouchers")
     assert len(run.records("orders")) < len(expected_records(sandbox, "orders"))
@@ -273,7 +273,7 @@ def test_a_bookmark_of_any_form_is_understood(
     """A bookmark written by hand or by another tap counts as the instant that it tells."""
     catalog = select(discovered, ["redemptions"])
 
-    run = tap(catalog=catalog, state=state_of(redemptions=bookmark), lookback_seconds=0)
+    run = tap.run(catalog=catalog, state=state_of(redemptions=bookmark), lookback_seconds=0)
 
     expected = expected_records(sandbox, "redemptions", "2026-01-15T10:00:00.000Z")
     assert expected
@@ -291,7 +291,7 @@ def test_out_of_order_rows_move_the_bookmark_only_at_the_end(
     old = "2026-01-05T00:00:00.000Z"
     catalog = select(discovered, ["orders"])
 
-    run = tap(catalog=catalog, state=state_of(orders=old))
+    run = tap.run(catalog=catalog, state=state_of(orders=old))
 
     expected = expected_records(sandbox, "orders", earlier(old, 60))
     assert in_any_order(run.records("orders")) == expected
@@ -310,7 +310,7 @@ def test_disorder_of_several_exports_is_told_once(
     rows = sandbox.rows("order")
     start = text(rows[0].created)
 
-    run = tap(catalog=select(discovered, ["orders"]), start_date=start, window_days=10)
+    run = tap.run(catalog=select(discovered, ["orders"]), start_date=start, window_days=10)
 
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders", start)
     created = {row.cells["id"]: row.created for row in rows}
@@ -329,7 +329,7 @@ def test_disorder_within_the_margin_is_trusted(
     for number in range(50):
         sandbox.dataset.add("voucher", newest + timedelta(milliseconds=number))
 
-    run = tap(catalog=select(discovered, ["vouchers"]))
+    run = tap.run(catalog=select(discovered, ["vouchers"]))
 
     emitted = [record["created_at"] for record in run.records("vouchers")]
     assert emitted != sorted(emitted)
@@ -344,7 +344,7 @@ def test_bookmarks_of_other_keys_and_streams_are_passed_over(
     """A state that another tap has left costs a full read, not the run."""
     bookmark = {"replication_key": "number", "replication_key_value": value}
 
-    run = tap(
+    run = tap.run(
         catalog=select(discovered, ["orders"]),
         state={"bookmarks": {"orders": bookmark, "invoices": bookmark}},
     )
@@ -364,7 +364,7 @@ def test_rows_outside_of_the_range_are_counted(
     rows = sandbox.rows("order")
     start = rows[len(rows) // 2].created
 
-    run = tap(catalog=select(discovered, ["orders"]), start_date=text(start))
+    run = tap.run(catalog=select(discovered, ["orders"]), start_date=text(start))
 
     dropped = sum(row.created < start for row in rows)
     assert dropped
@@ -380,7 +380,7 @@ def test_start_date_is_included_and_end_date_is_not(
     rows = sandbox.rows("voucher")
     start, end = text(rows[8].created), text(rows[30].created)
 
-    run = tap(start_date=start, end_date=end)
+    run = tap.run(start_date=start, end_date=end)
 
     assert run.exit_code == 0
     for stream in INCREMENTAL:
@@ -398,7 +398,7 @@ def test_start_date_later_than_the_bookmark_counts(sandbox: Sandbox, tap: Tap) -
     start = "2026-01-20T00:00:00.000Z"
     state = state_of(vouchers="2026-01-05T00:00:00.000Z", orders="2026-01-25T00:00:00.000Z")
 
-    run = tap(state=state, start_date=start, lookback_seconds=0)
+    run = tap.run(state=state, start_date=start, lookback_seconds=0)
 
     assert in_any_order(run.records("vouchers")) == expected_records(sandbox, "vouchers", start)
     assert in_any_order(run.records("orders")) == expected_records(
@@ -410,7 +410,7 @@ def test_an_empty_range_needs_no_export(sandbox: Sandbox, tap: Tap, discovered: 
     """A bookmark behind the end date leaves nothing to ask for, and that is no failure."""
     state = state_of(vouchers="2026-02-01T00:00:00.000Z")
 
-    run = tap(catalog=select(discovered, ["vouchers"]), state=state, end_date="2026-01-15")
+    run = tap.run(catalog=select(discovered, ["vouchers"]), state=state, end_date="2026-01-15")
 
     assert run.exit_code == 0
     assert not run.records("vouchers")
@@ -428,7 +428,7 @@ def test_windows_are_cut_at_multiples_of_their_size(
     start = datetime(2026, 1, 3, 12, tzinfo=timezone.utc)
     days = 30 * DAY
 
-    run = tap(catalog=select(discovered, ["vouchers"]), start_date=text(start), window_days=30)
+    run = tap.run(catalog=select(discovered, ["vouchers"]), start_date=text(start), window_days=30)
 
     parameters = [body["parameters"] for body in created_exports(sandbox, "voucher")]
     conditions = [p["filters"]["created_at"]["conditions"] for p in parameters]
@@ -458,7 +458,7 @@ def test_windows_end_at_the_end_date(sandbox: Sandbox, tap: Tap, discovered: Jso
     catalog = select(discovered, ["vouchers", "publications"])
     start, end = "2026-01-05T00:00:00.000Z", "2026-01-25T00:00:00.000Z"
 
-    run = tap(catalog=catalog, start_date=start, end_date=end, window_days=7)
+    run = tap.run(catalog=catalog, start_date=start, end_date=end, window_days=7)
 
     assert run.exit_code == 0
     for stream in ("vouchers", "publications"):
@@ -478,7 +478,7 @@ def test_no_parameter_depends_on_when_the_run_happens(
     """The same settings and state ask for the same exports, in the same order of fields."""
     catalog = select(discovered, OBJECTS)
     for _ in range(2):
-        tap(catalog=catalog, start_date="2026-01-10", end_date="2026-01-20", window_days=4)
+        tap.run(catalog=catalog, start_date="2026-01-10", end_date="2026-01-20", window_days=4)
 
     bodies = [json.dumps(body) for body in created_exports(sandbox)]
     half = len(bodies) // 2
@@ -492,7 +492,7 @@ def test_full_table_streams_have_neither_filter_nor_bookmark(
     """Objects without a date filter are read whole each time, whatever the bounds are."""
     names = ("points_expirations", "products", "skus")
 
-    run = tap(catalog=select(discovered, names), start_date="2026-01-20", window_days=1)
+    run = tap.run(catalog=select(discovered, names), start_date="2026-01-20", window_days=1)
 
     assert run.exit_code == 0
     assert len(created_exports(sandbox)) == len(names)
@@ -513,7 +513,7 @@ def test_a_record_without_replication_value_is_emitted(
     last = sandbox.rows("voucher")[-1].created
     row = sandbox.dataset.add("voucher", last + DAY, cells={"created_at": ""})
 
-    run = tap(lookback_seconds=0, **settings)
+    run = tap.run(lookback_seconds=0, **settings)
 
     assert run.exit_code == 0
     assert expected_record("vouchers", row) in run.records("vouchers")
@@ -526,7 +526,7 @@ def test_a_publication_without_date_is_an_error(sandbox: Sandbox, tap: Tap) -> N
     sandbox.dataset.add("publication", rows[9].created, cells={"date": ""})
     number = 1 + max(n for n, row in enumerate(rows) if row.created == rows[9].created) + 1
 
-    run = tap()
+    run = tap.run()
 
     assert run.exit_code == 1
     (error,) = run.errors
@@ -543,7 +543,7 @@ def test_a_failed_stream_does_not_stop_the_others(sandbox: Sandbox, tap: Tap) ->
     sandbox.faults.add(Fault(on="create", object="order", times=None, action=Turn("ERROR")))
     state = state_of(orders="2026-01-10T00:00:00.000Z")
 
-    run = tap(state=state)
+    run = tap.run(state=state)
 
     assert run.exit_code == 1
     (error,) = run.errors

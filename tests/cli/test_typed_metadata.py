@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator
 
 from dev.sandbox import METADATA_KEYS, Fault, Reply, Sandbox
 from tests.support.expectations import OBJECTS, read_json
-from tests.support.runs import Json, Tap, select
+from tests.support.runner import Json, Tap, select
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ TYPES: dict[str, tuple[list[str], str]] = {
 def typed(sandbox: Sandbox, tap: Tap) -> Json:
     """Return the catalog as it is discovered with typed metadata."""
     options = tap.options({**sandbox.config, "typed_metadata": True})
-    catalog: Json = json.loads(tap.run(*options, "--discover").stdout)
+    catalog: Json = json.loads(tap.command(*options, "--discover").stdout)
     return catalog
 
 
@@ -75,7 +75,7 @@ def test_the_catalog_lists_each_attribute_with_its_type(sandbox: Sandbox, typed:
 def test_values_arrive_typed(sandbox: Sandbox, tap: Tap, typed: Json) -> None:
     """Each value fits its schema, digits are kept, and what no schema knows stays text."""
     called = len(sandbox.requests)
-    run = tap(typed_metadata=True, catalog=select(typed, OBJECTS))
+    run = tap.run(typed_metadata=True, catalog=select(typed, OBJECTS))
 
     assert run.exit_code == 0
     assert not run.warnings
@@ -106,7 +106,7 @@ def by_text(values: list[Any]) -> list[Any]:
 
 def test_a_sync_without_a_catalog_asks_once(sandbox: Sandbox, tap: Tap) -> None:
     """It discovers for itself, and the values are the same."""
-    run = tap(typed_metadata=True)
+    run = tap.run(typed_metadata=True)
 
     assert kinds(sandbox).count("schemas") == 1
     opted = [record["metadata"].get("opted_in") for record in run.records("customers")]
@@ -119,7 +119,7 @@ def test_each_attribute_is_selected_on_its_own(sandbox: Sandbox, tap: Tap, typed
     assert any("birth_date" in row.metadata for row in sandbox.rows("customer"))
 
     for setting in (True, False):
-        run = tap(typed_metadata=setting, catalog=catalog)
+        run = tap.run(typed_metadata=setting, catalog=catalog)
 
         values = [record["metadata"] for record in run.records("customers")]
         assert any("opted_in" in value for value in values)
@@ -147,7 +147,7 @@ def test_what_does_not_fit_stays_text_and_is_counted(
     for _ in range(3):
         sandbox.dataset.add(name, newest, metadata=metadata)
 
-    run = tap(typed_metadata=True, catalog=select(typed, [stream]))
+    run = tap.run(typed_metadata=True, catalog=select(typed, [stream]))
 
     assert run.exit_code == 0
     assert [record["metadata"] for record in run.records(stream)].count(metadata) == 3
@@ -169,7 +169,7 @@ def test_numbers_within_arrays_and_objects_keep_their_digits(
         "order", sandbox.rows("order")[-1].created, metadata={"payment": '{"a": 1.10}'}
     )
 
-    run = tap(typed_metadata=True, catalog=select(typed, ["redemptions", "orders"]))
+    run = tap.run(typed_metadata=True, catalog=select(typed, ["redemptions", "orders"]))
 
     assert '"location_id":[1.10,12345678901234567890.5]' in run.stdout
     assert '"payment":{"a":1.10}' in run.stdout
@@ -180,7 +180,7 @@ def test_a_refused_call_for_schemas(sandbox: Sandbox, tap: Tap, discovered: Json
     sandbox.faults.add(Fault(on="schemas", times=None, action=Reply(403, {"key": "forbidden"})))
     options = tap.options({**sandbox.config, "typed_metadata": True})
 
-    discovery, sync = tap.run(*options, "--discover"), tap.run(*options)
+    discovery, sync = tap.command(*options, "--discover"), tap.command(*options)
 
     assert discovery.exit_code == 0
     assert len(discovery.warnings) == 1

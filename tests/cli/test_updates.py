@@ -17,7 +17,7 @@ from tests.support.expectations import (
     expected_records,
     in_any_order,
 )
-from tests.support.runs import Json, Run, Tap, created_exports, select, wait_for_log
+from tests.support.runner import Json, Run, Tap, created_exports, select, wait_for_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,13 +59,13 @@ def filters_of(sandbox: Sandbox, stream: str) -> list[Json]:
 def test_updates_are_extracted_again(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """A second run asks twice for each stream and gets what is new and what has changed."""
     catalog = select(discovered, UPDATED)
-    first = tap(catalog=catalog, track_updates=True)
+    first = tap.run(catalog=catalog, track_updates=True)
     assert len(created_exports(sandbox)) == len(UPDATED)
     for stream in UPDATED:
         sandbox.dataset.touch(OBJECTS[stream], 5)
         create(sandbox, OBJECTS[stream], 6)
 
-    second = tap(catalog=catalog, track_updates=True, state=first.state)
+    second = tap.run(catalog=catalog, track_updates=True, state=first.state)
 
     for stream in UPDATED:
         expected = with_time(stream, sandbox.rows(OBJECTS[stream]))
@@ -85,10 +85,10 @@ def test_other_streams_are_not_concerned(sandbox: Sandbox, tap: Tap, discovered:
     """Streams whose objects tell no time of their last update are synced as usual."""
     others = [stream for stream in INCREMENTAL if stream not in UPDATED]
     catalog = select(discovered, others)
-    first = tap(catalog=catalog, track_updates=True)
+    first = tap.run(catalog=catalog, track_updates=True)
     asked = len(created_exports(sandbox))
 
-    second = tap(catalog=catalog, track_updates=True, state=first.state)
+    second = tap.run(catalog=catalog, track_updates=True, state=first.state)
 
     assert len(created_exports(sandbox)) == 2 * asked == 2 * len(others)
     for stream in others:
@@ -102,7 +102,7 @@ def test_the_time_of_the_last_change_is_a_property(
 ) -> None:
     """Discovery declares it as the replication key, and a record never updated has it, too."""
     options = Tap(tmp_path_factory.mktemp("updates"), {}).options({"track_updates": True})
-    catalog = json.loads(tap.run(*options, "--discover").stdout)
+    catalog = json.loads(tap.command(*options, "--discover").stdout)
 
     for entry in catalog["streams"]:
         is_tracked = entry["tap_stream_id"] in UPDATED
@@ -110,7 +110,7 @@ def test_the_time_of_the_last_change_is_a_property(
         assert (entry.get("replication_key") == "modified_at") == is_tracked
     never = [row for row in sandbox.rows("voucher") if row.updated is None]
     assert never
-    run = tap(catalog=select(catalog, ["vouchers"]), track_updates=True)
+    run = tap.run(catalog=select(catalog, ["vouchers"]), track_updates=True)
     by_code = {record["code"]: record for record in run.records("vouchers")}
     for row in never:
         record = by_code[row.cells["code"]]
@@ -123,11 +123,13 @@ def test_a_failed_export_of_updates_keeps_the_bookmark(
 ) -> None:
     """The bookmark moves only when both exports have been read."""
     catalog = select(discovered, ["vouchers"])
-    first = tap(catalog=catalog, track_updates=True)
+    first = tap.run(catalog=catalog, track_updates=True)
     sandbox.dataset.touch("voucher", 5)
     sandbox.faults.add(Fault(on="create", nth=2, action=Reply(400, {"key": "odd"})))
 
-    second = tap(catalog=catalog, track_updates=True, state=first.state, max_concurrent_exports=1)
+    second = tap.run(
+        catalog=catalog, track_updates=True, state=first.state, max_concurrent_exports=1
+    )
 
     assert second.exit_code == 1
     assert set(second.bookmarks("vouchers")) == {first.bookmarks("vouchers")[-1]}
@@ -138,7 +140,7 @@ def test_a_signal_between_both_exports_keeps_the_bookmark(
 ) -> None:
     """A run that ends in their midst has the next one read both."""
     catalog = select(discovered, ["vouchers"])
-    first = tap(catalog=catalog, track_updates=True)
+    first = tap.run(catalog=catalog, track_updates=True)
     sandbox.dataset.touch("voucher", 5)
     create(sandbox, "voucher", 5)
     sandbox.behaviour = Behaviour(
@@ -151,7 +153,7 @@ def test_a_signal_between_both_exports_keeps_the_bookmark(
         lines = process.stdout.read().decode().splitlines()
     sandbox.behaviour = Behaviour()
     ended = Run(lines, process.returncode, "")
-    last = tap(catalog=catalog, track_updates=True, state=ended.state, resume_exports=False)
+    last = tap.run(catalog=catalog, track_updates=True, state=ended.state, resume_exports=False)
 
     assert ended.exit_code == 143
     assert ended.records("vouchers")
@@ -166,9 +168,9 @@ def test_switching_reads_everything_anew(
 ) -> None:
     """A bookmark of the other replication key says nothing, whichever way it is switched."""
     catalog = select(discovered, ["orders"])
-    first = tap(catalog=catalog, track_updates=not on)
+    first = tap.run(catalog=catalog, track_updates=not on)
 
-    second = tap(catalog=catalog, track_updates=on, state=first.state)
+    second = tap.run(catalog=catalog, track_updates=on, state=first.state)
 
     assert filters_of(sandbox, "orders") == [{}, {}]
     assert len(second.records("orders")) == len(sandbox.rows("order"))
@@ -182,10 +184,10 @@ def test_own_filters_hold_in_both_exports(sandbox: Sandbox, tap: Tap, discovered
     codes = [row.cells["code"] for row in sandbox.rows("voucher")[:9]]
     own = {"code": {"conditions": {"$in": codes}}}
     settings: Json = {"track_updates": True, "export_parameters": {"vouchers": {"filters": own}}}
-    first = tap(catalog=catalog, **settings)
+    first = tap.run(catalog=catalog, **settings)
     sandbox.dataset.touch("voucher", 30)
 
-    second = tap(catalog=catalog, state=first.state, **settings)
+    second = tap.run(catalog=catalog, state=first.state, **settings)
 
     assert all(filters["code"] == own["code"] for filters in filters_of(sandbox, "vouchers"))
     wanted = [row for row in sandbox.rows("voucher") if row.cells["code"] in codes]
@@ -200,10 +202,10 @@ def test_updates_of_what_lies_outside_the_dates_are_dropped(
     rows = sandbox.rows("order")
     start, end = rows[10].cells["created_at"], rows[30].cells["created_at"]
     settings: Json = {"track_updates": True, "start_date": start, "end_date": end}
-    first = tap(catalog=catalog, **settings)
+    first = tap.run(catalog=catalog, **settings)
     sandbox.dataset.touch("order", len(rows))
 
-    second = tap(catalog=catalog, state=first.state, **settings)
+    second = tap.run(catalog=catalog, state=first.state, **settings)
 
     within = [row for row in sandbox.rows("order") if start <= row.cells["created_at"] < end]
     assert 0 < len(within) < len(rows)
@@ -237,13 +239,13 @@ def test_three_nights_have_everything(
             "start_date": start.isoformat(),
             "window_days": window_days,
         }
-        runs = [tap(**settings)]
+        runs = [tap.run(**settings)]
         for _ in range(2):
             dataset.add("customer", datetime.now(tz=timezone.utc))
             dataset.touch("customer", 7)
             create(sandbox, "customer", 7)
             dataset.touch("customer", 3)
-            runs.append(tap(state=runs[-1].state, **settings))
+            runs.append(tap.run(state=runs[-1].state, **settings))
 
     rows = dataset.rows("customer", skew_ms=behaviour.date_skew_ms)
     assert table("customers", *runs) == in_any_order(with_time("customers", rows))
@@ -260,9 +262,9 @@ def test_an_idle_stream_moves_on(sandbox: Sandbox, tap: Tap, discovered: Json) -
         # The next multiple of this is decades away.
         "window_days": (inner - EPOCH).days,
     }
-    first = tap(**settings)
+    first = tap.run(**settings)
 
-    second = tap(state=first.state, **settings)
+    second = tap.run(state=first.state, **settings)
 
     bookmark = first.state["bookmarks"]["orders"]["replication_key_value"]
     assert datetime.fromisoformat(bookmark.replace("Z", "+00:00")) == inner
@@ -278,9 +280,9 @@ def test_an_end_that_moves_on_leaves_nothing_behind(
     middle = rows[len(rows) // 2].cells["created_at"]
     assert any(row.updated and row.cells["updated_at"] > middle for row in rows)
     catalog = select(discovered, ["vouchers"])
-    first = tap(catalog=catalog, track_updates=True, end_date=middle)
+    first = tap.run(catalog=catalog, track_updates=True, end_date=middle)
 
-    second = tap(catalog=catalog, track_updates=True, state=first.state)
+    second = tap.run(catalog=catalog, track_updates=True, state=first.state)
 
     assert first.state["bookmarks"]["vouchers"]["replication_key_value"] == middle
     assert table("vouchers", first, second) == in_any_order(with_time("vouchers", rows))
@@ -294,16 +296,16 @@ def test_a_backfill_in_shards_misses_no_update(
     start, last_shard = rows[0].cells["created_at"], rows[20].cells["created_at"]
     catalog = select(discovered, ["customers"])
     tracked: Json = {"catalog": catalog, "track_updates": True}
-    nightly = tap(start_date=last_shard, **tracked)
+    nightly = tap.run(start_date=last_shard, **tracked)
     sandbox.dataset.touch("customer", 10)
     shards = [
-        tap(catalog=catalog, start_date=start, end_date=last_shard),
-        tap(catalog=catalog, start_date=last_shard),
+        tap.run(catalog=catalog, start_date=start, end_date=last_shard),
+        tap.run(catalog=catalog, start_date=last_shard),
     ]
     sandbox.dataset.touch("customer", 10)
     create(sandbox, "customer", 5)
 
-    night = tap(state=nightly.state, start_date=start, **tracked)
+    night = tap.run(state=nightly.state, start_date=start, **tracked)
 
     loaded = table("customers", nightly, *shards, night)
     for record in loaded:
@@ -314,12 +316,12 @@ def test_a_backfill_in_shards_misses_no_update(
 def test_an_update_that_shows_late_is_seen(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """Updates, too, are read from the lookback on."""
     catalog = select(discovered, ["orders"])
-    first = tap(catalog=catalog, track_updates=True)
+    first = tap.run(catalog=catalog, track_updates=True)
     newest = max(row.updated or row.created for row in sandbox.rows("order"))
     late = sandbox.dataset.add(
         "order", newest - timedelta(days=20), updated=newest - timedelta(seconds=30)
     )
 
-    second = tap(catalog=catalog, track_updates=True, state=first.state)
+    second = tap.run(catalog=catalog, track_updates=True, state=first.state)
 
     assert late.cells["id"] in {record["id"] for record in second.records("orders")}

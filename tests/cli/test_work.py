@@ -11,8 +11,8 @@ import pytest
 
 from dev.sandbox import OBJECTS, Dataset, Sandbox
 from tap_voucherify.singer.writer import CHUNK_BYTES
-from tests.support.in_process import CountedRun, sync
-from tests.support.runs import COMMAND, Json, Tap, select
+from tests.support.commands import COMMAND
+from tests.support.runner import CountedRun, Json, Tap, select
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,15 +23,15 @@ FEW, MANY = 2_000, 6_000
 HEAVY = {"duckdb", "numpy", "pandas", "polars", "pyarrow", "sqlalchemy"}
 
 
-def sync_vouchers(path: Path, discovered: Json, count: int) -> CountedRun:
+def sync_vouchers(directory: Path, discovered: Json, count: int) -> CountedRun:
     """Sync so many vouchers."""
     with Sandbox(Dataset(sizes={**dict.fromkeys(OBJECTS, 0), "voucher": count})) as sandbox:
-        run = sync(path, sandbox.config, select(discovered, ["vouchers"]))
+        run = Tap(directory, sandbox.config).run_inline(catalog=select(discovered, ["vouchers"]))
     assert run.counts == {"vouchers": count}
     return run
 
 
-def calls_by_package(path: Path, discovered: Json, count: int) -> Counter[str]:
+def calls_by_package(directory: Path, discovered: Json, count: int) -> Counter[str]:
     """Count the calls of Python functions, by their package, in a sync of so many vouchers."""
     calls: Counter[str] = Counter()
 
@@ -41,7 +41,7 @@ def calls_by_package(path: Path, discovered: Json, count: int) -> Counter[str]:
 
     sys.setprofile(note)
     try:
-        sync_vouchers(path, discovered, count)
+        sync_vouchers(directory, discovered, count)
     finally:
         sys.setprofile(None)
     return calls
@@ -53,17 +53,15 @@ def calls_per_record(
 ) -> dict[str, float]:
     """Return how many calls each record costs, by their package, start and end apart."""
     directory = tmp_path_factory.mktemp("work")
-    few, many = (
-        calls_by_package(directory / f"{count}.jsonl", discovered, count) for count in (FEW, MANY)
-    )
+    few, many = (calls_by_package(directory, discovered, count) for count in (FEW, MANY))
     return {name: (many[name] - few[name]) / (MANY - FEW) for name in many}
 
 
 def test_records_are_written_in_large_pieces(tmp_path: Path, discovered: Json) -> None:
     """There is about one write for each piece of output, not one or more for each record."""
-    run = sync_vouchers(tmp_path / "output.jsonl", discovered, FEW)
+    run = sync_vouchers(tmp_path, discovered, FEW)
 
-    pieces = (tmp_path / "output.jsonl").stat().st_size / CHUNK_BYTES
+    pieces = run.size / CHUNK_BYTES
     others = sum('"type":"RECORD"' not in line for line in run.lines)
     assert pieces <= run.writes <= 1.5 * pieces + others
     assert run.writes < 40 * FEW / 1000

@@ -34,8 +34,7 @@ from dev.sandbox import (
 )
 from dev.sandbox.faults import Action
 from tests.support.expectations import expected_record, identity
-from tests.support.fast_runs import FastTap, Servers
-from tests.support.runs import Json, Run, created_exports, select
+from tests.support.runner import Json, Run, Tap, created_exports, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -695,16 +694,16 @@ CONTENT = {
 TABLE = TRANSPORT | REFUSALS | JSON | LIFE | RESULTS | FILES | CONTENT
 
 
-def play(servers: Servers, row: Row, catalog: Json, directory: Path) -> Outcome:
+def play(row: Row, catalog: Json, directory: Path) -> Outcome:
     """Run the tap into a fault, and if it fails once more without it."""
     sizes = {**dict.fromkeys(OBJECTS, 0), "customer": ROWS, "order": ROWS}
     directory.mkdir()
     with Sandbox(Dataset(seed=3, sizes=sizes, start=START), row.behaviour) as sandbox:
         sandbox.faults.add(*(replace(fault) for fault in row.faults))
         config = {**sandbox.config, **row.settings}
-        tap = FastTap(servers, directory, config, speed=row.speed)
+        tap = Tap(directory, config, speed=row.speed)
         tap.file_bytes = row.file_bytes
-        run = tap(catalog=catalog, **row.broken_settings)
+        run = tap.run(catalog=catalog, **row.broken_settings)
         creates = created_exports(sandbox, "customer")
         if not row.error:
             return Outcome(sandbox, run, creates, None)
@@ -712,7 +711,7 @@ def play(servers: Servers, row: Row, catalog: Json, directory: Path) -> Outcome:
         sandbox.behaviour = Behaviour()
         tap.file_bytes = -1
         state = run.state if run.states else None
-        return Outcome(sandbox, run, creates, tap(catalog=catalog, state=state))
+        return Outcome(sandbox, run, creates, tap.run(catalog=catalog, state=state))
 
 
 @pytest.fixture(scope="module")
@@ -724,9 +723,9 @@ def outcomes(
     directory = tmp_path_factory.mktemp("faults")
     parameters = (getattr(item, "callspec", None) for item in request.session.items)
     chosen = {each.params.get("name") for each in parameters if each}
-    with Servers(4) as servers, ThreadPoolExecutor(servers.count) as pool:
+    with ThreadPoolExecutor(4) as pool:
         yield {
-            name: pool.submit(play, servers, row, catalog, directory / name)
+            name: pool.submit(play, row, catalog, directory / name)
             for name, row in TABLE.items()
             if name in chosen
         }

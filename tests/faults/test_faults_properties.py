@@ -27,8 +27,7 @@ from dev.sandbox import (
 )
 from tests.support import fuzz_export_csv
 from tests.support.expectations import expected_record, identity
-from tests.support.fast_runs import FastTap, Servers
-from tests.support.runs import Json, Run, select
+from tests.support.runner import Json, Run, Tap, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +89,7 @@ INVISIBLE = {("download", "half_with_right_length"), ("download", "doubled")}
 class Pair:
     """A Voucherify with a few customers, and the tap, set up for it."""
 
-    def __init__(self, voucherify: Sandbox, tap: FastTap, catalog: Json) -> None:
+    def __init__(self, voucherify: Sandbox, tap: Tap, catalog: Json) -> None:
         """Keep both; hypothesis would print the fields of a dataclass."""
         self.voucherify = voucherify
         self.tap = tap
@@ -103,9 +102,9 @@ def pair(discovered: Json, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     sizes = {**dict.fromkeys(OBJECTS, 0), "customer": ROWS}
     start = datetime(2025, 3, 1, tzinfo=timezone.utc)
     dataset = Dataset(seed=9, sizes=sizes, start=start)
-    with Servers(1) as servers, Sandbox(dataset) as voucherify:
+    with Sandbox(dataset) as voucherify:
         directory = tmp_path_factory.mktemp("properties")
-        tap = FastTap(servers, directory, voucherify.config, speed=1000)
+        tap = Tap(directory, voucherify.config, speed=1000)
         yield Pair(voucherify, tap, select(discovered, ["customers"]))
 
 
@@ -114,7 +113,7 @@ def check(pair: Pair, *faults: Fault, **more: Any) -> Run:
     voucherify, tap, catalog = pair.voucherify, pair.tap, pair.catalog
     expected = [identity(expected_record("customers", row)) for row in voucherify.rows("customer")]
     voucherify.faults.add(*faults)
-    run = tap(catalog=catalog, **more)
+    run = tap.run(catalog=catalog, **more)
     voucherify.faults.clear()
     voucherify.behaviour = Behaviour()
     emitted = list(map(identity, run.records("customers")))
@@ -126,7 +125,7 @@ def check(pair: Pair, *faults: Fault, **more: Any) -> Run:
         assert emitted == expected
 
     state = run.state if run.states else None
-    resumed = tap(catalog=catalog, state=state, resume_exports=False, **more)
+    resumed = tap.run(catalog=catalog, state=state, resume_exports=False, **more)
 
     assert (resumed.exit_code, resumed.errors) == (0, [])
     rest = list(map(identity, resumed.records("customers")))

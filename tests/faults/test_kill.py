@@ -11,8 +11,7 @@ import pytest
 
 from dev.sandbox import OBJECTS, Behaviour, Dataset, Sandbox
 from tests.support.expectations import expected_records, identity
-from tests.support.fast_runs import FastTap, Servers
-from tests.support.runs import Json, Output, Tap, select
+from tests.support.runner import Json, Output, Tap, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,16 +32,16 @@ def busy() -> Iterator[Sandbox]:
         yield busy
 
 
-def killed_run(tap: FastTap, catalog: Json, state: Json | None, at: tuple[float, int]) -> Output:
+def killed_run(tap: Tap, catalog: Json, state: Json | None, at: tuple[float, int]) -> Output:
     """Kill a run, after some seconds or bytes, and return all it has written, in whole lines."""
     tap.kill_after_seconds, tap.kill_at_bytes = at
-    run = tap(catalog=catalog, state=state, **SETTINGS)
+    run = tap.run(catalog=catalog, state=state, **SETTINGS)
     tap.kill_after_seconds, tap.kill_at_bytes = 60, -1
     assert run.exit_code in {-9, 0}
     return Output([line for line in run.lines if line.endswith("}")])
 
 
-def play(tap: FastTap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
+def play(tap: Tap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
     """Kill one run after the other; return how many, and what was committed, by series."""
     randomness = random.Random(seed)
     series: list[tuple[int, set[str]]] = []
@@ -66,7 +65,7 @@ def play(tap: FastTap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
             kills, committed, state = 0, set(), None
         else:
             kills, total = kills + 1, total + 1
-    last = tap(catalog=catalog, state=state, **SETTINGS)
+    last = tap.run(catalog=catalog, state=state, **SETTINGS)
     assert (last.exit_code, last.errors) == (0, [])
     return [*series, (kills, committed | set(map(identity, last.records("customers"))))]
 
@@ -78,11 +77,11 @@ def test_killed_runs_end_in_the_exact_data(busy: Sandbox, discovered: Json, tmp_
     expected = set(map(identity, expected_records(busy, "customers")))
     seeds = (1, 2)
 
-    with Servers(len(seeds)) as servers, ThreadPoolExecutor(len(seeds)) as pool:
+    with ThreadPoolExecutor(len(seeds)) as pool:
         directories = [tmp_path / str(seed) for seed in seeds]
         for directory in directories:
             directory.mkdir()
-        taps = [FastTap(servers, directory, busy.config, speed=1) for directory in directories]
+        taps = [Tap(directory, busy.config) for directory in directories]
         all_series = [
             series
             for played in pool.map(play, taps, [catalog] * len(seeds), seeds)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dev.sandbox import Dataset
 from tests.support.expectations import INCREMENTAL, KEYS, OBJECTS, expected_record
-from tests.support.runs import created_exports
+from tests.support.runner import created_exports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

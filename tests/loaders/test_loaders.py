@@ -16,7 +16,7 @@ import pytest
 
 from dev.sandbox import Sandbox
 from tests.support.expectations import INCREMENTAL, OBJECTS, read_json
-from tests.support.runs import created_exports
+from tests.support.runner import created_exports
 
 from .comparison import (
     LONG_DECIMAL,

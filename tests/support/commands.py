@@ -1,0 +1,192 @@
+"""Run the tap's command, optionally in time that passes faster.
+
+Commands are forked from a server, this module run as a script, which has already imported the tap:
+that saves most of the time of a start. The server reads a job, forks a process for it, waits for
+its end and writes its exit code.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import queue
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from tap_voucherify.clock import Clock
+from tap_voucherify.tap import TapVoucherify
+
+if sys.platform != "win32":
+    import resource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMMAND = (sys.executable, "-m", "tap_voucherify")
+
+_T = TypeVar("_T")
+_SERVER = (sys.executable, str(Path(__file__)))
+# A thread that wakes up more often leaves no time for the work.
+_MIN_WAIT_SECONDS = 0.002
+
+_idle_servers: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command to run; see `Tap` for the limits.
+
+    Attributes:
+        options: The options.
+        environment: The complete environment.
+        directory: The working directory.
+        output: The file for standard output.
+        log: The file for standard error.
+        speed: How many seconds of the tap pass in a real one.
+    """
+
+    options: list[str]
+    environment: dict[str, str]
+    directory: str
+    output: str
+    log: str
+    speed: float
+    file_bytes: int
+    kill_after_seconds: float
+    kill_at_bytes: int
+
+    def run(self) -> int:
+        """Run the command and return its exit code."""
+        return _run_in_new_interpreter(self) if sys.platform == "win32" else _run_forked(self)
+
+
+class _Clock(Clock):
+    """A clock that runs fast, apart from the date, which is that of the server.
+
+    Attributes:
+        speed: How many seconds pass in a real one.
+    """
+
+    speed: ClassVar[float] = 1
+
+    def monotonic(self) -> float:
+        return time.monotonic() * self.speed
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds / self.speed)
+
+    def condition(self) -> threading.Condition:
+        return _Condition()
+
+
+class _Condition(threading.Condition):
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is not None:
+            timeout = max(timeout / _Clock.speed, _MIN_WAIT_SECONDS)
+        return super().wait(timeout)
+
+    def wait_for(self, predicate: Callable[[], _T], timeout: float | None = None) -> _T:
+        clock = _Clock()
+        end = None if timeout is None else clock.monotonic() + timeout
+        while not (result := predicate()):
+            remaining = None if end is None else end - clock.monotonic()
+            if remaining is not None and remaining <= 0:
+                break
+            self.wait(remaining)
+        return result
+
+
+def _run_forked(job: Job) -> int:
+    """Run a command in a fork of a server that is idle, or else of a new one."""
+    try:
+        server = _idle_servers.get_nowait()
+    except queue.Empty:
+        server = subprocess.Popen(
+            _SERVER,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        atexit.register(_end, server)
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps(asdict(job)) + "\n")
+    server.stdin.flush()
+    exit_code = int(server.stdout.readline())
+    _idle_servers.put(server)
+    return exit_code
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    """End a server and everything it has forked."""
+    os.killpg(server.pid, signal.SIGKILL)
+    with server:
+        pass
+
+
+def _run_in_new_interpreter(job: Job) -> int:
+    """Run a command in a new interpreter, in real time."""
+    assert (job.speed, job.file_bytes, job.kill_at_bytes) == (1, -1, -1)
+    with open(job.output, "wb") as output, open(job.log, "wb") as log:  # noqa: PTH123 - paths as text
+        return subprocess.run(
+            (*COMMAND, *job.options),
+            stdout=output,
+            stderr=log,
+            check=False,
+            cwd=job.directory,
+            env=job.environment,
+            timeout=job.kill_after_seconds,
+        ).returncode
+
+
+def _serve() -> None:
+    """Run jobs until standard input ends; returns only there and in the forked processes."""
+    while line := sys.stdin.readline():
+        job = Job(**json.loads(line))
+        process_id = os.fork()
+        if not process_id:
+            _become(job)
+            runpy.run_module("tap_voucherify", run_name="__main__", alter_sys=True)
+            return
+        print(_wait(process_id, job), flush=True)  # noqa: T201 - the answer to the client
+
+
+def _wait(process_id: int, job: Job) -> int:
+    """Wait for a process, kill it when that is due, and return its exit code."""
+    end = time.monotonic() + job.kill_after_seconds
+    while True:
+        ended, status = os.waitpid(process_id, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        is_due = 0 <= job.kill_at_bytes <= Path(job.output).stat().st_size
+        if is_due or time.monotonic() > end:
+            os.kill(process_id, signal.SIGKILL)
+        time.sleep(_MIN_WAIT_SECONDS)
+
+
+def _become(job: Job) -> None:
+    """Turn this process into one that was started for a job."""
+    for number, path in enumerate((os.devnull, job.output, job.log)):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    os.environ.clear()
+    os.environ.update(job.environment)
+    os.chdir(job.directory)
+    if job.speed > 1:
+        _Clock.speed = job.speed
+        TapVoucherify.clock_class = _Clock
+    if job.file_bytes >= 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job.file_bytes, job.file_bytes))
+    sys.argv[1:] = job.options
+
+
+if __name__ == "__main__":
+    _serve()
