@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,6 @@ from tests.support.runner import Json, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# Behind what is installed, the scripts and the tests' own modules are found here.
-sys.path.append(str(Path(__file__).parents[1]))
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("tap", deadline=None, suppress_health_check=[HealthCheck.too_slow])

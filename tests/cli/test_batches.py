@@ -27,8 +27,6 @@ from tests.support.runner import Json, Output, Run, Tap, read_lines, select, spl
 if TYPE_CHECKING:
     from datetime import datetime
 
-pytestmark = pytest.mark.slow
-
 FORMS = pytest.mark.parametrize("form", ["jsonl", "parquet"])
 
 # The columns of these have all types between them.

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from dev.sandbox.faults import Kind
 
 
-pytestmark = pytest.mark.slow
-
-
 def kinds(sandbox: Sandbox, since: int = 0) -> list[str]:
     """Return what the calls were for, from the given one on."""
     return [request.kind for request in sandbox.requests[since:]]

@@ -80,7 +80,6 @@ def kill_after(process: subprocess.Popen[bytes], lines: int) -> Output:
     return output.until_state
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("behaviour", "lines"),
     [
@@ -111,7 +110,6 @@ def test_a_killed_run_resumes_without_a_gap(
     assert bookmarks == sorted(bookmarks)
 
 
-@pytest.mark.slow
 def test_no_state_trusts_a_file_that_is_out_of_order(
     large: Sandbox, large_tap: Tap, customers: Json
 ) -> None:
@@ -134,7 +132,6 @@ def test_no_state_trusts_a_file_that_is_out_of_order(
     assert [line for line in run.warnings if "not in order of created_at" in line]
 
 
-@pytest.mark.slow
 def test_a_run_of_windows_resumes_without_a_gap(
     large_tap: Tap, customers: Json, everyone: dict[str, str]
 ) -> None:

@@ -15,8 +15,6 @@ from tests.support.runner import Json, Tap, select
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-pytestmark = pytest.mark.slow
-
 # What an attribute of each type is in the catalog, and what it is in a record.
 TYPES: dict[str, tuple[list[str], str]] = {
     "string": (["string", "null"], ""),

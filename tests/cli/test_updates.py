@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from dev.sandbox import Row
 
-pytestmark = pytest.mark.slow
-
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 UPDATED = ("customers", "orders", "vouchers")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import re
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -37,10 +36,8 @@ from tests.support.expectations import expected_record, identity
 from tests.support.runner import Json, Run, Tap, created_exports, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
-
-pytestmark = pytest.mark.slow
 
 ROWS = 40
 START = datetime(2025, 3, 1, tzinfo=timezone.utc)
@@ -697,7 +694,6 @@ TABLE = TRANSPORT | REFUSALS | JSON | LIFE | RESULTS | FILES | CONTENT
 def play(row: Row, catalog: Json, directory: Path) -> Outcome:
     """Run the tap into a fault, and if it fails once more without it."""
     sizes = {**dict.fromkeys(OBJECTS, 0), "customer": ROWS, "order": ROWS}
-    directory.mkdir()
     with Sandbox(Dataset(seed=3, sizes=sizes, start=START), row.behaviour) as sandbox:
         sandbox.faults.add(*(replace(fault) for fault in row.faults))
         config = {**sandbox.config, **row.settings}
@@ -714,28 +710,11 @@ def play(row: Row, catalog: Json, directory: Path) -> Outcome:
         return Outcome(sandbox, run, creates, tap.run(catalog=catalog, state=state))
 
 
-@pytest.fixture(scope="module")
-def outcomes(
-    request: pytest.FixtureRequest, discovered: Json, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Future[Outcome]]]:
-    """Return what becomes of each row that is to be tested; as many run at once as can."""
-    catalog = select(discovered, SELECTED)
-    directory = tmp_path_factory.mktemp("faults")
-    parameters = (getattr(item, "callspec", None) for item in request.session.items)
-    chosen = {each.params.get("name") for each in parameters if each}
-    with ThreadPoolExecutor(4) as pool:
-        yield {
-            name: pool.submit(play, row, catalog, directory / name)
-            for name, row in TABLE.items()
-            if name in chosen
-        }
-        pool.shutdown(cancel_futures=True)
-
-
 @pytest.mark.parametrize("name", TABLE)
-def test_fault(outcomes: dict[str, Future[Outcome]], name: str) -> None:
+def test_fault(discovered: Json, tmp_path: Path, name: str) -> None:
     """The fault ends as its row says, and the run after it has the rest of the data."""
-    row, outcome = TABLE[name], outcomes[name].result()
+    row = TABLE[name]
+    outcome = play(row, select(discovered, SELECTED), tmp_path)
     run, expected = outcome.run, outcome.expected
 
     check_log(outcome)

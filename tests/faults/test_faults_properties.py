@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 from datetime import datetime, timezone
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +23,6 @@ from dev.sandbox import (
     Sandbox,
     Turn,
 )
-from tests.support import fuzz_export_csv
 from tests.support.expectations import expected_record, identity
 from tests.support.runner import Json, Run, Tap, select
 
@@ -134,7 +131,6 @@ def check(pair: Pair, *faults: Fault, **more: Any) -> Run:
     return run
 
 
-@pytest.mark.slow
 @few
 @given(
     transfer=st.sampled_from(["length", "chunked", "close"]),
@@ -169,7 +165,6 @@ def test_a_truncated_file_is_never_emitted(  # noqa: PLR0913 - each is a fixture
     assert run.exit_code == (times is None)
 
 
-@pytest.mark.slow
 @few
 @given(
     kind=st.sampled_from(KINDS),
@@ -197,22 +192,3 @@ def test_a_single_fault_anywhere_loses_nothing(
     fault = Fault(on=kind, action=action, nth=nth, times=times)
 
     check(pair, fault, delete_exports=True, **WINDOWS)
-
-
-def test_random_files_are_read_exactly_or_not_at_all() -> None:
-    """The fuzz target holds for some files, the same ones each time."""
-    randomness = random.Random(4)
-    right = 0
-    for number in count():
-        right += fuzz_export_csv.test_one_input(fuzz_export_csv.random_input(randomness))
-        if number == 1000:
-            break
-
-    assert right > 200
-
-
-@given(st.binary(max_size=300))
-@settings(derandomize=True, database=None, max_examples=200)
-def test_random_bytes_are_no_file(content: bytes) -> None:
-    """No bytes make the reader fail in another way than with its error."""
-    assert fuzz_export_csv.test_one_input(content) >= 0

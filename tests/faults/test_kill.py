@@ -70,7 +70,6 @@ def play(tap: Tap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
     return [*series, (kills, committed | set(map(identity, last.records("customers"))))]
 
 
-@pytest.mark.slow
 def test_killed_runs_end_in_the_exact_data(busy: Sandbox, discovered: Json, tmp_path: Path) -> None:
     """However often runs are killed, what was committed in the end is the data, nothing else."""
     catalog = select(discovered, ["customers"])
@@ -93,7 +92,6 @@ def test_killed_runs_end_in_the_exact_data(busy: Sandbox, discovered: Json, tmp_
         assert committed == expected
 
 
-@pytest.mark.slow
 def test_a_killed_run_leaves_no_file(
     busy: Sandbox, discovered: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

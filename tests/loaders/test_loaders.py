@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # All of them together take no more than ten minutes.
-pytestmark = [pytest.mark.meltano, pytest.mark.timeout(100)]
+pytestmark = pytest.mark.timeout(100)
 
 # What meltano.yml puts in the place of an empty key.
 NO_KEY = "(none)"

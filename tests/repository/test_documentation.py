@@ -23,8 +23,6 @@ from tests.cli import test_extra_stream
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.repository
-
 HUB = ROOT / "plugin.yml"
 CHECK_JSONSCHEMA = (sys.executable, "-m", "check_jsonschema")
 
@@ -160,7 +158,6 @@ def test_meltano_accepts_the_definition(tmp_path: Path, path: Path) -> None:
     subprocess.run((*CHECK_JSONSCHEMA, "--builtin-schema=vendor.meltano", file), check=True)
 
 
-@pytest.mark.meltano
 @pytest.mark.parametrize("path", [ROOT / "meltano.yml", HUB], ids=lambda path: path.name)
 def test_the_installed_meltano_accepts_the_definition(path: Path) -> None:
     """Both files are valid by the schema that Meltano itself ships."""

@@ -1,0 +1,33 @@
+"""Each invalid setting is reported by its name and its rule, without its value."""
+
+from __future__ import annotations
+
+import pytest
+
+from tap_voucherify.errors import SettingsError
+from tap_voucherify.tap import TapVoucherify
+from tests.support.settings import MARK, PAIR, WRONG
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_setting_is_named_with_its_rule(name: str) -> None:
+    """The one error names the setting and the rule, and not the value."""
+    config, parts = WRONG[name]
+
+    with pytest.raises(SettingsError) as refused:
+        TapVoucherify(config=config)
+
+    message = str(refused.value)
+    assert "\n" not in message
+    assert [part for part in parts if part not in message] == []
+    for secret in (MARK, "47110815", "2026-04-1", "2026-13-47"):
+        assert secret not in message
+
+
+def test_several_wrong_settings_are_told_together() -> None:
+    """One run is enough to learn of all settings that break a rule of their own."""
+    with pytest.raises(SettingsError) as refused:
+        TapVoucherify(config={**PAIR, "region": "mars", "lookback_seconds": -1})
+
+    assert "region: must" in str(refused.value)
+    assert "lookback_seconds: must" in str(refused.value)
