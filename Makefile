@@ -16,12 +16,22 @@ help: ## Show this help
 demo: .venv/installed .meltano/installed ## Run a Meltano pipeline twice against a local stand-in for Voucherify
 	$(BIN)/python -m dev.demo
 
+.PHONY: check
+check: .venv/installed ## Check format, lint, imports and types, and run the unit and api tests (within a minute)
+	@start=$$(date +%s) && \
+		$(MAKE) --no-print-directory format-check lint types test-unit && \
+		echo "All checks passed in $$(($$(date +%s) - start)) seconds"
+
 .PHONY: test
-test: format-check lint types test-wheel ## Check format, lint and types, then run the tests against the wheel
+test: format-check lint types test-wheel ## Check format, lint, imports and types, and run all tests against the wheel
+
+.PHONY: test-unit
+test-unit: .venv/installed ## Run the unit and api tests against this checkout
+	$(BIN)/pytest --quiet --numprocesses auto tests/unit tests/api
 
 .PHONY: test-wheel
-test-wheel: .venv/installed .meltano/installed .meltano/loaders-installed ## Run the tests against the wheel, on every Python there is
-	$(BIN)/python -m tests.wheel
+test-wheel: .venv/installed .meltano/installed .meltano/loaders-installed ## Run the tests against the wheel, on all installed Pythons
+	$(BIN)/nox
 
 .PHONY: test-airflow
 test-airflow: .venv/installed .venv-airflow/installed .airflow/installed ## Run the example of a sharded backfill in Airflow
@@ -41,20 +51,22 @@ format-check: .venv/installed
 	$(BIN)/ruff format --check --diff
 
 .PHONY: lint
-lint: .venv/installed ## Lint the code
+lint: .venv/installed ## Lint the code, and check that modules import only from lower layers
 	$(BIN)/ruff check
+	$(BIN)/lint-imports
 
 .PHONY: types
 types: .venv/installed ## Check the types
 	$(BIN)/mypy
+	$(BIN)/mypy noxfile.py
 
 .PHONY: pytest
 pytest: .venv/installed .meltano/installed .meltano/loaders-installed ## Run the tests against this checkout
-	$(BIN)/pytest --cov
+	$(BIN)/pytest --numprocesses auto --cov
 
 .PHONY: clean
 clean: ## Remove everything these targets created
-	rm -rf .venv .venv-airflow .venv-bench .venv-meltano .airflow .demo .meltano .wheel dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-airflow .venv-bench .venv-meltano .airflow .demo .meltano .nox dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 define new-venv

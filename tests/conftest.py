@@ -25,15 +25,32 @@ settings.load_profile("tap")
 # The SDK still supports it, but warns in each run of the tap.
 os.environ["PYTHONWARNINGS"] = "ignore:Python 3.10 reached its end of life"
 
+PACKAGE = Path(tap_voucherify.__file__).resolve().parent
 ROWS = 40
 
 # A tap in this process replaces these with its own.
 SIGNAL_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that makes sure which package is tested."""
+    parser.addoption("--package-below", help="fail unless the tested package is in this folder")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check which package is tested, in each worker.
+
+    Raises:
+        UsageError: If it is not the expected one.
+    """
+    folder = config.getoption("--package-below")
+    if folder and not PACKAGE.is_relative_to(Path(folder).resolve()):
+        raise pytest.UsageError(f"the tested package is {PACKAGE}")
+
+
 def pytest_report_header() -> str:
-    """Tell which package is tested."""
-    return f"package: {Path(tap_voucherify.__file__).parent}"
+    """Report which package is tested."""
+    return f"package: {PACKAGE}"
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,60 @@
+"""Build the wheel and test it on every supported Python that is installed.
+
+The Python that runs nox gets all tests, with coverage; the others get the tests of `unit` and
+`api`, and one sync. `make test` does all of it; `nox --session wheel-3.12` does one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+DIST = ROOT / ".nox" / "dist"
+
+MAIN = f"{sys.version_info.major}.{sys.version_info.minor}"
+SUPPORTED = nox.project.python_versions(nox.project.load_toml(ROOT / "pyproject.toml"))
+OTHERS = [version for version in SUPPORTED if version != MAIN]
+
+ALL_TESTS = ("--cov",)
+QUICK_TESTS = (
+    *("-p", "no:cacheprovider"),
+    *("tests/unit", "tests/api", "tests/cli/test_sync.py::test_every_stream_equals_the_data"),
+)
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+nox.options.parallel = "auto"
+
+# The commands of pyenv start only the versions that are switched on.
+if root := os.environ.get("PYENV_ROOT"):
+    os.environ["PYENV_VERSION"] = ":".join(
+        path.name for path in sorted(Path(root).glob("versions/3.*"))
+    )
+
+
+@nox.session(python=False)
+def build(session: nox.Session) -> None:
+    """Build the source distribution, and the wheel from it."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(DIST))
+
+
+@nox.session(python=[MAIN, *OTHERS], requires=["build"], allow_parallel=True)
+def wheel(session: nox.Session) -> None:
+    """Test the wheel."""
+    (built,) = DIST.glob("*.whl")
+    session.install("--upgrade", "pip>=25.1")  # the first that supports dependency groups
+    session.install(f"{built}[parquet]", "--group", "test")
+    session.run(
+        "pytest",
+        *("--numprocesses", "auto"),
+        f"--package-below={session.virtualenv.location}",
+        *(session.posargs or (ALL_TESTS if session.python == MAIN else QUICK_TESTS)),
+        env={"PYTHONPATH": None},  # it would come before the wheel
+    )

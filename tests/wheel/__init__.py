@@ -1,1 +1,0 @@
-"""The tests against the built wheel, on every Python there is: `make test-wheel`."""
