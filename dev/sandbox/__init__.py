@@ -1,6 +1,6 @@
-"""A Voucherify of one's own, for tests and for trying things out.
+"""A mock Voucherify server, for tests and for trying things out.
 
-It is a stand-in for the real service and knows nothing about its clients::
+A real HTTP server that follows the documentation and knows nothing about its clients::
 
     with Sandbox(Dataset(seed=7), latency_seconds=2) as sandbox:
         requests.post(f"{sandbox.api_url}/v1/exports", ...)
@@ -8,12 +8,13 @@ It is a stand-in for the real service and knows nothing about its clients::
 
 from .api import Request
 from .behaviour import Behaviour
-from .content import METADATA_KEYS, MetadataKey
-from .dataset import Dataset, Row
+from .dataset import Dataset
 from .exports import Export
 from .faults import Action, Amend, Cut, Drip, Fault, Raw, Reply, Rewrite, Stall, Turn
+from .metadata import METADATA_KEYS, MetadataKey
 from .objects import OBJECTS, ExportedObject
 from .server import Sandbox
+from .tables import Row
 
 __all__ = [
     "METADATA_KEYS",

@@ -1,4 +1,4 @@
-"""A Voucherify to try things out with: `python -m dev.sandbox --seed 7 --vouchers 1000`."""
+"""Run a mock Voucherify server: `python -m dev.sandbox --seed 7 --vouchers 1000`."""
 
 from __future__ import annotations
 

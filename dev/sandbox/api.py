@@ -1,4 +1,4 @@
-"""What each request is answered, apart from how the answer gets to the client."""
+"""The endpoints: the response to each request, before faults and transport."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 from .credentials import RateLimit
+from .errors import ApiError, no_such_route, too_many_requests
 from .instants import to_ms, to_text
-from .refusals import Refusal, no_such_route, too_many_requests
-from .wire import Answer, json_answer
+from .wire import Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -39,19 +39,19 @@ _ROUTES: tuple[tuple[Site, str, re.Pattern[str], Kind], ...] = (
 
 @dataclass
 class Request:
-    """One request that was made.
+    """A received request.
 
     Attributes:
-        kind: What it asks for.
+        kind: The endpoint.
         method: The HTTP method.
         path: The path without the query.
         query: The query.
         headers: The headers, by their names in lower case.
         body: The body.
-        site: Which of the two sites it was made to.
-        at: When, in Unix seconds.
-        export_id: The export it is about or has created; empty if there is none.
-        status: The status of its answer; None until there is one, and if it never gets one.
+        site: The API or the download host.
+        at: Time of receipt, in Unix seconds.
+        export_id: The export it concerns or created, or empty.
+        status: The response status; None before the response, and if none is sent.
     """
 
     kind: Kind
@@ -67,12 +67,12 @@ class Request:
 
     @property
     def json(self) -> Any:
-        """The body, read as JSON."""
+        """The parsed JSON body."""
         return json.loads(self.body)
 
 
 def route(site: Site, method: str, path: str) -> tuple[Kind, str]:
-    """Return what a request asks for, and the export that its path names, if it names one."""
+    """Return the endpoint and the export id of a path, or an empty id."""
     for its_site, its_method, pattern, kind in _ROUTES:
         match = pattern.fullmatch(path)
         if match and (its_site, its_method) == (site, method):
@@ -81,7 +81,7 @@ def route(site: Site, method: str, path: str) -> tuple[Kind, str]:
 
 
 class Api:
-    """Answers requests."""
+    """Handles requests."""
 
     def __init__(
         self,
@@ -90,13 +90,13 @@ class Api:
         exports: Exports,
         clock: Callable[[], float],
     ) -> None:
-        """Answer about this data, for these credentials."""
+        """Response about this data, for these credentials."""
         self._dataset = dataset
         self._credentials = credentials
         self._exports = exports
         self._rate_limit = RateLimit(clock)
-        self._refusals = 0
-        self._handlers: Mapping[Kind, Callable[[Request, Behaviour], Awaitable[Answer]]] = {
+        self._error_count = 0
+        self._handlers: Mapping[Kind, Callable[[Request, Behaviour], Awaitable[Response]]] = {
             "create": self._create,
             "poll": self._poll,
             "list": self._list,
@@ -104,11 +104,11 @@ class Api:
             "delete": self._delete,
             "oauth": self._grant,
             "schemas": self._schemas,
-            "other": self._refuse,
+            "other": self._reject,
         }
 
     def exported_object(self, request: Request) -> str | None:
-        """Return the object of the export that a request is about, if there is one."""
+        """Return the object of the export that a request concerns, or None."""
         export = self._exports.find(request.export_id)
         if export is not None:
             return export.exported_object
@@ -117,8 +117,8 @@ class Api:
         except (ValueError, KeyError, TypeError):
             return None
 
-    async def answer(self, request: Request, behaviour: Behaviour) -> Answer:
-        """Return the true answer to a request."""
+    async def respond(self, request: Request, behaviour: Behaviour) -> Response:
+        """Return the response to a request, without faults."""
         limits: dict[str, str] = {}
         try:
             self._authorize(request, behaviour)
@@ -126,18 +126,18 @@ class Api:
                 limits, allowed = self._rate_limit.count(behaviour)
                 if not allowed:
                     too_many_requests()
-            answer = await self._handlers[request.kind](request, behaviour)
-        except Refusal as refusal:
-            self._refusals += 1
-            digest = blake2b(b"%d" % self._refusals, digest_size=9).hexdigest()
-            answer = json_answer({**refusal.body, "request_id": f"v-{digest}"}, refusal.status)
-        return replace(answer, headers={**answer.headers, **limits})
+            response = await self._handlers[request.kind](request, behaviour)
+        except ApiError as error:
+            self._error_count += 1
+            digest = blake2b(b"%d" % self._error_count, digest_size=9).hexdigest()
+            response = json_response({**error.body, "request_id": f"v-{digest}"}, error.status)
+        return replace(response, headers={**response.headers, **limits})
 
     def _authorize(self, request: Request, behaviour: Behaviour) -> None:
-        """Refuse a request without credentials.
+        """Check the credentials of a request.
 
         Raises:
-            Refusal: If it may not be made.
+            ApiError: If they do not allow it.
         """
         if request.kind == "oauth":
             # Voucherify docs: OAuth API, an OAuth token is not enough to get another one.
@@ -146,36 +146,36 @@ class Api:
             scope = "metadata-schemas" if request.kind == "schemas" else "exports"
             self._credentials.check(request.headers, scope, behaviour)
 
-    async def _create(self, request: Request, behaviour: Behaviour) -> Answer:
-        """Create an export. Voucherify docs: it answers `SCHEDULED`, however fast the export is."""
+    async def _create(self, request: Request, behaviour: Behaviour) -> Response:
+        """Create an export. Voucherify docs: its first status is always `SCHEDULED`."""
         export = self._exports.create(request.body, behaviour)
         request.export_id = export.id
-        return json_answer(self._exports.describe(export, behaviour, "SCHEDULED"))
+        return json_response(self._exports.describe(export, behaviour, "SCHEDULED"))
 
-    async def _poll(self, request: Request, behaviour: Behaviour) -> Answer:
+    async def _poll(self, request: Request, behaviour: Behaviour) -> Response:
         """Return an export. Voucherify docs: Exports API, Get Export."""
         export = self._exports.get(request.export_id)
-        return json_answer(self._exports.describe(export, behaviour))
+        return json_response(self._exports.describe(export, behaviour))
 
-    async def _list(self, request: Request, behaviour: Behaviour) -> Answer:
+    async def _list(self, request: Request, behaviour: Behaviour) -> Response:
         """Return a page of exports. Voucherify docs: Exports API, List Exports."""
-        return json_answer(self._exports.list_page(request.query, behaviour))
+        return json_response(self._exports.list_page(request.query, behaviour))
 
-    async def _delete(self, request: Request, _behaviour: Behaviour) -> Answer:
+    async def _delete(self, request: Request, _behaviour: Behaviour) -> Response:
         """Delete an export. Voucherify docs: Exports API, Delete Export."""
         self._exports.delete(request.export_id)
-        return Answer(status=204)
+        return Response(status=204)
 
-    async def _grant(self, request: Request, _behaviour: Behaviour) -> Answer:
+    async def _grant(self, request: Request, _behaviour: Behaviour) -> Response:
         """Return an OAuth token. Voucherify docs: the request is a form."""
         form = dict(parse_qsl(request.body.decode(errors="replace")))
-        return json_answer(self._credentials.grant(form))
+        return json_response(self._credentials.grant(form))
 
-    async def _refuse(self, _request: Request, _behaviour: Behaviour) -> Answer:
-        """Refuse what is not part of these APIs."""
+    async def _reject(self, _request: Request, _behaviour: Behaviour) -> Response:
+        """Reject an unknown endpoint."""
         no_such_route()
 
-    async def _download(self, request: Request, behaviour: Behaviour) -> Answer:
+    async def _download(self, request: Request, behaviour: Behaviour) -> Response:
         """Return a file. Voucherify docs: Exports API, Download Export."""
         token = request.query.get("token", "")
         part = self._credentials.check_download_token(request.export_id, token)
@@ -187,9 +187,9 @@ class Api:
             headers["Content-Encoding"] = "gzip"
         elif behaviour.names_identity:
             headers["Content-Encoding"] = "identity"
-        return Answer(body=path, headers=headers, framing=behaviour.transfer)
+        return Response(body=path, headers=headers, framing=behaviour.transfer)
 
-    async def _schemas(self, _request: Request, _behaviour: Behaviour) -> Answer:
+    async def _schemas(self, _request: Request, _behaviour: Behaviour) -> Response:
         """Return the metadata schemas. Voucherify docs: List Metadata Schema Definitions."""
         created_at = to_text(to_ms(self._dataset.start))
         schemas = [
@@ -215,6 +215,6 @@ class Api:
             for name, keys in self._dataset.metadata_keys.items()
         ]
         total = len(schemas)
-        return json_answer(
+        return json_response(
             {"object": "list", "data_ref": "schemas", "schemas": schemas, "total": total},
         )

@@ -1,4 +1,4 @@
-"""What the documentation leaves open, as switches."""
+"""Switches for what the documentation leaves open."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Framing: TypeAlias = Literal["length", "chunked", "close"]
 
 @dataclass
 class Behaviour:
-    """How this Voucherify behaves where the documentation is silent, or where it was seen to vary.
+    """How the server behaves where the documentation is silent, or was seen to vary.
 
-    What decides the content of a file is read when the export is created, everything else at each
-    request.
+    Switches that affect the content of a file are read when the export is created, all others at
+    each request.
 
     Attributes:
         after_inclusive: Whether `$after` includes its own instant (unknown).
@@ -32,7 +32,7 @@ class Behaviour:
         date_skew_ms: The exported creation and update times differ by up to this much from the
             instants that are filtered on, row by row (unknown).
         metadata_position: Metadata columns stand after the standard columns (seen in production)
-            or where the field `metadata` was asked for (unknown).
+            or where the field `metadata` was requested (unknown).
         metadata_prefix: Metadata columns are headed by the plain key (seen in production) or by
             `metadata.X` (Voucherify docs, for orders).
         filters_echo: The name under which filters are echoed: `filters` in the reference,
@@ -40,13 +40,13 @@ class Behaviour:
         files: Number of files of an export. Voucherify docs: very large results may be split.
         result_shape: What `result` of an export looks like. `url` is `{"url": ...}`, with a list
             as value when there are several files; `urls` is `{"urls": [...]}`; `unknown` is a
-            shape nobody could expect (the shape for several files is unknown).
-        titles: Titles that replace the usual ones, by object and field (most are unknown).
+            shape no client can expect (the shape for several files is unknown).
+        titles: Titles that replace the default ones, by object and field (most are unknown).
         creation_title: The title of `created_at` (both were seen in the documentation).
         gzip: Whether files are compressed for clients that accept it (unknown).
-        names_identity: Whether other files say `Content-Encoding: identity` (unknown; RFC 9110,
+        names_identity: Whether other files have `Content-Encoding: identity` (unknown; RFC 9110,
             8.4.1, reserves the word for requests, but servers send it).
-        transfer: How the end of a file is told: by its length, by chunked coding, or only by
+        transfer: How the end of a file is signalled: by length, by chunked coding, or only by
             closing the connection (unknown).
         bom: Whether files begin with a byte order mark (unknown).
         line_terminator: What ends a line of a file (unknown).
@@ -58,8 +58,7 @@ class Behaviour:
         rate_limit_downloads: Whether calls of the download site count (unknown).
         retry_after_header: Whether 429 carries the optional `Retry-After`.
         missing_scope_status: The status for an OAuth token without the scope (unknown).
-        latency_seconds: How long an export takes from SCHEDULED to DONE, or a function of the
-            export that says so.
+        latency_seconds: Seconds from SCHEDULED to DONE, or a function of the export.
     """
 
     after_inclusive: bool = False
@@ -89,6 +88,6 @@ class Behaviour:
     latency_seconds: Latency = 0.0
 
     def title(self, exported_object: str, field_name: str) -> str:
-        """Return the title that heads the column of a field."""
+        """Return the title of a column."""
         usual = title_of(field_name, self.creation_title)
         return self.titles.get((exported_object, field_name), usual)

@@ -1,4 +1,4 @@
-"""Who may call: key pairs, OAuth tokens, download tokens, and how often."""
+"""Credentials (key pairs, OAuth tokens, download tokens) and the rate limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from .refusals import invalid_grant_type, invalid_scope, missing_scope, unauthorized
+from .errors import invalid_grant_type, invalid_scope, missing_scope, unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,14 +68,14 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class OAuthToken(NamedTuple):
-    """What an OAuth token allows."""
+    """The scopes and expiry of an OAuth token."""
 
     scopes: frozenset[str]
     expires: float
 
 
 class DownloadToken(NamedTuple):
-    """The file a download token leads to."""
+    """The file that a download token gives access to."""
 
     export_id: str
     part: int
@@ -83,10 +83,10 @@ class DownloadToken(NamedTuple):
 
 
 class Credentials:
-    """Everything that is secret, and what it opens."""
+    """All secrets, and what they give access to."""
 
     def __init__(self, seed: int, clock: Callable[[], float]) -> None:
-        """Invent a key pair."""
+        """Generate a key pair."""
         self._random = Random(f"{seed}:credentials")
         self._clock = clock
         self.app_id = str(UUID(int=self._random.getrandbits(128), version=4))
@@ -96,7 +96,7 @@ class Credentials:
 
     @property
     def secrets(self) -> list[str]:
-        """Every secret so far; the application id is not one."""
+        """All secrets so far; the application id is none."""
         return [self.app_token, *list(self._oauth_tokens), *list(self._download_tokens)]
 
     def identifier(self, prefix: str, length: int = 24) -> str:
@@ -104,23 +104,23 @@ class Credentials:
         return prefix + "".join(self._random.choices(_ALPHABET, k=length))
 
     def check_key_pair(self, headers: Mapping[str, str]) -> None:
-        """Refuse a request without the right key pair.
+        """Check the key pair of a request.
 
         Raises:
-            Refusal: If there is none.
+            ApiError: If it is missing or wrong.
         """
         pair = (headers.get("x-app-id"), headers.get("x-app-token"))
         if pair != (self.app_id, self.app_token):
             unauthorized()
 
     def check(self, headers: Mapping[str, str], scope: str, behaviour: Behaviour) -> None:
-        """Refuse a request with neither the key pair nor an OAuth token of the right scope.
+        """Check the key pair or OAuth token of a request.
 
         Voucherify docs: each operation allows the two headers, or an OAuth token with the scope
         `api` or its own.
 
         Raises:
-            Refusal: If it may not call.
+            ApiError: If neither is valid for the scope.
         """
         kind, _, bearer = headers.get("authorization", "").partition(" ")
         if kind != "Bearer":
@@ -133,12 +133,12 @@ class Credentials:
             missing_scope(behaviour.missing_scope_status)
 
     def grant(self, form: Mapping[str, str]) -> dict[str, str | int]:
-        """Return the answer to a request for an OAuth token.
+        """Return the response to a request for an OAuth token.
 
         Voucherify docs: OAuth API, Generate OAuth 2.0 Token; scopes are separated by spaces.
 
         Raises:
-            Refusal: `invalid_grant_type` or `invalid_scope`.
+            ApiError: `invalid_grant_type` or `invalid_scope`.
         """
         if form.get("grant_type") != "client_credentials":
             invalid_grant_type()
@@ -164,12 +164,12 @@ class Credentials:
         return token
 
     def check_download_token(self, export_id: str, token: str) -> int:
-        """Return which file of the export a token leads to.
+        """Return the number of the file that a token gives access to.
 
         Voucherify docs: the token is short-lived; 401 with right credentials means it has expired.
 
         Raises:
-            Refusal: If the token is not one of this export, or has expired.
+            ApiError: If the token is not for this export, or has expired.
         """
         known = self._download_tokens.get(token)
         if known is None or known.export_id != export_id or known.expires <= self._clock():
@@ -196,7 +196,7 @@ class RateLimit:
         optional, a number of seconds.
 
         Returns:
-            The headers that tell about the limit, and whether the call is within it.
+            The rate-limit headers, and whether the call is within the limit.
         """
         limit = behaviour.rate_limit
         if limit is None:

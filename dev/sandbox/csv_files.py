@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .behaviour import Behaviour
-    from .dataset import Row, Table
+    from .tables import Row, Table
 
 
 class _Column(NamedTuple):
@@ -34,14 +34,14 @@ def render(
     today_ms: int,
     paths: Sequence[Path],
 ) -> None:
-    """Write the files of an export, one chunk of its rows into each.
+    """Write the files of an export, with an equal share of its rows in each.
 
     Args:
         table: The exported object as it was when the export was created.
         parameters: The checked parameters of the export.
-        behaviour: What the documentation leaves open.
-        today_ms: The beginning of the present day.
-        paths: Where to write.
+        behaviour: The switches.
+        today_ms: The start of the current day.
+        paths: The files to write.
     """
     numbers = _select(table, parameters, behaviour, today_ms)
     columns = _columns(table, parameters, behaviour)

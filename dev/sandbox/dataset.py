@@ -1,153 +1,33 @@
-"""The data of a project: any size from a seed, and growing when told to."""
+"""The data of a project: of any size, generated from a seed, and growing on demand."""
 
 from __future__ import annotations
 
 import threading
 from array import array
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING
-from zlib import crc32
 
-from .content import DAY_MS, METADATA_KEYS, MetadataKey, Project
-from .instants import to_datetime, to_ms
+from .instants import DAY_MS, to_ms
+from .metadata import METADATA_KEYS, MetadataKey
 from .objects import OBJECTS
+from .project import Project
+from .tables import NEVER, Change, Row, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from .content import Cells
+    from .records import Cells
 
 DEFAULT_SIZES: Mapping[str, int] = dict.fromkeys(OBJECTS, 100)
 _START = datetime(2026, 1, 1, tzinfo=timezone.utc)
-_NEVER = -1
-
-
-@dataclass(frozen=True)
-class _Change:
-    """What differs in a row from what was generated."""
-
-    cells: Cells = field(default_factory=dict)
-    metadata: Cells | None = None
-
-
-class Row:
-    """One record of an exported object.
-
-    Attributes:
-        created: The creation time that the server filters on and orders by.
-        updated: The time of the last update, likewise; None for a record that was never updated.
-        cells: The text of every standard field as a CSV file carries it.
-        metadata: The metadata keys that have a value, with the text of their cells.
-    """
-
-    def __init__(self, table: Table, number: int, skew_ms: int) -> None:
-        """Stand for one row of a table; its cells are written when first looked at."""
-        self._table = table
-        self._number = number
-        self._skew_ms = skew_ms
-        self.created_ms = table.created[number]
-        self.updated_ms = None if table.updated[number] == _NEVER else table.updated[number]
-
-    @property
-    def created(self) -> datetime:
-        """The creation time that the server filters on and orders by."""
-        return to_datetime(self.created_ms)
-
-    @property
-    def updated(self) -> datetime | None:
-        """The time of the last update that the server filters on and orders by."""
-        return None if self.updated_ms is None else to_datetime(self.updated_ms)
-
-    @property
-    def cells(self) -> Cells:
-        """The text of every standard field as a CSV file carries it."""
-        return self._content[0]
-
-    @property
-    def metadata(self) -> Cells:
-        """The metadata keys that have a value."""
-        return self._content[1]
-
-    @cached_property
-    def _content(self) -> tuple[Cells, Cells]:
-        created, updated = self.created_ms, self.updated_ms
-        if self._skew_ms:
-            hashed = crc32(f"{self._table.name}:{self._number}".encode())
-            offset = hashed % (2 * self._skew_ms + 1) - self._skew_ms
-            created += offset
-            updated = None if updated is None else updated + offset
-        cells, metadata = self._table.project.write(
-            self._table.name,
-            self._number,
-            created,
-            updated,
-        )
-        change = self._table.changes.get(self._number)
-        if change:
-            cells |= change.cells
-            metadata = metadata if change.metadata is None else change.metadata
-        return cells, metadata
-
-    def __repr__(self) -> str:
-        """Show what a failed assertion needs."""
-        return f"Row({self.created.isoformat()}, {self.cells})"
-
-
-@dataclass(frozen=True)
-class Table:
-    """The rows of one exported object at one moment.
-
-    It holds two instants per row; everything else is written when it is read, so that millions of
-    rows cost little memory and a snapshot is a short copy.
-
-    Attributes:
-        name: The exported object.
-        project: Who writes the rows.
-        created: The creation time of each row, in milliseconds.
-        updated: The time of each row's last update, in milliseconds.
-        changes: What differs from what was generated.
-        version: How many times the dataset had changed.
-    """
-
-    name: str
-    project: Project
-    created: array[int]
-    updated: array[int]
-    changes: dict[int, _Change]
-    version: int = 0
-
-    def copy(self, version: int = 0) -> Table:
-        """Return a snapshot."""
-        return Table(
-            self.name,
-            self.project,
-            self.created[:],
-            self.updated[:],
-            dict(self.changes),
-            version,
-        )
-
-    def numbers(self) -> list[int]:
-        """Return the numbers of all rows in server order: by creation, then by insertion."""
-        return sorted(range(len(self.created)), key=self.created.__getitem__)
-
-    def row(self, number: int, skew_ms: int = 0) -> Row:
-        """Return a row whose exported dates are off by up to `skew_ms`."""
-        return Row(self, number, skew_ms)
-
-    def rows(self, skew_ms: int = 0) -> Iterator[Row]:
-        """Yield all rows in server order."""
-        return (self.row(number, skew_ms) for number in self.numbers())
 
 
 class Dataset:
     """The data of a Voucherify project. The same seed and the same calls give the same data.
 
-    Time is data here, nothing reads a clock: rows are created in the `days` after `start` but never
-    later than `now`, and later changes follow the newest instant there is.
+    Nothing reads a clock: rows are created in the `days` after `start`, never later than `now`, and
+    later changes follow the newest instant in the data.
     """
 
     def __init__(  # noqa: PLR0913 - every one has a default
@@ -164,7 +44,7 @@ class Dataset:
 
         Args:
             seed: The seed.
-            sizes: Rows per exported object; 100 where nothing is said.
+            sizes: Rows per exported object; 100 by default.
             start: No row is created earlier.
             days: How many days the rows are spread over.
             now: No row is created or updated later.
@@ -194,7 +74,7 @@ class Dataset:
         return self._project.metadata_keys
 
     def snapshot(self, name: str) -> Table:
-        """Return what an exported object holds now, safe from later changes."""
+        """Return an exported object as it is now, unaffected by later changes."""
         with self._lock:
             return self._tables[name].copy(self._version)
 
@@ -220,10 +100,10 @@ class Dataset:
                         later = instant + self._random.randrange(120_000)
                         instant = max(instant, min(later, self._now_ms()))
                     table.created.append(instant)
-                    table.updated.append(_NEVER)
+                    table.updated.append(NEVER)
 
     def touch(self, name: str, count: int, *, now: datetime | None = None) -> list[Row]:
-        """Update rows that exist: they get a newer `updated_at` and a changed amount or count.
+        """Update existing rows: they get a newer `updated_at` and a changed amount or count.
 
         Args:
             name: `voucher`, `customer` or `order`, the objects that have `updated_at`.
@@ -243,8 +123,8 @@ class Dataset:
             numbers = sorted(self._random.sample(range(len(table.created)), count))
             for number in numbers:
                 cells = table.row(number).cells
-                change = table.changes.get(number, _Change())
-                table.changes[number] = _Change(change.cells | revise(cells), change.metadata)
+                change = table.changes.get(number, Change())
+                table.changes[number] = Change(change.cells | revise(cells), change.metadata)
                 table.updated[number] = instant
             snapshot = table.copy()
         return [snapshot.row(number) for number in numbers]
@@ -264,14 +144,14 @@ class Dataset:
             name: The exported object.
             created: When it was created.
             updated: When it was last updated.
-            cells: Text of cells that is to differ from what is generated, dates included.
-            metadata: All its metadata, if it is not to be generated.
+            cells: Cells that replace the generated ones, dates included.
+            metadata: All its metadata, instead of the generated.
 
         Returns:
             The row.
 
         Raises:
-            ValueError: If there is no such cell.
+            ValueError: If a cell does not exist.
         """
         unknown = set(cells or ()) - set(OBJECTS[name].empty_cells)
         if unknown:
@@ -281,8 +161,8 @@ class Dataset:
             table = self._tables[name]
             number = len(table.created)
             table.created.append(to_ms(created))
-            table.updated.append(_NEVER if updated is None else to_ms(updated))
-            table.changes[number] = _Change(
+            table.updated.append(NEVER if updated is None else to_ms(updated))
+            table.changes[number] = Change(
                 dict(cells or {}),
                 None if metadata is None else dict(metadata),
             )
@@ -300,7 +180,7 @@ class Dataset:
             in_bulk = 4 * size < 10 * number < 5 * size
             if in_bulk or random.random() < 0.2:
                 created[number] = created[number - 1]
-        updated = array("q", [_NEVER]) * size
+        updated = array("q", [NEVER]) * size
         if OBJECTS[name].updated_field:
             for number in range(size):
                 # Voucherify docs: a record that was never updated has an empty `updated_at`.

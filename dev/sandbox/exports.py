@@ -7,12 +7,11 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .content import DAY_MS
 from .csv_files import compress, render
+from .errors import export_not_found, invalid_export_fields, invalid_payload, not_one_of
 from .filters import check
-from .instants import to_text
+from .instants import DAY_MS, to_text
 from .objects import OBJECTS
-from .refusals import export_not_found, invalid_export_fields, invalid_payload, not_one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,10 +32,10 @@ class Export:
     Attributes:
         id: Its id.
         exported_object: What it exports.
-        parameters: Its parameters as they were sent.
+        parameters: The requested parameters.
         created: When it was created, in Unix seconds.
         clock: Unix time in seconds.
-        latency_seconds: How long it takes until it is done.
+        latency_seconds: Seconds until it is done.
         deleted: Whether it was deleted, or has vanished by a fault.
         forced_status: A status that replaces the true one, by a fault.
     """
@@ -53,7 +52,7 @@ class Export:
 
     @property
     def created_at(self) -> str:
-        """When it was created, as the API says it."""
+        """Creation time, in the format of the API."""
         return to_text(round(self.created * 1000))
 
     @property
@@ -77,13 +76,13 @@ class Exports:
         clock: Callable[[], float],
         directory: Path,
     ) -> None:
-        """Start without exports.
+        """Start with no exports.
 
         Args:
-            dataset: What is exported.
-            credentials: Who issues download tokens.
+            dataset: The data to export.
+            credentials: Issues download tokens.
             clock: Unix time in seconds.
-            directory: Where files are written.
+            directory: The directory for files.
         """
         self.download_url = ""
         self.created: list[Export] = []
@@ -99,7 +98,7 @@ class Exports:
         Voucherify docs: Exports API, Create Export.
 
         Raises:
-            Refusal: If the request is not as documented.
+            ApiError: If the request is not as documented.
         """
         name, parameters = _checked(body)
         behaviour = replace(behaviour)
@@ -125,7 +124,7 @@ class Exports:
         """Return an export.
 
         Raises:
-            Refusal: If it does not exist.
+            ApiError: If it does not exist.
         """
         export = self.find(export_id)
         if export is None:
@@ -136,7 +135,7 @@ class Exports:
         """Delete an export. Voucherify docs: Exports API, Delete Export.
 
         Raises:
-            Refusal: If it does not exist.
+            ApiError: If it does not exist.
         """
         self.get(export_id).deleted = True
 
@@ -144,7 +143,7 @@ class Exports:
         """Return a page of exports. Voucherify docs: Exports API, List Exports.
 
         Raises:
-            Refusal: If the query is not as documented.
+            ApiError: If the query is not as documented.
         """
         limit, page = (_whole_number(query, name) for name in ("limit", "page"))
         order = query.get("order", "-created_at")
@@ -171,7 +170,7 @@ class Exports:
         behaviour: Behaviour,
         status: str | None = None,
     ) -> dict[str, Any]:
-        """Return an export as the API shows it, with fresh download tokens when it is done."""
+        """Return an export in the format of the API, with fresh download tokens when it is done."""
         status = status or export.status
         echoed = {
             behaviour.filters_echo if name == "filters" else name: value
@@ -190,7 +189,7 @@ class Exports:
         }
 
     async def file(self, export: Export, part: int, *, compressed: bool) -> Path:
-        """Return a file of an export once it is written."""
+        """Wait until a file of an export is written, and return its path."""
         rendering = next(task for paths, task in self._renderings.values() if paths == export.paths)
         await rendering
         path = export.paths[part]
@@ -209,10 +208,10 @@ class Exports:
         return {"chunks": [{"location": url} for url in urls]}
 
     def _render(self, export: Export, behaviour: Behaviour) -> tuple[Path, ...]:
-        """Start writing the files of an export, or find those of an equal one.
+        """Start writing the files of an export, or reuse those of an equal one.
 
-        Equal exports of unchanged data share their files, so that a benchmark can be repeated
-        without measuring this server.
+        Equal exports of unchanged data share their files, so that a repeated benchmark does not
+        measure this server.
         """
         table = self._dataset.snapshot(export.exported_object)
         today_ms = int(self._clock() * 1000) // DAY_MS * DAY_MS
@@ -236,7 +235,7 @@ def _checked(body: bytes) -> tuple[str, dict[str, Any]]:
     """Return the exported object and the parameters of a request.
 
     Raises:
-        Refusal: If they are not as documented.
+        ApiError: If they are not as documented.
     """
     try:
         request = json.loads(body)
@@ -268,7 +267,7 @@ def _whole_number(query: Mapping[str, str], name: str) -> int | None:
     """Return a number of the query. Voucherify docs: `limit` and `page` go from 1 to 100.
 
     Raises:
-        Refusal: If it is not such a number.
+        ApiError: If it is not such a number.
     """
     if name not in query:
         return None

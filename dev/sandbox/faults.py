@@ -1,9 +1,9 @@
-r"""What can go wrong, as a few actions that combine.
+r"""Faults: a few actions that combine.
 
 Several faults on one request all apply, in the order in which they were added::
 
     Fault(on="poll", nth=2, action=Reply(502))
-    Fault(on="create", action=Raw(handled=True))                    # the answer is lost
+    Fault(on="create", action=Raw(handled=True))                    # the response is lost
     Fault(on="poll", action=Raw(reset=True))                        # reset before handling
     Fault(on="list", action=Raw(b"HTTP/1.1 200 OK\r\nX: ", forever=b"x" * 65536))
     Fault(on="download", action=Cut(0.5))                           # under any framing
@@ -20,7 +20,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from .wire import Answer, HangUp, RawAnswer
+from .wire import HangUp, RawResponse, Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -41,33 +41,33 @@ Json: TypeAlias = dict[str, Any]
 
 
 class Action:
-    """What a fault does to one request; this one does nothing."""
+    """The effect of a fault on one request; the base class has none."""
 
-    def instead(self) -> Answer | RawAnswer | None:
-        """Return the answer to a request that is not handled, or None to have it handled."""
+    def instead(self) -> Response | RawResponse | None:
+        """Return a response without handling the request, or None to handle it."""
         return None
 
     def turn(self, export: Export) -> None:
-        """Change the export that the request is about."""
+        """Change the export that the request concerns."""
 
-    def rewrite(self, answer: Answer) -> Answer | RawAnswer:
-        """Return what is answered instead of the true answer."""
-        return answer
+    def rewrite(self, response: Response) -> Response | RawResponse:
+        """Return a replacement for the response."""
+        return response
 
     def shape(self, pieces: AsyncIterator[bytes], length: int) -> AsyncIterator[bytes]:  # noqa: ARG002 - for those that cut at a fraction
-        """Return what is really sent of a body of a certain length."""
+        """Return the bytes that are actually sent of a body of this length."""
         return pieces
 
 
 @dataclass(frozen=True)
 class Reply(Action):
-    """Answers something else: an error, a redirect, a 429 with its headers, anything as a body.
+    """Sends another response: an error, a redirect, a 429 with headers, any body.
 
     Attributes:
         status: The HTTP status.
-        body: The body: bytes as they are, anything else as JSON.
+        body: Bytes, or a value to send as JSON.
         headers: The headers.
-        handled: Whether the request is handled before.
+        handled: Whether the request is handled first.
     """
 
     status: int
@@ -75,28 +75,28 @@ class Reply(Action):
     headers: Mapping[str, str] = field(default_factory=dict)
     handled: bool = False
 
-    def instead(self) -> Answer | None:
-        """Answer at once, unless the request is to be handled."""
-        return None if self.handled else self._answer()
+    def instead(self) -> Response | None:
+        """Response at once, unless the request is to be handled."""
+        return None if self.handled else self._response()
 
-    def rewrite(self, answer: Answer) -> Answer:  # noqa: ARG002 - whatever it was
-        """Replace the answer."""
-        return self._answer()
+    def rewrite(self, response: Response) -> Response:  # noqa: ARG002 - replaced whole
+        """Replace the response."""
+        return self._response()
 
-    def _answer(self) -> Answer:
+    def _response(self) -> Response:
         body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
-        return Answer(status=self.status, body=body, headers=self.headers)
+        return Response(status=self.status, body=body, headers=self.headers)
 
 
 @dataclass(frozen=True)
 class Raw(Action):
-    """Sends bytes that need not be HTTP, none at all by default, and ends the connection.
+    """Sends raw bytes, by default none, and ends the connection.
 
     Attributes:
-        first: What is sent.
-        forever: What is sent after that until the client gives up, if anything.
+        first: Bytes to send.
+        forever: Bytes to repeat after that until the client disconnects.
         reset: Whether the connection is reset rather than closed.
-        handled: Whether the request is handled before.
+        handled: Whether the request is handled first.
     """
 
     first: bytes = b""
@@ -104,59 +104,59 @@ class Raw(Action):
     reset: bool = False
     handled: bool = False
 
-    def instead(self) -> RawAnswer | None:
-        """Answer at once, unless the request is to be handled."""
-        return None if self.handled else self._answer()
+    def instead(self) -> RawResponse | None:
+        """Response at once, unless the request is to be handled."""
+        return None if self.handled else self._response()
 
-    def rewrite(self, answer: Answer) -> RawAnswer:  # noqa: ARG002 - whatever it was
-        """Replace the answer."""
-        return self._answer()
+    def rewrite(self, response: Response) -> RawResponse:  # noqa: ARG002 - replaced whole
+        """Replace the response."""
+        return self._response()
 
-    def _answer(self) -> RawAnswer:
-        return RawAnswer(self.first, self.forever, self.reset)
+    def _response(self) -> RawResponse:
+        return RawResponse(self.first, self.forever, self.reset)
 
 
 @dataclass(frozen=True)
 class Rewrite(Action):
-    """Changes the body, which keeps a right framing.
+    """Changes the body; the framing stays correct.
 
     Attributes:
-        change: Turns the bytes, after any content coding, into others.
+        change: Maps the body, after any content coding, to another.
         headers: Headers that are added.
     """
 
     change: Callable[[bytes], bytes]
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def rewrite(self, answer: Answer) -> Answer:
+    def rewrite(self, response: Response) -> Response:
         """Change the body."""
-        body = self.change(answer.content)
-        return replace(answer, body=body, headers={**answer.headers, **self.headers})
+        body = self.change(response.content)
+        return replace(response, body=body, headers={**response.headers, **self.headers})
 
 
 @dataclass(frozen=True)
 class Amend(Action):
-    """Changes an answer that is JSON.
+    """Changes a JSON response.
 
     Attributes:
-        change: Members that replace those of the answer, or a function of the whole answer.
+        change: Members to replace, or a function of the whole value.
     """
 
     change: Json | Callable[[Json], object]
 
-    def rewrite(self, answer: Answer) -> Answer:
+    def rewrite(self, response: Response) -> Response:
         """Change the JSON."""
-        value = json.loads(answer.content)
+        value = json.loads(response.content)
         amended = self.change(value) if callable(self.change) else {**value, **self.change}
-        return replace(answer, body=json.dumps(amended).encode())
+        return replace(response, body=json.dumps(amended).encode())
 
 
 @dataclass(frozen=True)
 class Cut(Action):
-    """Ends the connection in the middle of a body, whose framing promises more.
+    """Ends the connection in the middle of a body; the headers announce all of it.
 
     Attributes:
-        after: How much of the body is sent: a number of bytes, or a fraction.
+        after: The part of the body to send: a number of bytes, or a fraction.
         reset: Whether the connection is reset rather than closed.
     """
 
@@ -178,11 +178,11 @@ class Cut(Action):
 
 @dataclass(frozen=True)
 class Stall(Action):
-    """Stops once in the middle of a body.
+    """Pauses once in the middle of a body.
 
     Attributes:
-        seconds: For how long.
-        after: After how many bytes.
+        seconds: Length of the pause.
+        after: Bytes to send before.
     """
 
     seconds: float
@@ -208,8 +208,8 @@ class Drip(Action):
     """Sends a body slowly.
 
     Attributes:
-        size: How many bytes at a time.
-        seconds: How long to wait before each.
+        size: Bytes at a time.
+        seconds: Pause before each.
     """
 
     size: int
@@ -225,11 +225,10 @@ class Drip(Action):
 
 @dataclass(frozen=True)
 class Turn(Action):
-    """Turns an export, for good, into one of another status.
+    """Sets the status of an export permanently.
 
     Attributes:
-        status: The status that it has from now on, known or unknown to anyone; None makes it
-            vanish.
+        status: Any status, known or unknown; None removes the export.
     """
 
     status: str | None
@@ -242,15 +241,15 @@ class Turn(Action):
 
 @dataclass(kw_only=True)
 class Fault:
-    """Something that goes wrong with certain requests.
+    """A fault that affects certain requests.
 
     Attributes:
-        on: The kind of request.
-        action: What happens.
-        nth: The first matching request that it happens to, counted from when the fault was added.
-        times: How many requests it happens to; None for all that follow.
-        object: Counts only requests about exports of this object.
-        seen: How many matching requests there were so far.
+        on: The endpoint.
+        action: The effect.
+        nth: The first matching request to affect, counted from when the fault was added.
+        times: The number of requests to affect; None for all that follow.
+        object: Counts only requests that concern exports of this object.
+        seen: The number of matching requests so far.
     """
 
     on: Kind
@@ -261,7 +260,7 @@ class Fault:
     seen: int = field(default=0, init=False)
 
     def strikes(self, kind: Kind, exported_object: str | None) -> bool:
-        """Count a request if it matches, and return whether the fault happens to it."""
+        """Count a request if it matches, and return whether the fault affects it."""
         if kind != self.on or self.object not in {None, exported_object}:
             return False
         self.seen += 1
@@ -272,21 +271,21 @@ class Faults:
     """The faults of a sandbox."""
 
     def __init__(self) -> None:
-        """Start without faults."""
+        """Start with no faults."""
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
     def add(self, *faults: Fault) -> None:
-        """Make things go wrong."""
+        """Add faults."""
         with self._lock:
             self._faults.extend(faults)
 
     def clear(self) -> None:
-        """Make everything go right again."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def actions(self, kind: Kind, exported_object: str | None) -> list[Action]:
-        """Return what happens to a request."""
+        """Return the actions that affect a request."""
         with self._lock:
             return [f.action for f in self._faults if f.strikes(kind, exported_object)]

@@ -1,4 +1,4 @@
-"""Filters of an export: what is allowed, and which rows they let through."""
+"""Filters of an export: validation and evaluation."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import operator
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from .content import DAY_MS
-from .instants import parse
-from .refusals import invalid_payload, not_one_of
+from .errors import invalid_payload, not_one_of
+from .instants import DAY_MS, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .behaviour import Behaviour
-    from .dataset import Row
     from .objects import ExportedObject
+    from .tables import Row
 
     Predicate: TypeAlias = Callable[[Row], bool]
 
@@ -32,7 +31,7 @@ class _Value(NamedTuple):
 
 
 def _value(raw: object) -> _Value:
-    """Read a cell or an argument of a filter: an instant, a number, or else text."""
+    """Parse a cell or filter argument as an instant, a number, or else text."""
     text = str(raw)
     instant = parse(text)
     if instant is not None:
@@ -44,12 +43,12 @@ def _value(raw: object) -> _Value:
 
 
 def check(filters: object, declared: ExportedObject) -> None:
-    """Refuse filters that the documented schema does not allow.
+    """Check filters against the documented schema.
 
     Voucherify docs: Exports API, the `Export...Filters` schemas.
 
     Raises:
-        Refusal: If they are not allowed.
+        ApiError: If they do not match it.
     """
     if not isinstance(filters, dict):
         invalid_payload(f"Property {_PLACE} should be object")
@@ -72,12 +71,12 @@ def check(filters: object, declared: ExportedObject) -> None:
 
 
 def _check_arguments(place: str, operator_name: str, arguments: object) -> None:
-    """Refuse arguments that an operator does not take.
+    """Check the arguments of an operator.
 
     Voucherify docs: Exports API, schema `Any`; values are arrays.
 
     Raises:
-        Refusal: If it does not take them.
+        ApiError: If they are not allowed.
     """
     if not isinstance(arguments, list):
         invalid_payload(f"Property {place} should be array")
@@ -92,16 +91,16 @@ def compile_filters(
     behaviour: Behaviour,
     today_ms: int,
 ) -> Predicate:
-    """Return the test that a row must pass.
+    """Return the predicate of the filters.
 
     Voucherify docs: Exports API, schema `Junction`. All conditions are joined by the one junction,
     so that `or` would also OR the two ends of a date window.
 
     Args:
-        filters: Filters that were checked.
+        filters: Validated filters.
         declared: The exported object.
-        behaviour: Whether date filters work and include their own instants.
-        today_ms: The beginning of the present day, from which days are counted.
+        behaviour: How date filters are evaluated.
+        today_ms: The start of the current day, from which relative days count.
     """
     tests = [
         _test(_reader(name, declared), operator_name, arguments, behaviour, today_ms)
@@ -122,7 +121,7 @@ _DATES = {
 
 
 def sort_key(name: str, declared: ExportedObject) -> Callable[[Row], Any]:
-    """Return what rows are ordered by; rows without a value come first."""
+    """Return the sort key of an order; rows without a value come first."""
     if name in _DATES:
         instant = _DATES[name]
         return lambda row: -1 if instant(row) is None else instant(row)
@@ -130,9 +129,9 @@ def sort_key(name: str, declared: ExportedObject) -> Callable[[Row], Any]:
 
 
 def _reader(name: str, declared: ExportedObject) -> Callable[[Row], _Value | None]:
-    """Return how to read what a filter looks at; None stands for no value.
+    """Return a function that reads the filtered value of a row; None means no value.
 
-    A filter on something that no exported field shows finds no value.
+    A property that no exported field contains has no value.
     """
     field_name = declared.cells_of.get(name, name)
     if field_name in _DATES:
@@ -161,7 +160,7 @@ def _test(
     behaviour: Behaviour,
     today_ms: int,
 ) -> Predicate:
-    """Return the test of one condition: any of its arguments may hold, or all negated ones must."""
+    """Return the predicate of one condition: any argument matches, or no negated one does."""
     if operator_name == "$has_value":
         return lambda row: read(row) is not None
     if operator_name == "$is_unknown":
@@ -201,7 +200,7 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> _Holds:
 
 
 def _counted(compare: Callable[[Any, Any], bool]) -> _Holds:
-    """Compare the number of elements of an array, which a cell shows as `1,2,3`."""
+    """Compare the number of elements of an array, written `1,2,3` in a cell."""
     return lambda value, other: compare(len(value.text.split(",")), other.key)
 
 
@@ -227,7 +226,7 @@ _NEGATED = {"$is_not": "$is", "$not_in": "$in", "$not_contain": "$contains"}
 
 
 class _Relative(NamedTuple):
-    """A comparison with a day that is so many days before (-1) or after (1) today."""
+    """A comparison with a day before (-1) or after (1) today."""
 
     sign: int
     holds: _Holds

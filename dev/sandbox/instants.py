@@ -1,10 +1,11 @@
-"""Instants are milliseconds since 1970; this is how they turn into text and back."""
+"""Format and parse instants, which are milliseconds since 1970."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
 
+DAY_MS = 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 _ISO_8601 = re.compile(
@@ -23,12 +24,12 @@ def to_datetime(instant: int) -> datetime:
 
 
 def to_text(instant: int) -> str:
-    """Return an instant as Voucherify writes it: UTC, ISO 8601, milliseconds."""
+    """Format an instant like Voucherify: UTC, ISO 8601, milliseconds."""
     return f"{to_datetime(instant).isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def parse(text: str) -> int | None:
-    """Return the instant that a date or a date and time tells, or None for any other text."""
+    """Parse a date, or a date and time; None for any other text."""
     match = _ISO_8601.fullmatch(text)
     if not match:
         return None

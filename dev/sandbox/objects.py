@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    """Return the words of a text."""
+    """Split a text into names."""
     return tuple(text.split())
 
 
@@ -44,13 +44,13 @@ class ExportedObject:
     Attributes:
         name: What the API calls it.
         fields: The allowed fields, in the order of the documentation.
-        default_fields: What is exported when no fields are asked for.
+        default_fields: The exported fields when none are requested.
         orders: The fields by which an export can be ordered, up or down.
-        filters: The allowed filters, each with the operators it takes.
+        filters: The allowed filters, with the operators of each.
         open_filters: Beginnings of further filters that are allowed.
-        cells_of: The field a filter or an order reads, where the names differ.
-        created_field: The field that carries the creation time, if one does.
-        updated_field: The field that carries the time of the last update, if one does.
+        cells_of: The field that a filter or an order reads, where the names differ.
+        created_field: The field of the creation time, or None.
+        updated_field: The field of the last update, or None.
     """
 
     name: str
@@ -69,7 +69,7 @@ class ExportedObject:
         return dict.fromkeys((name for name in self.fields if name != "metadata"), "")
 
     def operators_of(self, filter_name: str) -> frozenset[str] | None:
-        """Return the operators a filter takes, or None when there is no such filter."""
+        """Return the operators of a filter, or None if the filter does not exist."""
         if filter_name in self.filters:
             return self.filters[filter_name]
         return OPERATORS if filter_name.startswith(self.open_filters) else None
@@ -93,7 +93,7 @@ def _filters(
     anything: str,
     **limited: frozenset[str],
 ) -> dict[str, frozenset[str]]:
-    """Return filters: those that take every operator, then those that take a few."""
+    """Return filters: those that allow every operator, then those that allow a few."""
     return dict.fromkeys(_names(anything), OPERATORS) | limited
 
 

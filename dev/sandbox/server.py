@@ -1,4 +1,4 @@
-"""The two sites of this Voucherify, the API and the downloads, in a thread of their own."""
+"""The API and download servers, in a thread."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ from .behaviour import Behaviour, Latency
 from .credentials import Credentials
 from .exports import Export, Exports
 from .faults import Action, Faults
-from .wire import Answer, RawAnswer, Sent, deliver
+from .wire import RawResponse, Response, Sent, deliver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from typing_extensions import Self
 
-    from .dataset import Dataset, Row
+    from .dataset import Dataset
+    from .tables import Row
 
 _SITES: tuple[Site, ...] = ("api", "download")
 
 
 class Sandbox:
-    """A Voucherify with real sites on ports of this machine, for as long as the `with` block.
+    """A mock Voucherify server on local ports, running inside a `with` block.
 
     Attributes:
-        behaviour: What the documentation leaves open; may be changed or replaced at any time.
+        behaviour: The switches; may be changed or replaced at any time.
         dataset: The data of the project.
-        faults: What goes wrong.
-        api_url: The API site.
-        download_url: The download site.
+        faults: The faults.
+        api_url: The URL of the API.
+        download_url: The URL of the download host.
     """
 
     def __init__(
@@ -53,14 +54,14 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         ports: tuple[int, int] = (0, 0),
     ) -> None:
-        """Prepare the sites.
+        """Prepare the servers.
 
         Args:
             dataset: The data of the project.
-            behaviour: What the documentation leaves open.
+            behaviour: The switches.
             latency_seconds: Replaces that of `behaviour`.
             clock: Unix time in seconds: for latencies, expiries, limits and `created_at`.
-            ports: The ports of the API and the download site; 0 for any free one.
+            ports: The ports of the API and the download host; 0 for any free port.
         """
         self.dataset = dataset
         self.behaviour = behaviour or Behaviour()
@@ -74,7 +75,7 @@ class Sandbox:
         self._credentials = Credentials(dataset.seed, clock)
 
     def __enter__(self) -> Self:
-        """Open the sites."""
+        """Start the servers."""
         with ExitStack() as resources:
             directory = tempfile.TemporaryDirectory(prefix="voucherify-sandbox-")
             path = Path(resources.enter_context(directory))
@@ -93,7 +94,7 @@ class Sandbox:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        """Close the sites; their ports are free afterwards."""
+        """Stop the servers and free their ports."""
         self._resources.close()
 
     @property
@@ -103,17 +104,17 @@ class Sandbox:
 
     @property
     def app_token(self) -> str:
-        """The secret that goes with it."""
+        """The secret key of the application."""
         return self._credentials.app_token
 
     @property
     def config(self) -> dict[str, str]:
-        """What a client needs to know."""
+        """The settings a client needs."""
         return {"api_url": self.api_url, "app_id": self.app_id, "app_token": self.app_token}
 
     @property
     def requests(self) -> list[Request]:
-        """All requests so far, as they came in."""
+        """All requests so far, in order of receipt."""
         return [replace(request) for request in list(self._requests)]
 
     @property
@@ -123,18 +124,15 @@ class Sandbox:
 
     @property
     def secrets(self) -> list[str]:
-        """Every secret so far: the application's, download tokens, OAuth tokens."""
+        """All secrets so far: the key, download tokens, OAuth tokens."""
         return self._credentials.secrets
 
     def rows(self, exported_object: str) -> list[Row]:
-        """Return the rows as an export of everything would tell them now, in server order."""
+        """Return the rows that a full export would contain now, in server order."""
         return self.dataset.rows(exported_object, skew_ms=self.behaviour.date_skew_ms)
 
     async def _serve(self, opened: Future[list[int]]) -> None:
-        """Keep the sites open until told to close them.
-
-        What is still being answered then, or stalls, is cancelled.
-        """
+        """Serve until closed, then cancel requests in progress."""
         self._loop = asyncio.get_running_loop()
         self._closing = asyncio.Event()
         async with AsyncExitStack() as sites:
@@ -149,9 +147,9 @@ class Sandbox:
             await self._closing.wait()
 
     async def _open(self, site: Site, port: int, sites: AsyncExitStack) -> int:
-        """Open a site and return its port."""
+        """Start a server and return its port."""
         server = web.Server(partial(self._handle, site), access_log=None)
-        # Zero would wait for ever.
+        # Zero would wait forever.
         runner = web.ServerRunner(server, shutdown_timeout=0.01)
         sites.push_async_callback(runner.cleanup)
         await runner.setup()
@@ -159,18 +157,18 @@ class Sandbox:
         return int(runner.addresses[0][1])
 
     async def _handle(self, site: Site, received: web.BaseRequest) -> Sent:
-        """Answer one request, rightly or as the faults have it."""
+        """Response one request, rightly or as the faults have it."""
         request = await self._record(site, received)
         actions = self.faults.actions(request.kind, self._api.exported_object(request))
-        answer = await self._answer(request, actions)
-        if isinstance(answer, Answer):
-            request.status = answer.status
+        response = await self._respond(request, actions)
+        if isinstance(response, Response):
+            request.status = response.status
             date = formatdate(self._clock(), usegmt=True)
-            answer = replace(answer, headers={"Date": date, **answer.headers})
-        return await deliver(received, answer, partial(_shape, actions))
+            response = replace(response, headers={"Date": date, **response.headers})
+        return await deliver(received, response, partial(_shape, actions))
 
     async def _record(self, site: Site, received: web.BaseRequest) -> Request:
-        """Note a request before anything can go wrong with it."""
+        """Record a request before any fault affects it."""
         kind, export_id = route(site, received.method, received.path)
         request = Request(
             kind=kind,
@@ -186,23 +184,23 @@ class Sandbox:
         self._requests.append(request)
         return request
 
-    async def _answer(self, request: Request, actions: Sequence[Action]) -> Answer | RawAnswer:
-        """Return the answer that the actions make of the true one."""
+    async def _respond(self, request: Request, actions: Sequence[Action]) -> Response | RawResponse:
+        """Return the response after all actions."""
         for action in actions:
             instead = action.instead()
             if instead is not None:
                 return instead
         self._turn(request, actions)
-        answer: Answer | RawAnswer = await self._api.answer(request, self.behaviour)
+        response: Response | RawResponse = await self._api.respond(request, self.behaviour)
         if request.kind == "create":
             self._turn(request, actions)
         for action in actions:
-            if isinstance(answer, Answer):
-                answer = action.rewrite(answer)
-        return answer
+            if isinstance(response, Response):
+                response = action.rewrite(response)
+        return response
 
     def _turn(self, request: Request, actions: Sequence[Action]) -> None:
-        """Let the actions change the export that a request is about, if it exists."""
+        """Apply the actions to the export that a request concerns, if it exists."""
         export = self._exports.find(request.export_id)
         for action in actions:
             if export is not None:
@@ -214,7 +212,7 @@ def _shape(
     pieces: AsyncIterator[bytes],
     length: int,
 ) -> AsyncIterator[bytes]:
-    """Return what the actions leave of a body."""
+    """Apply the actions to a body."""
     for action in actions:
         pieces = action.shape(pieces, length)
     return pieces

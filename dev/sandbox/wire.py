@@ -1,4 +1,4 @@
-"""Answers, written to the connection byte by byte so that they can also be written wrong."""
+"""Responses, written to the connection as raw bytes so that they can be malformed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _PIECE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A well-formed answer.
+class Response:
+    """A well-formed response.
 
     Attributes:
         status: The HTTP status.
         body: The bytes of the body after any content coding, or a file that holds them.
-        headers: Headers apart from those that frame the body.
-        framing: How the end of the body is told.
+        headers: Headers other than those that frame the body.
+        framing: How the end of the body is signalled.
     """
 
     status: int = 200
@@ -55,13 +55,13 @@ class Answer:
         return self.body.open("rb") if isinstance(self.body, Path) else BytesIO(self.body)
 
 
-def json_answer(
+def json_response(
     value: object,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
-) -> Answer:
-    """Return an answer that is JSON."""
-    return Answer(
+) -> Response:
+    """Return a JSON response."""
+    return Response(
         status=status,
         body=json.dumps(value, ensure_ascii=False).encode(),
         headers={"Content-Type": "application/json; charset=utf-8", **(headers or {})},
@@ -69,12 +69,12 @@ def json_answer(
 
 
 @dataclass(frozen=True)
-class RawAnswer:
-    """Bytes that need not be HTTP, and then the end of the connection.
+class RawResponse:
+    """Raw bytes, then the end of the connection.
 
     Attributes:
-        first: What is sent; nothing for an answer that is lost.
-        forever: What is sent again and again after that, if anything.
+        first: Bytes to send; none for a lost response.
+        forever: Bytes to repeat after that.
         reset: Whether the connection is reset rather than closed.
     """
 
@@ -83,8 +83,8 @@ class RawAnswer:
     reset: bool = False
 
 
-class HangUp(Exception):  # noqa: N818 - it is a deed rather than an error
-    """Ends the connection where it is raised."""
+class HangUp(Exception):  # noqa: N818 - an action, not an error
+    """Raised to end the connection."""
 
     def __init__(self, *, reset: bool = False) -> None:
         """End the connection, with a reset or in order."""
@@ -93,10 +93,10 @@ class HangUp(Exception):  # noqa: N818 - it is a deed rather than an error
 
 
 class Sent(web.StreamResponse):
-    """Tells aiohttp that the answer is on the wire already."""
+    """Stands for a response that was already written, for aiohttp."""
 
     def __init__(self, *, keep_alive: bool) -> None:
-        """Keep the connection for the next request, or not."""
+        """Reuse the connection for the next request, or not."""
         super().__init__()
         self._is_kept_alive = keep_alive
 
@@ -114,22 +114,22 @@ class Sent(web.StreamResponse):
 
 async def deliver(
     request: web.BaseRequest,
-    answer: Answer | RawAnswer,
+    response: Response | RawResponse,
     shape: Callable[[AsyncIterator[bytes], int], AsyncIterator[bytes]],
 ) -> Sent:
-    """Write an answer to the connection.
+    """Write a response to the connection.
 
     Args:
-        request: The request that is answered.
-        answer: The answer.
-        shape: What turns the pieces of the body, given its length, into what is really sent.
+        request: The request.
+        response: The response.
+        shape: Maps the chunks of the body, given its length, to the bytes actually sent.
     """
     try:
-        keep_alive = await _write(request, answer, shape)
+        keep_alive = await _write(request, response, shape)
     except HangUp as end:
         _hang_up(request, reset=end.reset)
     except (ConnectionError, ClientConnectionError):
-        pass  # the client has had enough
+        pass  # the client disconnected
     else:
         return Sent(keep_alive=keep_alive)
     return Sent(keep_alive=False)
@@ -137,29 +137,29 @@ async def deliver(
 
 async def _write(
     request: web.BaseRequest,
-    answer: Answer | RawAnswer,
+    response: Response | RawResponse,
     shape: Callable[[AsyncIterator[bytes], int], AsyncIterator[bytes]],
 ) -> bool:
-    """Write an answer and return whether the connection can be kept.
+    """Write a response and return whether the connection can be reused.
 
     Raises:
-        HangUp: If the answer ends with the connection.
+        HangUp: If the response ends with the connection.
     """
     writer = request.writer
-    if isinstance(answer, RawAnswer):
-        await writer.write(answer.first)
-        while answer.forever:
-            await writer.write(answer.forever)
-        raise HangUp(reset=answer.reset)
-    keep_alive = request.keep_alive and answer.framing != "close"
-    await writer.write(_head(answer, keep_alive=keep_alive))
-    chunked = answer.framing == "chunked"
-    with answer.open() as body:
-        async for piece in shape(_pieces(body), answer.length):
+    if isinstance(response, RawResponse):
+        await writer.write(response.first)
+        while response.forever:
+            await writer.write(response.forever)
+        raise HangUp(reset=response.reset)
+    keep_alive = request.keep_alive and response.framing != "close"
+    await writer.write(_head(response, keep_alive=keep_alive))
+    chunked = response.framing == "chunked"
+    with response.open() as body:
+        async for piece in shape(_pieces(body), response.length):
             await writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
     if chunked:
         await writer.write(b"0\r\n\r\n")
-    if answer.framing == "close":
+    if response.framing == "close":
         raise HangUp
     return keep_alive
 
@@ -170,16 +170,16 @@ async def _pieces(body: BinaryIO) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _head(answer: Answer, *, keep_alive: bool) -> bytes:
+def _head(response: Response, *, keep_alive: bool) -> bytes:
     """Return the status line and the headers."""
-    headers = dict(answer.headers)
-    if answer.framing == "chunked":
+    headers = dict(response.headers)
+    if response.framing == "chunked":
         headers["Transfer-Encoding"] = "chunked"
-    elif answer.framing == "length" and answer.status != HTTPStatus.NO_CONTENT:
-        headers["Content-Length"] = str(answer.length)
+    elif response.framing == "length" and response.status != HTTPStatus.NO_CONTENT:
+        headers["Content-Length"] = str(response.length)
     if not keep_alive:
         headers["Connection"] = "close"
-    lines = [f"HTTP/1.1 {answer.status} {responses.get(answer.status, 'Unknown')}"]
+    lines = [f"HTTP/1.1 {response.status} {responses.get(response.status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 

@@ -1,14 +1,11 @@
-"""The sandbox does what Voucherify's documentation says, both ways where it says nothing."""
+"""The sandbox follows the documentation, and switches cover what it leaves open."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import socket
 import zlib
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -28,112 +25,21 @@ from dev.sandbox import (
     Raw,
     Reply,
     Rewrite,
-    Sandbox,
     Stall,
     Turn,
 )
+
+from .sandbox_client import MILLISECOND, NOON, SMALL, Client, after, iso, parsed, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dev.sandbox import Row
 
-NOON = datetime(2026, 1, 10, 12, tzinfo=timezone.utc)
-MILLISECOND = timedelta(milliseconds=1)
-SMALL = dict.fromkeys(OBJECTS, 30)
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        """Stand at the first of March."""
-        self.now = datetime(2026, 3, 1, tzinfo=timezone.utc).timestamp()
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-
-class Client:
-    """The plainest client of the sandbox."""
-
-    def __init__(self, sandbox: Sandbox, clock: Clock) -> None:
-        """Use the sandbox's own key pair."""
-        self.sandbox = sandbox
-        self.clock = clock
-        self.key_pair = {"X-App-Id": sandbox.app_id, "X-App-Token": sandbox.app_token}
-        self.session = requests.Session()
-
-    def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Call the API site."""
-        options.setdefault("headers", self.key_pair)
-        return self.session.request(method, f"{self.sandbox.api_url}{path}", timeout=5, **options)
-
-    def create(self, exported_object: str, **parameters: Any) -> requests.Response:
-        """Ask for an export."""
-        body = {"exported_object": exported_object, "parameters": parameters}
-        return self.call("POST", "/v1/exports", json=body)
-
-    def poll(self, export_id: str) -> Any:
-        """Return an export."""
-        return self.call("GET", f"/v1/exports/{export_id}").json()
-
-    def done(self, exported_object: str, **parameters: Any) -> Any:
-        """Return the result of a new export."""
-        return self.poll(self.create(exported_object, **parameters).json()["id"])["result"]
-
-    def fetch(self, url: str, **options: Any) -> requests.Response:
-        """Download a file."""
-        options.setdefault("headers", self.key_pair)
-        return self.session.get(url, timeout=5, **options)
-
-    def file(self, exported_object: str, **parameters: Any) -> bytes:
-        """Return the file of a new export."""
-        return self.fetch(self.done(exported_object, **parameters)["url"]).content
-
-    def table(self, exported_object: str, **parameters: Any) -> list[list[str]]:
-        """Return the header and the rows of a new export."""
-        return parsed(self.file(exported_object, **parameters))
-
-    def column(self, exported_object: str, field: str, **parameters: Any) -> list[str]:
-        """Return the cells of one field in a new export."""
-        return [row[0] for row in self.table(exported_object, fields=[field], **parameters)[1:]]
-
-
-def parsed(content: bytes) -> list[list[str]]:
-    """Return the rows of a CSV file."""
-    return list(csv.reader(io.StringIO(content.decode(), newline="")))
-
-
-def iso(moment: datetime) -> str:
-    """Return a moment as Voucherify writes it."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def after(moment: datetime, name: str = "created_at") -> dict[str, Any]:
-    """Return a filter."""
-    return {name: {"conditions": {"$after": [iso(moment)]}}}
-
-
-@contextmanager
-def serving(
-    behaviour: Behaviour | None = None,
-    dataset: Dataset | None = None,
-    **options: Any,
-) -> Iterator[Client]:
-    """Run a sandbox with a clock of its own."""
-    clock = Clock()
-    dataset = dataset or Dataset(sizes=SMALL)
-    with Sandbox(dataset, behaviour, clock=clock, **options) as sandbox:
-        client = Client(sandbox, clock)
-        with client.session:
-            yield client
-
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Client]:
-    """A sandbox for tests that change nothing."""
+    """A sandbox for tests that do not change it."""
     with serving() as client:
         yield client
 
@@ -203,7 +109,7 @@ def test_objects_without_updates_cannot_be_touched() -> None:
 
 
 def test_a_row_can_be_added_anywhere() -> None:
-    """A row that is added late may be older than others, and says what it is told to say."""
+    """A row that is added late may be older than others, and has the given cells."""
     dataset = Dataset(sizes=SMALL)
     row = dataset.add("voucher", NOON, updated=NOON, cells={"code": "00123"}, metadata={})
     assert (row.cells["code"], row.cells["created_at"], row.metadata) == ("00123", iso(NOON), {})
@@ -214,7 +120,7 @@ def test_a_row_can_be_added_anywhere() -> None:
 
 
 def test_records_are_awkward_where_voucherify_is() -> None:
-    """The data holds what the documentation warns of."""
+    """The data has the difficult values that the documentation mentions."""
     dataset = Dataset()
     vouchers, publications = dataset.rows("voucher"), dataset.rows("publication")
     transactions = dataset.rows("voucher_transactions")
@@ -252,7 +158,7 @@ def test_the_latency_may_depend_on_the_export() -> None:
         assert [client.poll(export["id"])["status"] for export in exports] == ["SCHEDULED", "DONE"]
 
 
-def test_creation_answers_with_what_was_asked_for(shared: Client) -> None:
+def test_creation_echoes_the_request(shared: Client) -> None:
     """The export object is as documented and echoes its parameters."""
     parameters = {"fields": ["id"], "order": "-created_at", "filters": {"junction": "and"}}
     export = shared.create("order", **parameters).json()
@@ -302,8 +208,8 @@ def test_a_download_token_expires() -> None:
         export_id = client.create("voucher").json()["id"]
         url = client.poll(export_id)["result"]["url"]
         client.clock.now += 60
-        refused = client.fetch(url)
-        assert (refused.status_code, refused.json()["key"]) == (401, "unauthorized")
+        rejected = client.fetch(url)
+        assert (rejected.status_code, rejected.json()["key"]) == (401, "unauthorized")
         assert client.fetch(client.poll(export_id)["result"]["url"]).status_code == 200
 
 
@@ -317,7 +223,7 @@ def test_a_download_needs_credentials_and_its_own_token() -> None:
 
 
 def test_a_deleted_export_is_gone() -> None:
-    """Deleting answers 204 once and 404 afterwards, as do polling and downloading."""
+    """Deleting returns 204 once and 404 afterwards, as do polling and downloading."""
     with serving() as client:
         export_id = client.create("voucher").json()["id"]
         path = f"/v1/exports/{export_id}"
@@ -345,7 +251,7 @@ def test_an_unknown_export_is_not_found(shared: Client) -> None:
 
 
 def test_exports_are_listed_in_pages() -> None:
-    """The list is newest first on demand, ten to a page unless told otherwise."""
+    """Lists have ten exports a page by default, newest first on request."""
     with serving() as client:
         ids = []
         for _ in range(12):
@@ -365,16 +271,16 @@ def test_exports_are_listed_in_pages() -> None:
 @pytest.mark.parametrize("query", ["limit=101", "limit=0", "page=0", "page=x", "order=id"])
 def test_a_list_takes_only_documented_queries(shared: Client, query: str) -> None:
     """Limits and pages go from 1 to 100, and there are four orders."""
-    refused = shared.call("GET", f"/v1/exports?{query}")
-    assert (refused.status_code, refused.json()["key"]) == (400, "invalid_payload")
+    rejected = shared.call("GET", f"/v1/exports?{query}")
+    assert (rejected.status_code, rejected.json()["key"]) == (400, "invalid_payload")
 
 
-# What can be asked for
+# Export requests
 
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_every_documented_field_can_be_exported(shared: Client, name: str) -> None:
-    """All fields of all nine objects come in the order they are asked for."""
+    """All fields of all nine objects come in the requested order."""
     declared = OBJECTS[name]
     fields = [field for field in reversed(declared.fields) if field != "metadata"]
     header, *rows = shared.table(name, fields=fields)
@@ -389,11 +295,11 @@ def test_default_fields(shared: Client, name: str) -> None:
     assert shared.table(name) == shared.table(name, fields=list(declared.default_fields))
 
 
-def test_a_field_of_another_object_is_refused(shared: Client) -> None:
+def test_a_field_of_another_object_is_rejected(shared: Client) -> None:
     """Transactions have no `status`; the error lists the fields there are."""
-    refused = shared.create("voucher_transactions", fields=["id", "status"])
-    body = refused.json()
-    assert (refused.status_code, body["key"]) == (400, "invalid_export_fields")
+    rejected = shared.create("voucher_transactions", fields=["id", "status"])
+    body = rejected.json()
+    assert (rejected.status_code, body["key"]) == (400, "invalid_export_fields")
     assert body["message"] == "Invalid Export"
     assert body["details"] == (
         "Unsupported field used. Allowed fields: id, campaign_id, voucher_id, type, source_id, "
@@ -424,15 +330,15 @@ def test_a_field_of_another_object_is_refused(shared: Client) -> None:
         ("sku", {"filters": after(NOON)}),
     ],
 )
-def test_an_invalid_payload_is_refused(
+def test_an_invalid_payload_is_rejected(
     shared: Client,
     name: str,
     parameters: dict[str, Any],
 ) -> None:
-    """Objects, orders, filters and operators that are not documented are refused."""
-    refused = shared.create(name, **parameters)
-    body = refused.json()
-    assert (refused.status_code, body["key"]) == (400, "invalid_payload")
+    """Objects, orders, filters and operators that are not documented are rejected."""
+    rejected = shared.create(name, **parameters)
+    body = rejected.json()
+    assert (rejected.status_code, body["key"]) == (400, "invalid_payload")
     assert body["message"] == "Invalid payload"
     assert body["details"].startswith("Property .")
 
@@ -465,7 +371,7 @@ def test_whether_a_bound_includes_its_instant_is_a_switch(operator: str) -> None
 
 
 def test_a_window_is_the_same_whatever_the_order_of_rows(shared: Client) -> None:
-    """A window by `created_at` holds what was created in it, in the order asked for."""
+    """A window by `created_at` holds what was created in it, in the requested order."""
     begin, end = iso(NOON - timedelta(days=5)), iso(NOON + timedelta(days=5))
     conditions = {"$after": [begin], "$before": [end]}
     filters = {"junction": "and", "created_at": {"conditions": conditions}}
@@ -631,7 +537,7 @@ def test_metadata_is_one_column_per_key_of_the_project() -> None:
 
 
 def test_exported_dates_may_differ_from_the_instants_filtered_on() -> None:
-    """They differ by up to the skew, the same way each time, and `rows` tells how."""
+    """They differ by up to the skew, the same way each time, and `rows` has them too."""
     with serving(Behaviour(date_skew_ms=500)) as client:
         dates = client.column("redemption", "date", order="created_at")
         rows: list[Row] = client.sandbox.rows("redemption")
@@ -657,15 +563,15 @@ def test_line_ends_and_byte_order_marks_are_switches() -> None:
 @pytest.mark.parametrize("transfer", ["length", "chunked", "close"])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_transfer_and_compression_are_switches(transfer: Any, *, compressed: bool) -> None:
-    """The same file arrives by each way of telling its end, compressed or not."""
+    """The same file arrives by each way of signalling its end, compressed or not."""
     with serving(Behaviour(transfer=transfer, gzip=compressed)) as client:
         url = client.done("voucher")["url"]
-        answer = client.fetch(url)
-        headers = answer.headers
+        response = client.fetch(url)
+        headers = response.headers
         assert ("Content-Length" in headers) == (transfer == "length")
         assert ("Transfer-Encoding" in headers) == (transfer == "chunked")
         assert (headers.get("Content-Encoding") == "gzip") == compressed
-        assert len(parsed(answer.content)) == 31
+        assert len(parsed(response.content)) == 31
         identity = client.fetch(url, headers={**client.key_pair, "Accept-Encoding": "identity"})
         assert "Content-Encoding" not in identity.headers
 
@@ -699,8 +605,8 @@ def test_calls_need_credentials(shared: Client, path: str) -> None:
         {**shared.key_pair, "X-App-Token": "wrong"},
         {"Authorization": "Bearer wrong"},
     ):
-        refused = shared.call("GET", path, headers=headers)
-        assert (refused.status_code, refused.json()["key"]) == (401, "unauthorized")
+        rejected = shared.call("GET", path, headers=headers)
+        assert (rejected.status_code, rejected.json()["key"]) == (401, "unauthorized")
 
 
 def test_an_oauth_token_opens_its_scope_for_fifteen_minutes() -> None:
@@ -721,7 +627,7 @@ def test_an_oauth_token_opens_its_scope_for_fifteen_minutes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scope", "status", "answered"),
+    ("scope", "status", "expected"),
     [
         ("api", 401, 200),
         ("metadata-schemas", 401, 200),
@@ -729,13 +635,13 @@ def test_an_oauth_token_opens_its_scope_for_fifteen_minutes() -> None:
         ("exports", 403, 403),
     ],
 )
-def test_a_scope_is_checked(scope: str, status: Any, answered: int) -> None:
-    """A call needs its own scope or `api`; the status of a refusal is a switch."""
+def test_a_scope_is_checked(scope: str, status: Any, expected: int) -> None:
+    """A call needs its own scope or `api`; the status of the error is a switch."""
     with serving(Behaviour(missing_scope_status=status)) as client:
         form = {"grant_type": "client_credentials", "scope": scope}
         token = client.call("POST", "/v1/oauth/token", data=form).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        assert client.call("GET", "/v1/metadata-schemas", headers=headers).status_code == answered
+        assert client.call("GET", "/v1/metadata-schemas", headers=headers).status_code == expected
 
 
 @pytest.mark.parametrize(
@@ -754,9 +660,9 @@ def test_invalid_oauth_requests(
     body: tuple[str, str],
 ) -> None:
     """The errors are the documented ones."""
-    refused = shared.call("POST", "/v1/oauth/token", data=form)
-    assert refused.status_code == 400
-    assert (refused.json()["key"], refused.json()["message"]) == body
+    rejected = shared.call("POST", "/v1/oauth/token", data=form)
+    assert rejected.status_code == 400
+    assert (rejected.json()["key"], rejected.json()["message"]) == body
     bearer = {"Authorization": "Bearer any"}
     assert shared.call("POST", "/v1/oauth/token", data=form, headers=bearer).status_code == 401
 
@@ -775,26 +681,26 @@ def test_metadata_schemas_leave_out_what_was_never_defined(shared: Client) -> No
 # Rate limit
 
 
-def test_a_rate_limit_is_told_and_kept() -> None:
+def test_a_rate_limit_is_reported_and_enforced() -> None:
     """The headers count down; 429 comes with `Retry-After`, and ends with the period."""
     with serving(Behaviour(rate_limit=2, rate_limit_period_seconds=60)) as client:
         start = client.clock.now
-        answers = []
+        responses = []
         for _ in range(3):
-            answers.append(client.call("GET", "/v1/exports"))
+            responses.append(client.call("GET", "/v1/exports"))
             client.clock.now += 10
-        assert [answer.status_code for answer in answers] == [200, 200, 429]
-        assert [a.headers["X-Rate-Limit-Remaining"] for a in answers] == ["1", "0", "0"]
-        refused = answers[-1].headers
-        assert refused["X-Rate-Limit-Limit"] == "2"
-        assert float(refused["X-Rate-Limit-Retry"]) == start + 60
-        assert refused["X-Rate-Limit-Type"] == "api_calls"
-        assert refused["Retry-After"] == "40"
+        assert [response.status_code for response in responses] == [200, 200, 429]
+        assert [a.headers["X-Rate-Limit-Remaining"] for a in responses] == ["1", "0", "0"]
+        rejected = responses[-1].headers
+        assert rejected["X-Rate-Limit-Limit"] == "2"
+        assert float(rejected["X-Rate-Limit-Retry"]) == start + 60
+        assert rejected["X-Rate-Limit-Type"] == "api_calls"
+        assert rejected["Retry-After"] == "40"
         client.clock.now = start + 60
         assert client.call("GET", "/v1/exports").status_code == 200
 
 
-def test_what_else_is_open_about_the_rate_limit() -> None:
+def test_other_rate_limit_switches() -> None:
     """`Retry-After` is optional, and downloads count or do not."""
     with serving(Behaviour(rate_limit=2, retry_after_header=False)) as client:
         url = client.done("order")["url"]
@@ -804,11 +710,11 @@ def test_what_else_is_open_about_the_rate_limit() -> None:
         assert client.fetch(url).status_code == 429
 
 
-# What is remembered
+# Recorded requests
 
 
-def test_requests_are_remembered() -> None:
-    """Each request is there with all that was sent and the status of its answer."""
+def test_requests_are_recorded() -> None:
+    """Each request is there with all that was sent and the status of its response."""
     with serving() as client:
         export_id = client.create("order", fields=["id"]).json()["id"]
         client.fetch(client.poll(export_id)["result"]["url"])
@@ -832,15 +738,15 @@ def test_requests_are_remembered() -> None:
 
 
 def test_dates_follow_the_clock() -> None:
-    """The `Date` of an answer and `created_at` of an export are the sandbox's own time."""
+    """The `Date` of a response and `created_at` of an export are the sandbox's own time."""
     with serving() as client:
-        answer = client.create("order")
-        assert answer.headers["Date"] == "Sun, 01 Mar 2026 00:00:00 GMT"
-        assert client.sandbox.exports[0].created_at == answer.json()["created_at"]
+        response = client.create("order")
+        assert response.headers["Date"] == "Sun, 01 Mar 2026 00:00:00 GMT"
+        assert client.sandbox.exports[0].created_at == response.json()["created_at"]
 
 
 def test_ports_are_free_afterwards() -> None:
-    """Both sites are gone after the block, even if an answer is still stalling."""
+    """Both sites are gone after the block, even if a response is still stalling."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="list", action=Stall(60)))
         ports = [
@@ -878,7 +784,7 @@ def test_a_fault_strikes_the_requests_it_is_meant_for() -> None:
         assert client.create("order").status_code == 200
 
 
-def test_answers_can_be_replaced() -> None:
+def test_responses_can_be_replaced() -> None:
     """A reply has any status, headers and body."""
     with serving() as client:
         limits = {"Retry-After": "7", "X-Rate-Limit-Type": "api_calls_cycle"}
@@ -900,7 +806,7 @@ def test_answers_can_be_replaced() -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("handled", [False, True])
-def test_answers_can_be_lost(*, reset: bool, handled: bool) -> None:
+def test_responses_can_be_lost(*, reset: bool, handled: bool) -> None:
     """The connection is closed or reset, before or after the request is handled."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="create", action=Raw(reset=reset, handled=handled)))
@@ -940,12 +846,12 @@ def test_a_file_can_be_cut(transfer: Any, after: float) -> None:
 
 
 def test_a_compressed_file_can_lack_its_end() -> None:
-    """The framing is right, and only the gzip stream tells."""
+    """The framing is right, and only the gzip stream shows it."""
     with serving(Behaviour(gzip=True)) as client:
         client.sandbox.faults.add(Fault(on="download", action=Rewrite(lambda body: body[:-8])))
-        answer = client.fetch(client.done("voucher")["url"], stream=True)
-        body = answer.raw.read(decode_content=False)
-        assert len(body) == int(answer.headers["Content-Length"])
+        response = client.fetch(client.done("voucher")["url"], stream=True)
+        body = response.raw.read(decode_content=False)
+        assert len(body) == int(response.headers["Content-Length"])
         decoder = zlib.decompressobj(wbits=31)
         decoder.decompress(body)
         assert not decoder.eof
@@ -956,9 +862,9 @@ def test_a_compressed_file_can_be_corrupt() -> None:
     corrupt = Rewrite(lambda body: body[:50] + b"\xff" * 20 + body[70:])
     with serving(Behaviour(gzip=True)) as client:
         client.sandbox.faults.add(Fault(on="download", action=corrupt))
-        answer = client.fetch(client.done("voucher")["url"], stream=True)
+        response = client.fetch(client.done("voucher")["url"], stream=True)
         with pytest.raises((zlib.error, gzip.BadGzipFile)):
-            gzip.decompress(answer.raw.read(decode_content=False))
+            gzip.decompress(response.raw.read(decode_content=False))
 
 
 def test_json_can_be_changed() -> None:
@@ -979,8 +885,8 @@ def test_json_can_be_changed() -> None:
 
 
 @pytest.mark.parametrize("on", ["create", "poll"])
-def test_an_export_can_fail_or_vanish(on: Any) -> None:
-    """What has become of an export stays so."""
+def test_an_export_can_fail_or_disappear(on: Any) -> None:
+    """The change is permanent."""
     with serving() as client:
         client.sandbox.faults.add(
             Fault(on=on, action=Turn("ERROR")),

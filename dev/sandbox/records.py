@@ -1,163 +1,71 @@
-"""Believable records of a project: each is a function of the seed and of its number alone."""
+"""Generated records: each is a function of the seed and its number alone."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from .instants import to_text
+from .instants import DAY_MS, to_text
 from .objects import OBJECTS
+from .vocabulary import (
+    CAMPAIGNS,
+    CITIES,
+    FAILURES,
+    ORDER_STATUSES,
+    TEXTS,
+    TRANSACTION_TYPES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from .project import Project
+
 Cells: TypeAlias = dict[str, str]
 _Choice = TypeVar("_Choice")
-Type = Literal["string", "number", "object", "date", "datetime", "geopoint", "boolean", "image_url"]
-
-DAY_MS = 86_400_000
-_CAMPAIGNS = (
-    "",
-    "Summer Discounts 20% off",
-    'Loyalty "Gold", 2026',
-    "Grüße & Rabatte",
-    "新春キャンペーン 🧧",
-)
-_CODE_PREFIXES = ("SUMMER", "VIP", "WELCOME", "ÉTÉ", "春")
-_FIRST_NAMES = ("John", "Zoë", "Łukasz", "José", "张伟", "Aoife", "Søren", "Анна", "😀 Sam")
-_LAST_NAMES = ("Smith", "O'Brien", "Müller, Jr.", "Nguyễn", 'Anna "Ann" Ito', "García", "00123")
-_CITIES = (
-    ("Houston", "TX", "United States of America", "77042-4143"),
-    ("Boston", "MA", "United States of America", "02108"),
-    ("Kraków", "", "Poland", "30-001"),
-    ("Saint-Étienne", "", "France", "42000"),
-    ("東京", "", "日本", "001-0010"),
-)
-_TEXTS = (
-    "",
-    "",
-    "",
-    'He said "hello", then left',
-    "two\nlines",
-    "00123",
-    "emoji 🎁, comma",
-    "  spaces around  ",
-    "=1+1",
-    "null",
-)
-_ORDER_STATUSES = ("CREATED", "PAID", "FULFILLED", "CANCELED")
-_FAILURES = (
-    ("invalid_customer", "Customer must be a holder of a loyalty card."),
-    ("voucher_expired", 'Voucher expired, "SUMMER" is over'),
-    ("quantity_exceeded", "Quantity exceeded"),
-)
-_TRANSACTION_TYPES = (
-    *("CREDITS_REMOVAL", "CREDITS_ADDITION", "CREDITS_REFUND", "CREDITS_REDEMPTION"),
-    *("POINTS_EXPIRATION", "POINTS_ADDITION", "POINTS_REMOVAL", "POINTS_TRANSFER_OUT"),
-    *("POINTS_ACCRUAL", "POINTS_REFUND", "POINTS_REDEMPTION"),
-)
-_PREFIXES = {
-    "voucher": "v_",
-    "redemption": "r_",
-    "failed redemption": "rf_",
-    "customer": "cust_",
-    "order": "ord_",
-    "points_expiration": "lopb_",
-    "voucher_transactions": "vtx_",
-    "campaign": "camp_",
-    "product": "prod_",
-    "sku": "sku_",
-    "tier": "promo_",
-    "tracking": "track_",
-    "rules": "val_",
-}
 
 
-@dataclass(frozen=True)
-class MetadataKey:
-    """One metadata key of an object.
+def generate(
+    project: Project,
+    name: str,
+    number: int,
+    created: int,
+    updated: int | None,
+) -> tuple[Cells, Cells]:
+    """Return the cells and the metadata of one record.
 
-    Attributes:
-        name: The key.
-        type: Its type in the metadata schema.
-        array: Whether its values are arrays.
-        defined: Whether the schema knows it. Voucherify docs: the schemas leave out keys that were
-            defined elsewhere, such as in the campaign manager.
-        deleted: Whether its definition was deleted from the schema.
+    Args:
+        project: The project of the record.
+        name: The exported object.
+        number: The record's number.
+        created: The exported creation time.
+        updated: The exported time of the last update.
     """
-
-    name: str
-    type: Type = "string"
-    array: bool = False
-    defined: bool = True
-    deleted: bool = False
-
-    def value(self, number: int, instant: int) -> str:
-        """Return one of a thousand values of the key as its cell reads."""
-        if self.array:
-            return json.dumps([f"L{number % 3}", f"L{number % 7}"])
-        return _VALUES[self.type](number, instant)
-
-
-_VALUES: Mapping[Type, Callable[[int, int], str]] = {
-    "string": lambda number, _: _TEXTS[number % len(_TEXTS)] or f"text {number}",
-    "number": lambda number, _: str(number if number % 2 else number / 8),
-    "object": lambda number, _: json.dumps({"city": _CITIES[number % len(_CITIES)][0]}),
-    "date": lambda number, instant: to_text(instant - number * DAY_MS)[:10],
-    "datetime": lambda number, instant: to_text(instant - number * DAY_MS),
-    "geopoint": lambda number, _: f"{number / 20:.4f},{number / 10:.4f}",
-    "boolean": lambda number, _: "true" if number % 2 else "false",
-    "image_url": lambda number, _: f"https://img.example.com/{number}.png",
-}
+    declared = OBJECTS[name]
+    chances = Chances(f"{project.seed}:{name}:{number}")
+    cells = declared.empty_cells | _WRITERS[name](_Writer(project, chances, number, created))
+    if declared.created_field:
+        cells[declared.created_field] = to_text(created)
+    if declared.updated_field and updated is not None:
+        cells[declared.updated_field] = to_text(updated)
+    metadata = {
+        key.name: key.value(chances.below(1000), created)
+        for key in project.metadata_keys.get(name, ())
+        if chances.happens(70)
+    }
+    return cells, metadata
 
 
-#: Seen in production: a metadata key may equal a standard title (`order`, `campaign`, `id`).
-METADATA_KEYS: Mapping[str, tuple[MetadataKey, ...]] = {
-    "voucher": (
-        MetadataKey("Season"),
-        MetadataKey("campaign"),
-        MetadataKey("Code", defined=False),
-        MetadataKey("Größe", "number"),
-        MetadataKey("店舗 🏬", defined=False),
-        MetadataKey("old key", deleted=True),
-    ),
-    "redemption": (
-        MetadataKey("order"),
-        MetadataKey("id", defined=False),
-        MetadataKey("location_id", array=True),
-        MetadataKey("terminal, number", "number"),
-    ),
-    "publication": (
-        MetadataKey("campaign"),
-        MetadataKey("year", "number"),
-        MetadataKey("file_uploaded", "image_url"),
-    ),
-    "customer": (
-        MetadataKey("id"),
-        MetadataKey("birth_date", "datetime"),
-        MetadataKey("customer_location", "geopoint"),
-        MetadataKey("ulubiony_kolor_żółć", defined=False),
-        MetadataKey("opted_in", "boolean"),
-    ),
-    "order": (
-        MetadataKey("order"),
-        MetadataKey("status"),
-        MetadataKey("booking_start_date", "date"),
-        MetadataKey("payment", "object"),
-    ),
-}
+class Chances:
+    """A few random numbers, reproducible from a name.
 
-
-class _Chances:
-    """A few random numbers, the same for the same name.
-
-    `random.Random` takes longer to seed than a whole record takes to write.
+    Seeding `random.Random` takes longer than generating a whole record.
     """
 
     def __init__(self, name: str) -> None:
-        """Throw 512 coins at once, of which each draw uses up some."""
+        """Draw 512 random bits, which later draws consume."""
         self._coins = int.from_bytes(blake2b(name.encode()).digest(), "big")
 
     def below(self, limit: int) -> int:
@@ -170,85 +78,16 @@ class _Chances:
         return choices[self.below(len(choices))]
 
     def happens(self, percent: int) -> bool:
-        """Return True this often."""
+        """Return True with this probability."""
         return self.below(100) < percent
 
 
 @dataclass(frozen=True)
-class Project:
-    """What the records of a project refer to.
-
-    Attributes:
-        seed: The seed of everything.
-        sizes: How many records of each object others refer to.
-        metadata_keys: The metadata keys of each object, project-wide.
-    """
-
-    seed: int
-    sizes: Mapping[str, int]
-    metadata_keys: Mapping[str, tuple[MetadataKey, ...]]
-
-    def write(
-        self,
-        name: str,
-        number: int,
-        created: int,
-        updated: int | None,
-    ) -> tuple[Cells, Cells]:
-        """Return the cells and the metadata of one record.
-
-        Args:
-            name: The exported object.
-            number: The record's number.
-            created: The creation time as exported.
-            updated: The time of the last update as exported.
-        """
-        declared = OBJECTS[name]
-        chances = _Chances(f"{self.seed}:{name}:{number}")
-        cells = declared.empty_cells | _AUTHORS[name](_Author(self, chances, number, created))
-        if declared.created_field:
-            cells[declared.created_field] = to_text(created)
-        if declared.updated_field and updated is not None:
-            cells[declared.updated_field] = to_text(updated)
-        metadata = {
-            key.name: key.value(chances.below(1000), created)
-            for key in self.metadata_keys.get(name, ())
-            if chances.happens(70)
-        }
-        return cells, metadata
-
-    def identifier(self, kind: str, number: int) -> str:
-        """Return the id of a record, the same wherever it is referred to."""
-        digest = blake2b(f"{self.seed}:{kind}:{number}".encode(), digest_size=9).hexdigest()
-        return _PREFIXES[kind] + digest
-
-    def voucher_code(self, number: int) -> str:
-        """Return the code of a voucher; some are digits with leading zeros."""
-        if number % 10 == 3:
-            return f"00{number}"
-        digest = blake2b(f"{self.seed}:code:{number}".encode(), digest_size=6).hexdigest()
-        return f"{_CODE_PREFIXES[number % len(_CODE_PREFIXES)]}-{digest.upper()}"
-
-    def customer_name(self, number: int) -> str:
-        """Return the name of a customer."""
-        first = _FIRST_NAMES[number % len(_FIRST_NAMES)]
-        return f"{first} {_LAST_NAMES[number % len(_LAST_NAMES)]}"
-
-    def customer_source_id(self, number: int) -> str:
-        """Return the source id of a customer: digits with leading zeros, or an e-mail address."""
-        return f"{number:05d}" if number % 4 == 0 else self.email(number)
-
-    def email(self, number: int) -> str:
-        """Return the e-mail address of a customer."""
-        return f"jörg.{number}@exämple.com" if number % 9 == 0 else f"name.{number}@example.com"
-
-
-@dataclass(frozen=True)
-class _Author:
-    """Writes the cells of one record."""
+class _Writer:
+    """Generates the cells of one record."""
 
     project: Project
-    chances: _Chances
+    chances: Chances
     number: int
     created: int
 
@@ -261,12 +100,12 @@ class _Author:
 
     def campaign(self) -> tuple[str, str]:
         """Return the id and the name of some campaign, both empty for none."""
-        number = self.chances.below(len(_CAMPAIGNS))
-        return self.project.identifier("campaign", number) if number else "", _CAMPAIGNS[number]
+        number = self.chances.below(len(CAMPAIGNS))
+        return self.project.identifier("campaign", number) if number else "", CAMPAIGNS[number]
 
     def text(self) -> str:
         """Return some free text, often none."""
-        return self.chances.one_of(_TEXTS)
+        return self.chances.one_of(TEXTS)
 
     def voucher(self) -> Cells:
         project, chances = self.project, self.chances
@@ -310,7 +149,7 @@ class _Author:
     def redemption(self) -> Cells:
         project, chances = self.project, self.chances
         failed = self.chances.happens(15)
-        code, message = chances.one_of(_FAILURES) if failed else ("", "")
+        code, message = chances.one_of(FAILURES) if failed else ("", "")
         customer = self.some("customer")
         amount = 100 + chances.below(99_900)
         return {
@@ -348,7 +187,7 @@ class _Author:
 
     def customer(self) -> Cells:
         project, number = self.project, self.number
-        city, state, country, postal_code = self.chances.one_of(_CITIES)
+        city, state, country, postal_code = self.chances.one_of(CITIES)
         born = to_text(self.created - (20 + number % 40) * 365 * DAY_MS)[:10]
         orders, redeemed = number % 6, number % 5
         spent = self.chances.below(100_000) if orders else 0
@@ -391,7 +230,7 @@ class _Author:
         return {
             "id": self.own_id("order"),
             "source_id": f"{self.number:05d}",
-            "status": chances.one_of(_ORDER_STATUSES),
+            "status": chances.one_of(ORDER_STATUSES),
             "amount": str(amount),
             "discount_amount": str(discount),
             "items_discount_amount": str(item_discount),
@@ -414,7 +253,7 @@ class _Author:
 
     def voucher_transactions(self) -> Cells:
         project, chances = self.project, self.chances
-        kind = chances.one_of(_TRANSACTION_TYPES)
+        kind = chances.one_of(TRANSACTION_TYPES)
         amount = chances.below(10_000) - 5_000
         voucher = self.some("voucher")
         details = {
@@ -464,14 +303,14 @@ class _Author:
         }
 
 
-_AUTHORS: Mapping[str, Callable[[_Author], Cells]] = {
-    "voucher": _Author.voucher,
-    "redemption": _Author.redemption,
-    "publication": _Author.publication,
-    "customer": _Author.customer,
-    "order": _Author.order,
-    "points_expiration": _Author.points_expiration,
-    "voucher_transactions": _Author.voucher_transactions,
-    "product": _Author.product,
-    "sku": _Author.sku,
+_WRITERS: Mapping[str, Callable[[_Writer], Cells]] = {
+    "voucher": _Writer.voucher,
+    "redemption": _Writer.redemption,
+    "publication": _Writer.publication,
+    "customer": _Writer.customer,
+    "order": _Writer.order,
+    "points_expiration": _Writer.points_expiration,
+    "voucher_transactions": _Writer.voucher_transactions,
+    "product": _Writer.product,
+    "sku": _Writer.sku,
 }
