@@ -6,17 +6,36 @@ A real HTTP server that follows the documentation and knows nothing about its cl
         requests.post(f"{sandbox.api_url}/v1/exports", ...)
 """
 
+from .actions import (
+    ENDLESS_CONTINUE,
+    FORGED_TEXT,
+    Action,
+    Amend,
+    Cut,
+    Delay,
+    Drip,
+    DripHead,
+    Handshake,
+    Raw,
+    Reply,
+    Rewrite,
+    Stall,
+    Turn,
+    storage_reply,
+)
 from .api import Request
 from .behaviour import Behaviour
 from .dataset import Dataset
 from .exports import Export
-from .faults import Action, Amend, Cut, Drip, Fault, Raw, Reply, Rewrite, Stall, Turn
+from .faults import Fault
 from .metadata import METADATA_KEYS, MetadataKey
 from .objects import OBJECTS, ExportedObject
 from .server import Sandbox
 from .tables import Row
 
 __all__ = [
+    "ENDLESS_CONTINUE",
+    "FORGED_TEXT",
     "METADATA_KEYS",
     "OBJECTS",
     "Action",
@@ -24,10 +43,13 @@ __all__ = [
     "Behaviour",
     "Cut",
     "Dataset",
+    "Delay",
     "Drip",
+    "DripHead",
     "Export",
     "ExportedObject",
     "Fault",
+    "Handshake",
     "MetadataKey",
     "Raw",
     "Reply",
@@ -37,4 +59,5 @@ __all__ = [
     "Sandbox",
     "Stall",
     "Turn",
+    "storage_reply",
 ]

@@ -9,9 +9,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
-from .credentials import RateLimit
 from .errors import ApiError, no_such_route, too_many_requests
-from .instants import to_ms, to_text
+from .rate_limit import RateLimit
+from .schemas import list_schemas
 from .wire import Response, json_response
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _ROUTES: tuple[tuple[Site, str, re.Pattern[str], Kind], ...] = (
     ("api", "DELETE", re.compile(r"/v1/exports/([^/]+)"), "delete"),
     ("api", "POST", re.compile(r"/v1/oauth/token"), "oauth"),
     ("api", "GET", re.compile(r"/v1/metadata-schemas"), "schemas"),
-    ("download", "GET", re.compile(r"/v1/exports/([^/]+)"), "download"),
+    ("download", "GET", re.compile(r"/v1/exports/([^/]+)(?:/part-\d+)?"), "download"),
 )
 
 
@@ -90,7 +90,7 @@ class Api:
         exports: Exports,
         clock: Callable[[], float],
     ) -> None:
-        """Response about this data, for these credentials."""
+        """Serve this data to these credentials."""
         self._dataset = dataset
         self._credentials = credentials
         self._exports = exports
@@ -130,7 +130,10 @@ class Api:
         except ApiError as error:
             self._error_count += 1
             digest = blake2b(b"%d" % self._error_count, digest_size=9).hexdigest()
-            response = json_response({**error.body, "request_id": f"v-{digest}"}, error.status)
+            if request.kind == "download" and behaviour.download_errors != "api":
+                response = error.storage_response(behaviour.download_errors)
+            else:
+                response = error.response(f"v-{digest}", behaviour.forged_text)
         return replace(response, headers={**response.headers, **limits})
 
     def _authorize(self, request: Request, behaviour: Behaviour) -> None:
@@ -141,7 +144,7 @@ class Api:
         """
         if request.kind == "oauth":
             # Voucherify docs: OAuth API, an OAuth token is not enough to get another one.
-            self._credentials.check_key_pair(request.headers)
+            self._credentials.check_key_pair(request.headers, behaviour)
         else:
             scope = "metadata-schemas" if request.kind == "schemas" else "exports"
             self._credentials.check(request.headers, scope, behaviour)
@@ -154,16 +157,16 @@ class Api:
 
     async def _poll(self, request: Request, behaviour: Behaviour) -> Response:
         """Return an export. Voucherify docs: Exports API, Get Export."""
-        export = self._exports.get(request.export_id)
+        export = self._exports.get(request.export_id, behaviour)
         return json_response(self._exports.describe(export, behaviour))
 
     async def _list(self, request: Request, behaviour: Behaviour) -> Response:
         """Return a page of exports. Voucherify docs: Exports API, List Exports."""
         return json_response(self._exports.list_page(request.query, behaviour))
 
-    async def _delete(self, request: Request, _behaviour: Behaviour) -> Response:
+    async def _delete(self, request: Request, behaviour: Behaviour) -> Response:
         """Delete an export. Voucherify docs: Exports API, Delete Export."""
-        self._exports.delete(request.export_id)
+        self._exports.delete(request.export_id, behaviour)
         return Response(status=204)
 
     async def _grant(self, request: Request, _behaviour: Behaviour) -> Response:
@@ -179,9 +182,9 @@ class Api:
         """Return a file. Voucherify docs: Exports API, Download Export."""
         token = request.query.get("token", "")
         part = self._credentials.check_download_token(request.export_id, token)
-        export = self._exports.get(request.export_id)
+        export = self._exports.get(request.export_id, behaviour)
         compressed = behaviour.gzip and "gzip" in request.headers.get("accept-encoding", "")
-        path = await self._exports.file(export, part, compressed=compressed)
+        path = await self._exports.file(export, part, behaviour, compressed=compressed)
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if compressed:
             headers["Content-Encoding"] = "gzip"
@@ -191,30 +194,4 @@ class Api:
 
     async def _schemas(self, _request: Request, _behaviour: Behaviour) -> Response:
         """Return the metadata schemas. Voucherify docs: List Metadata Schema Definitions."""
-        created_at = to_text(to_ms(self._dataset.start))
-        schemas = [
-            {
-                "id": f"ms_{blake2b(name.encode(), digest_size=12).hexdigest()}",
-                "related_object": name,
-                "properties": {
-                    key.name: {
-                        "type": key.type,
-                        "array": key.array,
-                        "optional": True,
-                        "objectType": "Payment" if key.type == "object" else None,
-                        **({"deleted": True} if key.deleted else {}),
-                    }
-                    for key in keys
-                    if key.defined
-                },
-                "allow_defined_only": False,
-                "created_at": created_at,
-                "updated_at": None,
-                "object": "metadata_schema",
-            }
-            for name, keys in self._dataset.metadata_keys.items()
-        ]
-        total = len(schemas)
-        return json_response(
-            {"object": "list", "data_ref": "schemas", "schemas": schemas, "total": total},
-        )
+        return json_response(list_schemas(self._dataset))

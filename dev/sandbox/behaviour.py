@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from zlib import crc32
 
 from .objects import title_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from .exports import Export
 
 Latency: TypeAlias = "float | Callable[[Export], float]"
 Framing: TypeAlias = Literal["length", "chunked", "close"]
+RowOrder: TypeAlias = Literal["requested", "ascending", "descending", "shuffled", "nearly_sorted"]
 
 
 @dataclass
@@ -21,73 +23,198 @@ class Behaviour:
     """How the server behaves where the documentation is silent, or was seen to vary.
 
     Switches that affect the content of a file are read when the export is created, all others at
-    each request.
+    each request. What is not marked otherwise is unknown.
 
     Attributes:
-        after_inclusive: Whether `$after` includes its own instant (unknown).
-        before_inclusive: Whether `$before` includes its own instant (unknown).
-        honours_order: False shuffles the rows, the same way every time (unknown).
+        after_inclusive: Whether `$after` includes its own instant.
+        before_inclusive: Whether `$before` includes its own instant.
         honours_filters: False ignores the filters on `created_at` and `updated_at`. Voucherify's
             changelog: exports of campaign vouchers did so until June 2026.
-        date_skew_ms: The exported creation and update times differ by up to this much from the
-            instants that are filtered on, row by row (unknown).
+        ignored_conditions: Names of filters, operators (`$before`), or `campaign_id`, that have no
+            effect.
+        filter_utc_offset_hours: UTC offset of the local time in which `$after` and `$before` are
+            read, whatever their own offset; -5 shifts a window five hours later.
+        repeats_first_window: Every export filtered by `created_at` has the rows of the first such
+            export of its object.
+
+        honours_order: False shuffles the rows, the same way every time.
+        row_order: The order of the rows: `ascending` and `descending` by creation ignore the
+            requested order; `nearly_sorted` moves each row up to four places from it.
+
+        column_order: The order of the columns. Voucherify docs: that of the requested fields, for
+            vouchers. `documented` is that of the reference, `shuffled` a fixed random one.
+        omitted_columns: Columns, by object and field, that are accepted but left out of files.
+        titles: Titles that replace the default ones, by object and field (most are unknown).
+        title_style: `display` titles are documented, `name` is the name of the field, `unknown`
+            a title that cannot be guessed.
+        creation_title: The title of `created_at` (both were seen in the documentation).
         metadata_position: Metadata columns stand after the standard columns (seen in production)
-            or where the field `metadata` was requested (unknown).
+            or where the field `metadata` was requested.
         metadata_prefix: Metadata columns are headed by the plain key (seen in production) or by
-            `metadata.X` (Voucherify docs, for orders).
+            `metadata.X`.
+        metadata_order: The order of metadata columns (alphabetical: seen in production).
+        exports_undefined_metadata: Whether keys that no metadata schema defines are exported
+            (evidence in production files: no).
+        metadata_fields: Whether `metadata.X` is an allowed field. Voucherify docs: for orders.
+        metadata_field_titles: The title of the column of a field `metadata.X`.
+        undocumented_fields: Whether fields that only the dashboard offers are allowed, such as
+            `metadata` of products.
+        rejected_fields: Fields that are not allowed, by object, as on an older cluster.
+
+        date_skew_ms: The exported creation and update times differ by up to this much from the
+            instants that are filtered on, row by row.
+        time_digits: Fractional digits of exported times, 0 to 9. Voucherify docs: 3; JSON responses
+            were seen with 6.
+        time_zone: Suffix of exported times, such as `Z`, `+00:00`, `+00`, `+05:30`, or nothing.
+        dates_with_times: Whether dates such as `expires_at` are exported with a time of the day.
+        blanks: Every nth row has an empty cell in these columns, by object and field.
+        footer: Text in the first cell of an additional last row; `{rows}` is the number of rows.
+        trailing_lines: Number of empty lines at the end of a file.
+        empty_export: A file without rows is a header, or 0 bytes.
+
+        bom: Whether files begin with a byte order mark.
+        line_terminator: The end of each line of a file.
+        quoting: Whether all cells are quoted, or only those that need it.
+        escaping: How quotes in cells are written; `backslash` quotes all cells.
+        crlf_block_bytes: Quotes further cells so that the CR of a cell with CRLF is the last byte
+            of a block of this size, wherever possible; 0 disables this.
+        response_format: What becomes of the parameter `response_format: JSON` (hinted at).
+
         filters_echo: The name under which filters are echoed: `filters` in the reference,
             `filter` in the guide.
+        echo_omits: Parameters that are not echoed.
+        echoes_response_format: Whether `response_format: CSV` is echoed (seen in the reference).
+        list_filters_echo: Replaces `filters_echo` in the list of exports.
+        list_omits: Parameters that are not echoed in the list of exports.
+        list_results: Whether the list of exports has the result of finished ones (documented).
+        list_lag_seconds: Age of the statuses in the list of exports.
+        unlisted_objects: Objects whose exports are not listed. Voucherify docs: the list names all
+            but `product`, `sku` and `api_log`.
+
         files: Number of files of an export. Voucherify docs: very large results may be split.
         result_shape: What `result` of an export looks like. `url` is `{"url": ...}`, with a list
             as value when there are several files; `urls` is `{"urls": [...]}`; `unknown` is a
             shape no client can expect (the shape for several files is unknown).
-        titles: Titles that replace the default ones, by object and field (most are unknown).
-        creation_title: The title of `created_at` (both were seen in the documentation).
-        gzip: Whether files are compressed for clients that accept it (unknown).
-        names_identity: Whether other files have `Content-Encoding: identity` (unknown; RFC 9110,
+        extra_result: Additional properties of `result`: harmless ones, a link, or a list.
+            Voucherify docs: properties may be added anywhere.
+        part_links: Whether the links of several files differ in their token only, or in their path.
+        rotates_links: Whether the links of several files come in another order at each request.
+        export_delay_seconds: How long a new export is not found.
+        result_delay_seconds: How long a finished export has no result.
+        file_delay_seconds: How long the file of a finished export is not found.
+        latency_seconds: Seconds from SCHEDULED to DONE, or a function of the export.
+        token_seconds: How long a download token lives. Voucherify docs: "short-lived".
+        download_errors: The form of errors of the download host. Voucherify docs: `api`, with 401
+            for an expired token; object stores use XML or JSON of their own, with 403.
+
+        gzip: Whether files are compressed for clients that accept it.
+        names_identity: Whether other files have `Content-Encoding: identity` (RFC 9110,
             8.4.1, reserves the word for requests, but servers send it).
         transfer: How the end of a file is signalled: by length, by chunked coding, or only by
-            closing the connection (unknown).
-        bom: Whether files begin with a byte order mark (unknown).
-        line_terminator: What ends a line of a file (unknown).
-        token_seconds: How long a download token lives. Voucherify docs: "short-lived".
+            closing the connection.
+
         rate_limit: Calls allowed per period; None for no limit and no rate-limit headers.
         rate_limit_period_seconds: The period, which begins with the first call. Voucherify docs:
             an hour on the sandbox plan, a minute on the others.
         rate_limit_type: `X-Rate-Limit-Type`; `api_calls_cycle` is the quota of the plan.
-        rate_limit_downloads: Whether calls of the download site count (unknown).
+        rate_limit_downloads: Whether calls of the download host count.
+        rate_limit_unit: The unit of `X-Rate-Limit-Retry`. Voucherify docs: seconds.
+        rate_limit_headers: Headers that replace those about the limit, in every response.
         retry_after_header: Whether 429 carries the optional `Retry-After`.
-        missing_scope_status: The status for an OAuth token without the scope (unknown).
-        latency_seconds: Seconds from SCHEDULED to DONE, or a function of the export.
+        retry_after_form: `Retry-After` as a number (documented) or as an HTTP date.
+
+        missing_scope_status: The status for an OAuth token without the scope.
+        key_restriction: Why the key is rejected: it is bound to other IP addresses, or belongs to
+            OAuth v2, and `/v1/oauth/token` does not accept it.
+        key_restriction_status: The status of that error.
+        forged_text: Text that is appended to the ids of exports and to all error messages.
     """
 
     after_inclusive: bool = False
     before_inclusive: bool = False
-    honours_order: bool = True
     honours_filters: bool = True
-    date_skew_ms: int = 0
+    ignored_conditions: Collection[str] = ()
+    filter_utc_offset_hours: float = 0.0
+    repeats_first_window: bool = False
+
+    honours_order: bool = True
+    row_order: RowOrder = "requested"
+
+    column_order: Literal["requested", "documented", "alphabetical", "shuffled"] = "requested"
+    omitted_columns: Collection[tuple[str, str]] = ()
+    titles: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    title_style: Literal["display", "name", "unknown"] = "display"
+    creation_title: Literal["Creation Date", "Creation date"] = "Creation Date"
     metadata_position: Literal["end", "in_place"] = "end"
     metadata_prefix: bool = False
+    metadata_order: Literal["alphabetical", "defined"] = "alphabetical"
+    exports_undefined_metadata: bool = True
+    metadata_fields: bool = True
+    metadata_field_titles: Literal["plain", "prefixed"] = "plain"
+    undocumented_fields: bool = True
+    rejected_fields: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    date_skew_ms: int = 0
+    time_digits: int = 3
+    time_zone: str = "Z"
+    dates_with_times: bool = False
+    blanks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    footer: str = ""
+    trailing_lines: int = 0
+    empty_export: Literal["header", "nothing"] = "header"
+
+    bom: bool = False
+    line_terminator: Literal["\r\n", "\n", "\r"] = "\r\n"
+    quoting: Literal["minimal", "all"] = "minimal"
+    escaping: Literal["doubled", "backslash"] = "doubled"
+    crlf_block_bytes: int = 0
+    response_format: Literal["ignored", "json", "rejected"] = "ignored"
+
     filters_echo: Literal["filters", "filter"] = "filters"
+    echo_omits: Collection[str] = ()
+    echoes_response_format: bool = False
+    list_filters_echo: Literal["filters", "filter"] | None = None
+    list_omits: Collection[str] = ()
+    list_results: bool = True
+    list_lag_seconds: float = 0.0
+    unlisted_objects: Collection[str] = ()
+
     files: int = 1
     result_shape: Literal["url", "urls", "unknown"] = "url"
-    titles: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    creation_title: Literal["Creation Date", "Creation date"] = "Creation Date"
+    extra_result: Literal["none", "harmless", "link", "list"] = "none"
+    part_links: Literal["token", "path"] = "token"
+    rotates_links: bool = False
+    export_delay_seconds: float = 0.0
+    result_delay_seconds: float = 0.0
+    file_delay_seconds: float = 0.0
+    latency_seconds: Latency = 0.0
+    token_seconds: float = 60.0
+    download_errors: Literal["api", "xml", "json"] = "api"
+
     gzip: bool = False
     names_identity: bool = False
     transfer: Framing = "length"
-    bom: bool = False
-    line_terminator: Literal["\r\n", "\n"] = "\r\n"
-    token_seconds: float = 60.0
+
     rate_limit: int | None = None
     rate_limit_period_seconds: float = 3600.0
     rate_limit_type: str = "api_calls"
     rate_limit_downloads: bool = False
+    rate_limit_unit: Literal["seconds", "milliseconds"] = "seconds"
+    rate_limit_headers: Mapping[str, str] = field(default_factory=dict)
     retry_after_header: bool = True
+    retry_after_form: Literal["seconds", "date"] = "seconds"
+
     missing_scope_status: Literal[401, 403] = 401
-    latency_seconds: Latency = 0.0
+    key_restriction: Literal["ip", "oauth_v2"] | None = None
+    key_restriction_status: Literal[401, 403] = 401
+    forged_text: str = ""
 
     def title(self, exported_object: str, field_name: str) -> str:
         """Return the title of a column."""
-        usual = title_of(field_name, self.creation_title)
-        return self.titles.get((exported_object, field_name), usual)
+        if (exported_object, field_name) in self.titles:
+            return self.titles[exported_object, field_name]
+        if self.title_style == "name":
+            return field_name
+        if self.title_style == "unknown":
+            return f"Column {crc32(f'{exported_object}:{field_name}'.encode()):08x}"
+        return title_of(field_name, self.creation_title)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from .errors import invalid_grant_type, invalid_scope, missing_scope, unauthorized
+from .errors import (
+    invalid_grant_type,
+    invalid_scope,
+    missing_scope,
+    restricted_key,
+    unauthorized,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,7 +107,7 @@ class Credentials:
         """Return a new identifier such as `exp_2bYLdY2lQ2886wmYIHyeBWUZ`."""
         return prefix + "".join(self._random.choices(_ALPHABET, k=length))
 
-    def check_key_pair(self, headers: Mapping[str, str]) -> None:
+    def check_key_pair(self, headers: Mapping[str, str], behaviour: Behaviour) -> None:
         """Check the key pair of a request.
 
         Raises:
@@ -112,6 +116,8 @@ class Credentials:
         pair = (headers.get("x-app-id"), headers.get("x-app-token"))
         if pair != (self.app_id, self.app_token):
             unauthorized()
+        if behaviour.key_restriction:
+            restricted_key(behaviour.key_restriction_status, behaviour.key_restriction)
 
     def check(self, headers: Mapping[str, str], scope: str, behaviour: Behaviour) -> None:
         """Check the key pair or OAuth token of a request.
@@ -124,11 +130,14 @@ class Credentials:
         """
         kind, _, bearer = headers.get("authorization", "").partition(" ")
         if kind != "Bearer":
-            self.check_key_pair(headers)
+            self.check_key_pair(headers, behaviour)
             return
         token = self._oauth_tokens.get(bearer)
         if token is None or token.expires <= self._clock():
             unauthorized()
+        # Voucherify docs: OAuth API, a token inherits the allowed IP addresses of its key.
+        if behaviour.key_restriction == "ip":
+            restricted_key(behaviour.key_restriction_status, "ip")
         if not token.scopes & {"api", scope}:
             missing_scope(behaviour.missing_scope_status)
 
@@ -175,43 +184,3 @@ class Credentials:
         if known is None or known.export_id != export_id or known.expires <= self._clock():
             unauthorized()
         return known.part
-
-
-@dataclass
-class RateLimit:
-    """Counts calls; a period begins with its first call.
-
-    Attributes:
-        clock: Unix time in seconds.
-    """
-
-    clock: Callable[[], float]
-    _resets_at: float = 0.0
-    _calls: int = 0
-
-    def count(self, behaviour: Behaviour) -> tuple[dict[str, str], bool]:
-        """Count one call.
-
-        Voucherify docs: `X-Rate-Limit-Retry` is a Unix time in seconds; `Retry-After`, which is
-        optional, a number of seconds.
-
-        Returns:
-            The rate-limit headers, and whether the call is within the limit.
-        """
-        limit = behaviour.rate_limit
-        if limit is None:
-            return {}, True
-        now = self.clock()
-        if now >= self._resets_at:
-            self._resets_at, self._calls = now + behaviour.rate_limit_period_seconds, 0
-        self._calls += 1
-        headers = {
-            "X-Rate-Limit-Limit": str(limit),
-            "X-Rate-Limit-Remaining": str(max(0, limit - self._calls)),
-            "X-Rate-Limit-Retry": str(math.ceil(self._resets_at)),
-            "X-Rate-Limit-Type": behaviour.rate_limit_type,
-        }
-        allowed = self._calls <= limit
-        if not allowed and behaviour.retry_after_header:
-            headers["Retry-After"] = str(math.ceil(self._resets_at - now))
-        return headers, allowed

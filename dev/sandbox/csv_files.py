@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
+import re
 import shutil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from .filters import compile_filters, sort_key
-from .objects import OBJECTS
+from .alignment import aligned
+from .columns import columns_of
+from .instants import format_instant, parse
+from .selection import select
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import TextIO
 
     from .behaviour import Behaviour
+    from .columns import Column
     from .tables import Row, Table
 
-
-class _Column(NamedTuple):
-    """One column of a file: a standard field or a metadata key."""
-
-    name: str
-    is_metadata: bool
-    title: str
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def render(
@@ -43,25 +45,20 @@ def render(
         today_ms: The start of the current day.
         paths: The files to write.
     """
-    numbers = _select(table, parameters, behaviour, today_ms)
-    columns = _columns(table, parameters, behaviour)
+    numbers = select(table, parameters, behaviour, today_ms)
+    columns = columns_of(table, parameters, behaviour)
+    is_json = behaviour.response_format == "json" and parameters.get("response_format") == "JSON"
     for position, path in enumerate(paths):
         begin, end = (len(numbers) * edge // len(paths) for edge in (position, position + 1))
         with path.open("w", encoding="utf-8", newline="") as file:
-            if behaviour.bom:
-                file.write("\ufeff")
-            writer = csv.writer(file, lineterminator=behaviour.line_terminator)
-            writer.writerow([column.title for column in columns])
+            if not numbers and behaviour.empty_export == "nothing":
+                continue
             rows = (table.row(number, behaviour.date_skew_ms) for number in numbers[begin:end])
-            writer.writerows(_cells(row, columns) for row in rows)
-
-
-def _cells(row: Row, columns: Sequence[_Column]) -> list[str]:
-    """Return the cells of a row; empty means no value."""
-    cells, metadata = row.cells, row.metadata
-    return [
-        metadata.get(name, "") if is_metadata else cells[name] for name, is_metadata, _ in columns
-    ]
+            cells = _cells(table.name, rows, columns, behaviour)
+            if is_json:
+                _write_json(file, columns, cells)
+            else:
+                _write_csv(file, columns, cells, end - begin, behaviour)
 
 
 def compress(path: Path) -> Path:
@@ -73,54 +70,92 @@ def compress(path: Path) -> Path:
     return compressed
 
 
-def _select(
-    table: Table,
-    parameters: Mapping[str, Any],
+def _write_json(
+    file: TextIO,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+) -> None:
+    """Write rows as a JSON array of objects; the true form is unknown."""
+    names = [f"metadata.{column.name}" if column.is_metadata else column.name for column in columns]
+    json.dump([dict(zip(names, row, strict=True)) for row in rows], file, ensure_ascii=False)
+
+
+def _write_csv(
+    file: TextIO,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+    count: int,
     behaviour: Behaviour,
-    today_ms: int,
-) -> list[int]:
-    """Return the numbers of the exported rows, in the order of the file."""
-    declared = OBJECTS[table.name]
-    passes = compile_filters(parameters.get("filters") or {}, declared, behaviour, today_ms)
-    campaign_id = parameters.get("campaign_id")
-    numbers = [
-        number
-        for number in table.numbers()
-        if passes(row := table.row(number))
-        # Voucherify docs: Exports API, `campaign_id` beside the filters of a voucher export.
-        and (campaign_id is None or row.cells.get("campaign_id") == campaign_id)
-    ]
-    if not behaviour.honours_order:
-        numbers.sort(key=lambda number: crc32(b"%d" % number))
-    elif order := parameters.get("order"):
-        key = sort_key(order.lstrip("-"), declared)
-        numbers.sort(key=lambda number: key(table.row(number)), reverse=order.startswith("-"))
-    return numbers
+) -> None:
+    """Write a header and rows in the form that the switches say."""
+    footer = [[behaviour.footer.format(rows=count), *[""] * (len(columns) - 1)]]
+    lines = chain([[column.title for column in columns]], rows, footer if behaviour.footer else [])
+    if behaviour.bom:
+        file.write("\ufeff")
+    if behaviour.crlf_block_bytes:
+        begin = 3 if behaviour.bom else 0
+        file.writelines(
+            aligned(list(lines), behaviour.line_terminator, behaviour.crlf_block_bytes, begin)
+        )
+    else:
+        with_backslash = behaviour.escaping == "backslash"
+        quote_all = with_backslash or behaviour.quoting == "all"
+        csv.writer(
+            file,
+            lineterminator=behaviour.line_terminator,
+            quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL,
+            doublequote=not with_backslash,
+            escapechar="\\" if with_backslash else None,
+        ).writerows(lines)
+    file.write(behaviour.line_terminator * behaviour.trailing_lines)
 
 
-def _columns(
-    table: Table,
-    parameters: Mapping[str, Any],
+def _cells(
+    name: str,
+    rows: Iterable[Row],
+    columns: Sequence[Column],
     behaviour: Behaviour,
-) -> list[_Column]:
-    """Return the columns of a file.
+) -> Iterator[list[str]]:
+    """Yield the cells of rows, changed as the switches say."""
+    changes = [_change(name, column, behaviour) for column in columns]
+    is_changed = any(changes)
+    for number, row in enumerate(rows, 1):
+        standard, metadata = row.cells, row.metadata
+        cells = [
+            metadata.get(name, "") if is_metadata else standard[name]
+            for name, is_metadata, _ in columns
+        ]
+        if is_changed:
+            cells = [
+                change(cell, number) if change else cell
+                for change, cell in zip(changes, cells, strict=True)
+            ]
+        yield cells
 
-    Voucherify docs: columns come in the order of the requested fields. Seen in production: the
-    field `metadata` becomes one column per key, whichever the project has.
-    """
-    declared = OBJECTS[table.name]
-    prefix = "metadata." if behaviour.metadata_prefix else ""
-    metadata = [
-        _Column(key.name, is_metadata=True, title=prefix + key.name)
-        for key in table.project.metadata_keys.get(table.name, ())
-    ]
-    fields = parameters.get("fields") or declared.default_fields
-    standard = [
-        _Column(name, is_metadata=False, title=behaviour.title(table.name, name))
-        for name in fields
-        if name != "metadata"
-    ]
-    if "metadata" not in fields:
-        return standard
-    at = list(fields).index("metadata") if behaviour.metadata_position == "in_place" else None
-    return standard + metadata if at is None else standard[:at] + metadata + standard[at:]
+
+def _change(name: str, column: Column, behaviour: Behaviour) -> Callable[[str, int], str] | None:
+    """Return how the cells of a column are changed, given the number of the row; None if not."""
+    if column.is_metadata:
+        return None
+    nth = behaviour.blanks.get((name, column.name))
+    usual = behaviour.time_digits == 3 and behaviour.time_zone == "Z"
+    if nth is None and usual and not behaviour.dates_with_times:
+        return None
+
+    def change(cell: str, number: int) -> str:
+        if nth and number % nth == 0:
+            return ""
+        if behaviour.dates_with_times and _DATE.fullmatch(cell):
+            cell += f"T{crc32(cell.encode()) % 24:02d}:30:00.000Z"
+        if not usual and _TIME.fullmatch(cell):
+            return _retimed(cell, behaviour)
+        return cell
+
+    return change
+
+
+def _retimed(cell: str, behaviour: Behaviour) -> str:
+    """Return a time with the digits and the time zone that the switches say."""
+    instant = parse(cell) or 0
+    finer = crc32(cell.encode()) % 1_000_000
+    return format_instant(instant, behaviour.time_digits, behaviour.time_zone, finer)

@@ -1,8 +1,14 @@
-"""Voucherify's error bodies."""
+"""Voucherify's error responses."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .storage import error_body
+from .wire import Response, json_response
+
+if TYPE_CHECKING:
+    from .storage import ErrorForm
 
 
 class ApiError(Exception):
@@ -20,6 +26,34 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.body: dict[str, Any] = {"code": status, "key": key, "message": message, **more}
+
+    def response(self, request_id: str, forged_text: str) -> Response:
+        """Return the response.
+
+        Args:
+            request_id: The id of the request.
+            forged_text: Text that is appended to the messages.
+        """
+        forged = {
+            name: self.body[name] + forged_text
+            for name in ("message", "details")
+            if name in self.body
+        }
+        return json_response(self.body | forged | {"request_id": request_id}, self.status)
+
+    def storage_response(self, form: ErrorForm) -> Response:
+        """Return what an object store says in its place.
+
+        Amazon S3 docs, "List of error codes": `AccessDenied`, `ExpiredToken`, `NoSuchKey`.
+        """
+        if self.status == 404:
+            status, code, message = 404, "NoSuchKey", "The specified key does not exist."
+        elif form == "xml":
+            status, code, message = 403, "AccessDenied", "Request has expired"
+        else:
+            status, code, message = 403, "ExpiredToken", "The provided token has expired."
+        body, content_type = error_body(code, message, form)
+        return Response(status=status, body=body, headers={"Content-Type": content_type})
 
 
 def invalid_payload(details: str) -> NoReturn:
@@ -90,6 +124,23 @@ def missing_scope(status: int) -> NoReturn:
     if status == 401:
         unauthorized()
     raise ApiError(status, "forbidden", "Forbidden")
+
+
+def restricted_key(status: int, restriction: str) -> NoReturn:
+    """Reject a key that is bound to other IP addresses, or that belongs to OAuth v2.
+
+    Voucherify docs: API keys have a list of allowed IP addresses; service keys use
+    `/v2/oauth/token`. The status and the texts of these errors are unknown.
+
+    Raises:
+        ApiError: Always.
+    """
+    key = "unauthorized" if status == 401 else "forbidden"
+    details = {
+        "ip": "The IP address of the client is not on the list of allowed addresses of the API key",
+        "oauth_v2": "The key can only be used with OAuth v2 (/v2/oauth/token)",
+    }[restriction]
+    raise ApiError(status, key, key.capitalize(), details=details)
 
 
 def invalid_grant_type() -> NoReturn:

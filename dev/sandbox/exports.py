@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from .csv_files import compress, render
-from .errors import export_not_found, invalid_export_fields, invalid_payload, not_one_of
-from .filters import check
+from .errors import export_not_found
 from .instants import DAY_MS, to_text
-from .objects import OBJECTS
+from .paging import Page
+from .results import result_of
+from .validation import parse_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from .credentials import Credentials
     from .dataset import Dataset
 
-_LIST_LIMIT = 100
-_LIST_ORDERS = ("created_at", "-created_at", "status", "-status")
+_LIST_ORDERS = ("created_at", "status")
 
 
 @dataclass
@@ -38,6 +38,7 @@ class Export:
         latency_seconds: Seconds until it is done.
         deleted: Whether it was deleted, or has vanished by a fault.
         forced_status: A status that replaces the true one, by a fault.
+        described: How often its result was returned.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Export:
     latency_seconds: float = 0.0
     deleted: bool = False
     forced_status: str | None = None
+    described: int = 0
     paths: tuple[Path, ...] = field(default=(), repr=False)
 
     @property
@@ -58,12 +60,20 @@ class Export:
     @property
     def status(self) -> str:
         """Voucherify docs: `SCHEDULED`, `IN_PROGRESS`, `DONE` or `ERROR`."""
+        return self.status_after(self.age)
+
+    @property
+    def age(self) -> float:
+        """Seconds since its creation."""
+        return self.clock() - self.created
+
+    def status_after(self, seconds: float) -> str:
+        """Return its status at an age."""
         if self.forced_status is not None:
             return self.forced_status
-        age = self.clock() - self.created
-        if age >= self.latency_seconds:
+        if seconds >= self.latency_seconds:
             return "DONE"
-        return "SCHEDULED" if age < self.latency_seconds / 2 else "IN_PROGRESS"
+        return "SCHEDULED" if seconds < self.latency_seconds / 2 else "IN_PROGRESS"
 
 
 class Exports:
@@ -90,6 +100,7 @@ class Exports:
         self._credentials = credentials
         self._clock = clock
         self._directory = directory
+        self._first_filters: dict[str, Mapping[str, Any]] = {}
         self._renderings: dict[str, tuple[tuple[Path, ...], asyncio.Task[None]]] = {}
 
     def create(self, body: bytes, behaviour: Behaviour) -> Export:
@@ -100,10 +111,10 @@ class Exports:
         Raises:
             ApiError: If the request is not as documented.
         """
-        name, parameters = _checked(body)
+        name, parameters = parse_request(body, behaviour)
         behaviour = replace(behaviour)
         export = Export(
-            id=self._credentials.identifier("exp_"),
+            id=self._credentials.identifier("exp_") + behaviour.forged_text,
             exported_object=name,
             parameters=parameters,
             created=self._clock(),
@@ -117,27 +128,27 @@ class Exports:
 
     def find(self, export_id: str) -> Export | None:
         """Return an export that exists, or None."""
-        found = (e for e in self.created if e.id == export_id and not e.deleted)
-        return next(found, None)
+        matches = (e for e in self.created if e.id == export_id and not e.deleted)
+        return next(matches, None)
 
-    def get(self, export_id: str) -> Export:
+    def get(self, export_id: str, behaviour: Behaviour) -> Export:
         """Return an export.
 
         Raises:
-            ApiError: If it does not exist.
+            ApiError: If it does not exist, or does not yet show.
         """
         export = self.find(export_id)
-        if export is None:
+        if export is None or export.age < behaviour.export_delay_seconds:
             export_not_found(export_id)
         return export
 
-    def delete(self, export_id: str) -> None:
+    def delete(self, export_id: str, behaviour: Behaviour) -> None:
         """Delete an export. Voucherify docs: Exports API, Delete Export.
 
         Raises:
             ApiError: If it does not exist.
         """
-        self.get(export_id).deleted = True
+        self.get(export_id, behaviour).deleted = True
 
     def list_page(self, query: Mapping[str, str], behaviour: Behaviour) -> dict[str, Any]:
         """Return a page of exports. Voucherify docs: Exports API, List Exports.
@@ -145,23 +156,24 @@ class Exports:
         Raises:
             ApiError: If the query is not as documented.
         """
-        limit, page = (_whole_number(query, name) for name in ("limit", "page"))
-        order = query.get("order", "-created_at")
-        if order not in _LIST_ORDERS:
-            not_one_of(".order", _LIST_ORDERS)
-        alive = [export for export in self.created if not export.deleted]
-        key = order.lstrip("-")
-        alive.sort(key=lambda export: str(getattr(export, key)))
-        if order != key:
-            alive.reverse()
-        # Voucherify docs: "If no limit is set, it returns 10 items."
-        size, skipped = limit or 10, (limit or 10) * ((page or 1) - 1)
-        shown = alive[skipped : skipped + size]
+        page = Page.of(query, _LIST_ORDERS, "-created_at")
+        listed = [
+            export
+            for export in self.created
+            if not export.deleted
+            and export.exported_object not in behaviour.unlisted_objects
+            and export.age >= behaviour.export_delay_seconds
+        ]
+        listed.sort(key=lambda export: str(getattr(export, page.field)))
+        if page.descending:
+            listed.reverse()
         return {
             "object": "list",
             "data_ref": "exports",
-            "exports": [self.describe(export, behaviour) for export in shown],
-            "total": len(alive),
+            "exports": [
+                self._describe_listed(export, behaviour) for export in listed[page.begin : page.end]
+            ],
+            "total": len(listed),
         }
 
     def describe(
@@ -175,7 +187,14 @@ class Exports:
         echoed = {
             behaviour.filters_echo if name == "filters" else name: value
             for name, value in export.parameters.items()
+            if name not in behaviour.echo_omits
         }
+        if behaviour.echoes_response_format:
+            echoed["response_format"] = "CSV"
+        has_result = (
+            status == "DONE"
+            and export.age >= export.latency_seconds + behaviour.result_delay_seconds
+        )
         return {
             "id": export.id,
             "object": "export",
@@ -184,28 +203,49 @@ class Exports:
             "channel": "API",
             "exported_object": export.exported_object,
             "parameters": echoed,
-            "result": self._result(export, behaviour) if status == "DONE" else None,
+            "result": self._result(export, behaviour) if has_result else None,
             "user_id": None,
         }
 
-    async def file(self, export: Export, part: int, *, compressed: bool) -> Path:
-        """Wait until a file of an export is written, and return its path."""
+    def _describe_listed(self, export: Export, behaviour: Behaviour) -> dict[str, Any]:
+        """Return an export in the format of the list."""
+        in_list = replace(
+            behaviour,
+            filters_echo=behaviour.list_filters_echo or behaviour.filters_echo,
+            echo_omits={*behaviour.echo_omits, *behaviour.list_omits},
+        )
+        status = export.status_after(export.age - behaviour.list_lag_seconds)
+        described = self.describe(export, in_list, status)
+        return described if behaviour.list_results else {**described, "result": None}
+
+    async def file(
+        self, export: Export, part: int, behaviour: Behaviour, *, compressed: bool
+    ) -> Path:
+        """Wait until a file of an export is written, and return its path.
+
+        Raises:
+            ApiError: If the file does not yet show.
+        """
+        if export.age < export.latency_seconds + behaviour.file_delay_seconds:
+            export_not_found(export.id)
         rendering = next(task for paths, task in self._renderings.values() if paths == export.paths)
         await rendering
         path = export.paths[part]
         return await asyncio.to_thread(compress, path) if compressed else path
 
     def _result(self, export: Export, behaviour: Behaviour) -> dict[str, Any]:
-        urls = [
-            f"{self.download_url}/v1/exports/{export.id}?token="
-            + self._credentials.issue_download_token(export.id, part, behaviour.token_seconds)
-            for part in range(len(export.paths))
-        ]
-        if behaviour.result_shape == "url":
-            return {"url": urls if len(urls) > 1 else urls[0]}
-        if behaviour.result_shape == "urls":
-            return {"urls": urls}
-        return {"chunks": [{"location": url} for url in urls]}
+        """Return `result` with fresh links."""
+        export.described += 1
+        links = []
+        for part in range(len(export.paths)):
+            token = self._credentials.issue_download_token(export.id, part, behaviour.token_seconds)
+            path = f"/part-{part + 1}" if behaviour.part_links == "path" else ""
+            export_path = quote(export.id)
+            links.append(f"{self.download_url}/v1/exports/{export_path}{path}?token={token}")
+        if behaviour.rotates_links:
+            first = export.described % len(links)
+            links = links[first:] + links[:first]
+        return result_of(links, behaviour)
 
     def _render(self, export: Export, behaviour: Behaviour) -> tuple[Path, ...]:
         """Start writing the files of an export, or reuse those of an equal one.
@@ -215,14 +255,15 @@ class Exports:
         """
         table = self._dataset.snapshot(export.exported_object)
         today_ms = int(self._clock() * 1000) // DAY_MS * DAY_MS
-        key = repr((table.name, table.version, export.parameters, today_ms, behaviour))
+        parameters = self._effective(export, behaviour)
+        key = repr((table.name, table.version, parameters, today_ms, behaviour))
         if key not in self._renderings:
             stem = f"{len(self._renderings)}"
             paths = tuple(self._directory / f"{stem}-{n}.csv" for n in range(behaviour.files))
             writing = asyncio.to_thread(
                 render,
                 table,
-                export.parameters,
+                parameters,
                 behaviour,
                 today_ms,
                 paths,
@@ -230,48 +271,11 @@ class Exports:
             self._renderings[key] = paths, asyncio.ensure_future(writing)
         return self._renderings[key][0]
 
-
-def _checked(body: bytes) -> tuple[str, dict[str, Any]]:
-    """Return the exported object and the parameters of a request.
-
-    Raises:
-        ApiError: If they are not as documented.
-    """
-    try:
-        request = json.loads(body)
-    except ValueError:
-        invalid_payload("Malformed JSON")
-    if not isinstance(request, dict):
-        invalid_payload("Payload should be object")
-    declared = OBJECTS.get(str(request.get("exported_object")))
-    if declared is None:
-        not_one_of(".exported_object", tuple(OBJECTS))
-    parameters = request.get("parameters", {})
-    if not isinstance(parameters, dict):
-        invalid_payload("Property .parameters should be object")
-    fields = parameters.get("fields", [])
-    if not isinstance(fields, list):
-        invalid_payload("Property .parameters.fields should be array")
-    if any(name not in declared.fields for name in fields):
-        invalid_export_fields(declared.fields)
-    orders = tuple(sign + name for name in declared.orders for sign in ("-", ""))
-    if "order" in parameters and parameters["order"] not in orders:
-        not_one_of(".parameters.order", orders)
-    check(parameters.get("filters", {}), declared)
-    if not isinstance(parameters.get("campaign_id", ""), str):
-        invalid_payload("Property .parameters.campaign_id should be string")
-    return declared.name, parameters
-
-
-def _whole_number(query: Mapping[str, str], name: str) -> int | None:
-    """Return a number of the query. Voucherify docs: `limit` and `page` go from 1 to 100.
-
-    Raises:
-        ApiError: If it is not such a number.
-    """
-    if name not in query:
-        return None
-    text = query[name]
-    if not text.isdecimal() or not 1 <= int(text) <= _LIST_LIMIT:
-        invalid_payload(f"Property .{name} should be a number from 1 to {_LIST_LIMIT}")
-    return int(text)
+    def _effective(self, export: Export, behaviour: Behaviour) -> Mapping[str, Any]:
+        """Return the parameters that decide which rows an export has."""
+        filters = export.parameters.get("filters") or {}
+        if "created_at" in filters:
+            first = self._first_filters.setdefault(export.exported_object, filters)
+            if behaviour.repeats_first_window:
+                return {**export.parameters, "filters": first}
+        return export.parameters

@@ -107,6 +107,7 @@ def compile_filters(
         for name, condition in filters.items()
         if name != "junction" and (behaviour.honours_filters or name not in _DATES)
         for operator_name, arguments in condition["conditions"].items()
+        if not {name, operator_name} & set(behaviour.ignored_conditions)
     ]
     if not tests:
         return lambda _row: True
@@ -179,8 +180,10 @@ def _test(
         values = [_Value("", "instant", today_ms + compare.sign * DAY_MS * v.key) for v in values]
         holds = compare.holds
     elif operator_name == "$after":
+        values = [_in_local_time(value, behaviour) for value in values]
         holds = _ordered(operator.ge if behaviour.after_inclusive else operator.gt)
     elif operator_name == "$before":
+        values = [_in_local_time(value, behaviour) for value in values]
         holds = _ordered(operator.le if behaviour.before_inclusive else operator.lt)
     else:
         holds = _COMPARISONS[operator_name]
@@ -190,6 +193,13 @@ def _test(
         return value is not None and any(holds(value, other) for other in values)
 
     return passes_any
+
+
+def _in_local_time(value: _Value, behaviour: Behaviour) -> _Value:
+    """Read an instant as the local time of the server."""
+    if value.kind != "instant":
+        return value
+    return value._replace(key=value.key - round(behaviour.filter_utc_offset_hours * 3_600_000))
 
 
 _Holds: TypeAlias = "Callable[[_Value, _Value], bool]"

@@ -11,6 +11,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 _ISO_8601 = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d)?)?",
 )
+_OFFSET = re.compile(r"([+-])(\d\d)(?::?(\d\d))?")
 
 
 def to_ms(moment: datetime) -> int:
@@ -26,6 +27,24 @@ def to_datetime(instant: int) -> datetime:
 def to_text(instant: int) -> str:
     """Format an instant like Voucherify: UTC, ISO 8601, milliseconds."""
     return f"{to_datetime(instant).isoformat(timespec='milliseconds')[:-6]}Z"
+
+
+def format_instant(instant: int, digits: int, suffix: str, finer: int = 0) -> str:
+    """Format an instant in another form of ISO 8601.
+
+    Args:
+        instant: The instant.
+        digits: Number of fractional digits, 0 to 9.
+        suffix: `Z`, nothing, or an offset such as `+05:30` or `+00`.
+        finer: Nanoseconds within the millisecond.
+    """
+    offset = _OFFSET.fullmatch(suffix)
+    if offset:
+        minutes = int(offset[2]) * 60 + int(offset[3] or 0)
+        instant += (minutes if offset[1] == "+" else -minutes) * 60_000
+    text = to_text(instant)[:-1]
+    fraction = f"{text[20:]}{finer:06d}"[:digits]
+    return text[:19] + (f".{fraction}" if fraction else "") + suffix
 
 
 def parse(text: str) -> int | None:

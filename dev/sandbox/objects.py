@@ -1,4 +1,4 @@
-"""The nine exported objects: fields, titles, orders and filters, as Voucherify documents them."""
+"""The ten exported objects: fields, titles, orders and filters, as Voucherify documents them."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ _SPECIAL_TITLES = {
     "loyalty_balance": "Loyalty Card Balance",
     "redemption_quantity": "Redemption Limit",
     "bar_code": "Barcode",
+    "qr_code": "QR Code",
+    "validity_day_of_week": "Validity Day of Week",
     "updated_at": "Last Update Date",
     "is_referral_code": "Is referral code?",
 }
@@ -49,6 +51,8 @@ class ExportedObject:
         filters: The allowed filters, with the operators of each.
         open_filters: Beginnings of further filters that are allowed.
         cells_of: The field that a filter or an order reads, where the names differ.
+        undocumented_fields: Fields that only the dashboard offers; unknown whether they can be
+            requested.
         created_field: The field of the creation time, or None.
         updated_field: The field of the last update, or None.
     """
@@ -60,6 +64,7 @@ class ExportedObject:
     filters: Mapping[str, frozenset[str]] = field(default_factory=dict)
     open_filters: tuple[str, ...] = ()
     cells_of: Mapping[str, str] = field(default_factory=dict)
+    undocumented_fields: tuple[str, ...] = ()
     created_field: str | None = "created_at"
     updated_field: str | None = None
 
@@ -259,6 +264,7 @@ _DECLARATIONS = (
         "product",
         fields=_names("id name price image_url source_id attributes created_at"),
         default_fields=_names("id name price image_url source_id attributes created_at"),
+        undocumented_fields=("metadata",),
     ),
     ExportedObject(
         "sku",
@@ -266,6 +272,18 @@ _DECLARATIONS = (
         default_fields=_names(
             "id sku product_id currency price image_url source_id attributes created_at"
         ),
+        undocumented_fields=("metadata",),
+    ),
+    ExportedObject(
+        # Voucherify docs: changelog of October 2025; the default fields are unknown.
+        "api_log",
+        fields=_names(
+            "id created_at status request_id channel method endpoint url user_email app_id "
+            "client_app_id request_duration request_body response_body"
+        ),
+        default_fields=_names("id created_at status request_id channel method endpoint"),
+        orders=("created_at",),
+        filters=_filters("status channel app_id client_app_id", created_at=_WINDOW),
     ),
 )
 

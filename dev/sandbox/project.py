@@ -27,6 +27,9 @@ _PREFIXES = {
     "tier": "promo_",
     "tracking": "track_",
     "rules": "val_",
+    "api_log": "log_",
+    "app": "app_",
+    "request": "v-",
 }
 
 

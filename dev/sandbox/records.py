@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from .instants import DAY_MS, to_text
 from .objects import OBJECTS
 from .vocabulary import (
+    API_CALLS,
+    API_STATUSES,
     CAMPAIGNS,
+    CHANNELS,
     CITIES,
     FAILURES,
     ORDER_STATUSES,
@@ -302,6 +305,32 @@ class _Writer:
             "attributes": '{"color": "red", "size": "L"}',
         }
 
+    def api_log(self) -> Cells:
+        project, chances = self.project, self.chances
+        method, endpoint, path = chances.one_of(API_CALLS)
+        status, channel = chances.one_of(API_STATUSES), chances.one_of(CHANNELS)
+        customer = self.some("customer")
+        body = {
+            "customer": {"source_id": project.customer_source_id(customer)},
+            "note": 'a "b"\n,c',
+        }
+        response = {"code": int(status), "message": self.text()} if status != "200" else body
+        return {
+            "id": self.own_id("api_log"),
+            "status": status,
+            "request_id": project.identifier("request", self.number),
+            "channel": channel,
+            "method": method,
+            "endpoint": endpoint,
+            "url": f"https://api.voucherify.io{path}",
+            "user_email": project.email(customer) if channel == "WEBSITE" else "",
+            "app_id": project.identifier("app", 1) if channel == "API" else "",
+            "client_app_id": project.identifier("app", 2) if channel == "CLIENT" else "",
+            "request_duration": str(5 + chances.below(900)),
+            "request_body": json.dumps(body, ensure_ascii=False) if method != "GET" else "",
+            "response_body": json.dumps(response, ensure_ascii=False),
+        }
+
 
 _WRITERS: Mapping[str, Callable[[_Writer], Cells]] = {
     "voucher": _Writer.voucher,
@@ -313,4 +342,5 @@ _WRITERS: Mapping[str, Callable[[_Writer], Cells]] = {
     "voucher_transactions": _Writer.voucher_transactions,
     "product": _Writer.product,
     "sku": _Writer.sku,
+    "api_log": _Writer.api_log,
 }

@@ -20,7 +20,8 @@ from .api import Api, Request, Site, route
 from .behaviour import Behaviour, Latency
 from .credentials import Credentials
 from .exports import Export, Exports
-from .faults import Action, Faults
+from .faults import Faults
+from .tls import serve_tls
 from .wire import RawResponse, Response, Sent, deliver
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .actions import Action, Greeting
     from .dataset import Dataset
     from .tables import Row
 
@@ -45,7 +47,7 @@ class Sandbox:
         download_url: The URL of the download host.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every one but the data has a default
         self,
         dataset: Dataset,
         behaviour: Behaviour | None = None,
@@ -53,6 +55,7 @@ class Sandbox:
         latency_seconds: Latency | None = None,
         clock: Callable[[], float] = time.time,
         ports: tuple[int, int] = (0, 0),
+        certificate: Path | None = None,
     ) -> None:
         """Prepare the servers.
 
@@ -62,6 +65,7 @@ class Sandbox:
             latency_seconds: Replaces that of `behaviour`.
             clock: Unix time in seconds: for latencies, expiries, limits and `created_at`.
             ports: The ports of the API and the download host; 0 for any free port.
+            certificate: A file with a key and a certificate for `localhost`, to serve https.
         """
         self.dataset = dataset
         self.behaviour = behaviour or Behaviour()
@@ -71,6 +75,7 @@ class Sandbox:
         self.api_url = self.download_url = ""
         self._clock = clock
         self._ports = ports
+        self._certificate = certificate
         self._requests: list[Request] = []
         self._credentials = Credentials(dataset.seed, clock)
 
@@ -89,7 +94,8 @@ class Sandbox:
             ports = opened.result()
             resources.callback(self._loop.call_soon_threadsafe, self._closing.set)
             self._resources = resources.pop_all()
-        self.api_url, self.download_url = (f"http://127.0.0.1:{port}" for port in ports)
+        site = "https://localhost" if self._certificate else "http://127.0.0.1"
+        self.api_url, self.download_url = (f"{site}:{port}" for port in ports)
         self._exports.download_url = self.download_url
         return self
 
@@ -153,11 +159,19 @@ class Sandbox:
         runner = web.ServerRunner(server, shutdown_timeout=0.01)
         sites.push_async_callback(runner.cleanup)
         await runner.setup()
+        if self._certificate:
+            serving = serve_tls(server, self._certificate, port, self._greet)
+            return await sites.enter_async_context(serving)
         await web.TCPSite(runner, "127.0.0.1", port).start()
         return int(runner.addresses[0][1])
 
+    def _greet(self) -> Greeting | None:
+        """Return what happens to the next TLS handshake."""
+        actions = self.faults.actions("handshake", None)
+        return next(filter(None, (action.greeting() for action in actions)), None)
+
     async def _handle(self, site: Site, received: web.BaseRequest) -> Sent:
-        """Response one request, rightly or as the faults have it."""
+        """Handle one request, with its faults."""
         request = await self._record(site, received)
         actions = self.faults.actions(request.kind, self._api.exported_object(request))
         response = await self._respond(request, actions)
@@ -165,7 +179,10 @@ class Sandbox:
             request.status = response.status
             date = formatdate(self._clock(), usegmt=True)
             response = replace(response, headers={"Date": date, **response.headers})
-        return await deliver(received, response, partial(_shape, actions))
+        for action in actions:
+            await action.wait()
+        shape, shape_head = partial(_shape, actions), partial(_shape_head, actions)
+        return await deliver(received, response, shape, shape_head)
 
     async def _record(self, site: Site, received: web.BaseRequest) -> Request:
         """Record a request before any fault affects it."""
@@ -215,4 +232,15 @@ def _shape(
     """Apply the actions to a body."""
     for action in actions:
         pieces = action.shape(pieces, length)
+    return pieces
+
+
+def _shape_head(
+    actions: Sequence[Action],
+    pieces: AsyncIterator[bytes],
+    length: int,
+) -> AsyncIterator[bytes]:
+    """Apply the actions to the status line and the headers."""
+    for action in actions:
+        pieces = action.shape_head(pieces, length)
     return pieces

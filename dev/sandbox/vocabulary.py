@@ -20,7 +20,7 @@ CITIES = (
 TEXTS = (
     "",
     "",
-    "",
+    "first\r\nsecond",
     'He said "hello", then left',
     "two\nlines",
     "00123",
@@ -40,3 +40,12 @@ TRANSACTION_TYPES = (
     *("POINTS_EXPIRATION", "POINTS_ADDITION", "POINTS_REMOVAL", "POINTS_TRANSFER_OUT"),
     *("POINTS_ACCRUAL", "POINTS_REFUND", "POINTS_REDEMPTION"),
 )
+API_CALLS = (
+    ("POST", "/v1/validations", "/v1/validations"),
+    ("POST", "/v1/redemptions", "/v1/redemptions"),
+    ("GET", "/v1/vouchers/{code}", "/v1/vouchers/00123"),
+    ("PUT", "/v1/customers/{customerId}", "/v1/customers/j%C3%B6rg.9%40ex%C3%A4mple.com"),
+    ("DELETE", "/v1/publications", "/v1/publications?customer=%22x%22,y"),
+)
+API_STATUSES = ("200", "200", "200", "400", "404", "429")
+CHANNELS = ("API", "CLIENT", "WEBSITE")

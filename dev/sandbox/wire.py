@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import struct
@@ -10,7 +11,7 @@ from http import HTTPStatus
 from http.client import responses
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from aiohttp import ClientConnectionError, web
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
     from .behaviour import Framing
+
+    Shape: TypeAlias = Callable[[AsyncIterator[bytes], int], AsyncIterator[bytes]]
 
 _PIECE_BYTES = 1 << 18
 
@@ -76,11 +79,13 @@ class RawResponse:
         first: Bytes to send; none for a lost response.
         forever: Bytes to repeat after that.
         reset: Whether the connection is reset rather than closed.
+        pause_seconds: Pause before each repetition.
     """
 
     first: bytes = b""
     forever: bytes = b""
     reset: bool = False
+    pause_seconds: float = 0.0
 
 
 class HangUp(Exception):  # noqa: N818 - an action, not an error
@@ -115,7 +120,8 @@ class Sent(web.StreamResponse):
 async def deliver(
     request: web.BaseRequest,
     response: Response | RawResponse,
-    shape: Callable[[AsyncIterator[bytes], int], AsyncIterator[bytes]],
+    shape: Shape,
+    shape_head: Shape,
 ) -> Sent:
     """Write a response to the connection.
 
@@ -123,9 +129,10 @@ async def deliver(
         request: The request.
         response: The response.
         shape: Maps the chunks of the body, given its length, to the bytes actually sent.
+        shape_head: The same for the status line and the headers.
     """
     try:
-        keep_alive = await _write(request, response, shape)
+        keep_alive = await _write(request, response, shape, shape_head)
     except HangUp as end:
         _hang_up(request, reset=end.reset)
     except (ConnectionError, ClientConnectionError):
@@ -138,7 +145,8 @@ async def deliver(
 async def _write(
     request: web.BaseRequest,
     response: Response | RawResponse,
-    shape: Callable[[AsyncIterator[bytes], int], AsyncIterator[bytes]],
+    shape: Shape,
+    shape_head: Shape,
 ) -> bool:
     """Write a response and return whether the connection can be reused.
 
@@ -149,10 +157,13 @@ async def _write(
     if isinstance(response, RawResponse):
         await writer.write(response.first)
         while response.forever:
+            await asyncio.sleep(response.pause_seconds)
             await writer.write(response.forever)
         raise HangUp(reset=response.reset)
     keep_alive = request.keep_alive and response.framing != "close"
-    await writer.write(_head(response, keep_alive=keep_alive))
+    head = _head(response, keep_alive=keep_alive)
+    async for piece in shape_head(_pieces(BytesIO(head)), len(head)):
+        await writer.write(piece)
     chunked = response.framing == "chunked"
     with response.open() as body:
         async for piece in shape(_pieces(body), response.length):

@@ -527,9 +527,11 @@ def test_metadata_is_one_column_per_key_of_the_project() -> None:
     dataset.add("order", NOON, cells={"id": "ord_1", "status": "PAID"}, metadata={"größe": "XL"})
     fields = ["id", "metadata", "status"]
     with serving(dataset=dataset) as client:
-        at_the_end = [["ID", "Status", "status", "größe"], ["ord_1", "PAID", "", "XL"]]
+        at_the_end = [["ID", "Status", "größe", "status"], ["ord_1", "PAID", "XL", ""]]
         assert client.table("order", fields=fields) == at_the_end
-        client.sandbox.behaviour = Behaviour(metadata_position="in_place", metadata_prefix=True)
+        client.sandbox.behaviour = Behaviour(
+            metadata_position="in_place", metadata_prefix=True, metadata_order="defined"
+        )
         assert client.table("order", fields=fields) == [
             ["ID", "metadata.status", "metadata.größe", "Status"],
             ["ord_1", "", "XL", "PAID"],
