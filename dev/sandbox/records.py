@@ -58,7 +58,7 @@ def generate(
         for key in project.metadata_keys.get(name, ())
         if chances.happens(70)
     }
-    return cells, metadata
+    return cells, dict(sorted(metadata.items()))
 
 
 class Chances:
