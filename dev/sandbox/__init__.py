@@ -28,7 +28,8 @@ from .behaviour import Behaviour
 from .dataset import Dataset
 from .exports import Export
 from .faults import Fault
-from .metadata import METADATA_KEYS, MetadataKey
+from .headers import colliding_metadata, plausible_titles
+from .metadata import METADATA_KEYS, PRODUCT_METADATA_KEYS, MetadataKey
 from .objects import OBJECTS, ExportedObject
 from .server import Sandbox
 from .tables import Row
@@ -38,6 +39,7 @@ __all__ = [
     "FORGED_TEXT",
     "METADATA_KEYS",
     "OBJECTS",
+    "PRODUCT_METADATA_KEYS",
     "Action",
     "Amend",
     "Behaviour",
@@ -59,5 +61,7 @@ __all__ = [
     "Sandbox",
     "Stall",
     "Turn",
+    "colliding_metadata",
+    "plausible_titles",
     "storage_reply",
 ]

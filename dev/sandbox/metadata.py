@@ -88,3 +88,9 @@ METADATA_KEYS: Mapping[str, tuple[MetadataKey, ...]] = {
         MetadataKey("payment", "object"),
     ),
 }
+
+#: The dashboard offers metadata of products and SKUs; unknown whether exports do.
+PRODUCT_METADATA_KEYS: Mapping[str, tuple[MetadataKey, ...]] = {
+    "product": (MetadataKey("brand"), MetadataKey("price", "number")),
+    "sku": (MetadataKey("sku"), MetadataKey("weight", "number")),
+}
