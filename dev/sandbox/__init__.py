@@ -31,6 +31,7 @@ from .faults import Fault
 from .headers import colliding_metadata, plausible_titles
 from .metadata import METADATA_KEYS, PRODUCT_METADATA_KEYS, MetadataKey
 from .objects import OBJECTS, ExportedObject
+from .references import REFERENCES, ReferenceList
 from .server import Sandbox
 from .tables import Row
 
@@ -40,6 +41,7 @@ __all__ = [
     "METADATA_KEYS",
     "OBJECTS",
     "PRODUCT_METADATA_KEYS",
+    "REFERENCES",
     "Action",
     "Amend",
     "Behaviour",
@@ -54,6 +56,7 @@ __all__ = [
     "Handshake",
     "MetadataKey",
     "Raw",
+    "ReferenceList",
     "Reply",
     "Request",
     "Rewrite",

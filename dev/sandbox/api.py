@@ -6,11 +6,13 @@ import json
 import re
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from urllib.parse import parse_qsl
 
-from .errors import ApiError, no_such_route, too_many_requests
+from .errors import ApiError, forbidden, no_such_route, too_many_requests
+from .lists import Lists
 from .rate_limit import RateLimit
+from .references import REFERENCES
 from .schemas import list_schemas
 from .wire import Response, json_response
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 Site: TypeAlias = Literal["api", "download"]
 
-#: Voucherify docs: Exports API, OAuth API and Metadata Schemas API.
+#: Voucherify docs: Exports API, OAuth API, Metadata Schemas API, and those of `REFERENCES`.
 _ROUTES: tuple[tuple[Site, str, re.Pattern[str], Kind], ...] = (
     ("api", "POST", re.compile(r"/v1/exports"), "create"),
     ("api", "GET", re.compile(r"/v1/exports"), "list"),
@@ -33,6 +35,10 @@ _ROUTES: tuple[tuple[Site, str, re.Pattern[str], Kind], ...] = (
     ("api", "DELETE", re.compile(r"/v1/exports/([^/]+)"), "delete"),
     ("api", "POST", re.compile(r"/v1/oauth/token"), "oauth"),
     ("api", "GET", re.compile(r"/v1/metadata-schemas"), "schemas"),
+    *(
+        ("api", "GET", re.compile(declared.path), cast("Kind", name))
+        for name, declared in REFERENCES.items()
+    ),
     ("download", "GET", re.compile(r"/v1/exports/([^/]+)(?:/part-\d+)?"), "download"),
 )
 
@@ -95,6 +101,7 @@ class Api:
         self._credentials = credentials
         self._exports = exports
         self._rate_limit = RateLimit(clock)
+        self._lists = Lists(dataset.references)
         self._error_count = 0
         self._handlers: Mapping[Kind, Callable[[Request, Behaviour], Awaitable[Response]]] = {
             "create": self._create,
@@ -105,6 +112,7 @@ class Api:
             "oauth": self._grant,
             "schemas": self._schemas,
             "other": self._reject,
+            **{cast("Kind", name): self._list_references for name in REFERENCES},
         }
 
     def exported_object(self, request: Request) -> str | None:
@@ -122,6 +130,10 @@ class Api:
         limits: dict[str, str] = {}
         try:
             self._authorize(request, behaviour)
+            if request.kind in behaviour.missing_endpoints:
+                no_such_route()
+            if request.kind in behaviour.forbidden_endpoints:
+                forbidden()
             if request.site == "api" or behaviour.rate_limit_downloads:
                 limits, allowed = self._rate_limit.count(behaviour)
                 if not allowed:
@@ -146,8 +158,7 @@ class Api:
             # Voucherify docs: OAuth API, an OAuth token is not enough to get another one.
             self._credentials.check_key_pair(request.headers, behaviour)
         else:
-            scope = "metadata-schemas" if request.kind == "schemas" else "exports"
-            self._credentials.check(request.headers, scope, behaviour)
+            self._credentials.check(request.headers, _scope(request.kind), behaviour)
 
     async def _create(self, request: Request, behaviour: Behaviour) -> Response:
         """Create an export. Voucherify docs: its first status is always `SCHEDULED`."""
@@ -195,3 +206,14 @@ class Api:
     async def _schemas(self, _request: Request, _behaviour: Behaviour) -> Response:
         """Return the metadata schemas. Voucherify docs: List Metadata Schema Definitions."""
         return json_response(list_schemas(self._dataset))
+
+    async def _list_references(self, request: Request, behaviour: Behaviour) -> Response:
+        """Return a page of campaigns, validation rules, assignments or promotion tiers."""
+        return json_response(self._lists.page(request.kind, request.query, behaviour))
+
+
+def _scope(kind: Kind) -> str:
+    """Return the OAuth scope of an endpoint. Voucherify docs: the `security` of each operation."""
+    if kind in REFERENCES:
+        return REFERENCES[kind].scope
+    return "metadata-schemas" if kind == "schemas" else "exports"

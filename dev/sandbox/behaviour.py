@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from .exports import Export
+    from .faults import Kind
 
 Latency: TypeAlias = "float | Callable[[Export], float]"
 Framing: TypeAlias = Literal["length", "chunked", "close"]
@@ -123,6 +124,12 @@ class Behaviour:
         retry_after_header: Whether 429 carries the optional `Retry-After`.
         retry_after_form: `Retry-After` as a number (documented) or as an HTTP date.
 
+        page_changes: What happens to a list of campaigns, rules, assignments or tiers when a page
+            after the first is requested: the first object is deleted, a new one created, or both.
+        page_change_limit: How often that happens to each list.
+        forbidden_endpoints: Endpoints that return 403, by the names of faults, as `campaigns`.
+        missing_endpoints: Endpoints that return 404, as on an older cluster.
+
         missing_scope_status: The status for an OAuth token without the scope.
         key_restriction: Why the key is rejected: it is bound to other IP addresses, or belongs to
             OAuth v2, and `/v1/oauth/token` does not accept it.
@@ -203,6 +210,11 @@ class Behaviour:
     rate_limit_headers: Mapping[str, str] = field(default_factory=dict)
     retry_after_header: bool = True
     retry_after_form: Literal["seconds", "date"] = "seconds"
+
+    page_changes: Literal["none", "created", "deleted", "replaced"] = "none"
+    page_change_limit: int = 1
+    forbidden_endpoints: Collection[Kind] = ()
+    missing_endpoints: Collection[Kind] = ()
 
     missing_scope_status: Literal[401, 403] = 401
     key_restriction: Literal["ip", "oauth_v2"] | None = None

@@ -12,6 +12,7 @@ from .instants import DAY_MS, to_ms
 from .metadata import METADATA_KEYS, MetadataKey
 from .objects import OBJECTS
 from .project import Project
+from .references import References
 from .tables import NEVER, Change, Row, Table
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from .records import Cells
 
 DEFAULT_SIZES: Mapping[str, int] = dict.fromkeys(OBJECTS, 100)
+DEFAULT_REFERENCE_SIZES: Mapping[str, int] = {
+    "campaigns": 12,
+    "validation_rules": 40,
+    "validation_rules_assignments": 60,
+    "promotion_tiers": 8,
+}
 _START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -39,6 +46,7 @@ class Dataset:
         days: float = 30,
         now: datetime | None = None,
         metadata_keys: Mapping[str, tuple[MetadataKey, ...]] = METADATA_KEYS,
+        reference_sizes: Mapping[str, int] | None = None,
     ) -> None:
         """Generate the data.
 
@@ -49,16 +57,20 @@ class Dataset:
             days: How many days the rows are spread over.
             now: No row is created or updated later.
             metadata_keys: The metadata keys of each object, project-wide.
+            reference_sizes: Objects per list endpoint, such as `campaigns`; a few by default.
         """
         self.start = start
         self.now = now
         self._sizes = {**DEFAULT_SIZES, **(sizes or {})}
-        self._project = Project(seed, self._sizes, metadata_keys)
+        references = {**DEFAULT_REFERENCE_SIZES, **(reference_sizes or {})}
+        self._project = Project(seed, self._sizes, metadata_keys, references)
         self._lock = threading.RLock()
         self._random = Random(seed)
         self._version = 0
         start_ms = to_ms(start)
         end_ms = min(start_ms + round(days * DAY_MS), self._now_ms())
+        #: The objects of the list endpoints.
+        self.references = References(self._project, start_ms, end_ms)
         self._tables = {
             name: self._table(name, self._sizes[name], start_ms, end_ms) for name in OBJECTS
         }

@@ -126,6 +126,15 @@ def missing_scope(status: int) -> NoReturn:
     raise ApiError(status, "forbidden", "Forbidden")
 
 
+def forbidden() -> NoReturn:
+    """Reject a key without the permission for an endpoint; the body is unknown.
+
+    Raises:
+        ApiError: Always.
+    """
+    raise ApiError(403, "forbidden", "Forbidden")
+
+
 def restricted_key(status: int, restriction: str) -> NoReturn:
     """Reject a key that is bound to other IP addresses, or that belongs to OAuth v2.
 

@@ -34,6 +34,10 @@ Kind: TypeAlias = Literal[
     "delete",
     "oauth",
     "schemas",
+    "campaigns",
+    "validation_rules",
+    "validation_rules_assignments",
+    "promotion_tiers",
     "handshake",
     "other",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from .vocabulary import CODE_PREFIXES, FIRST_NAMES, LAST_NAMES
+from .vocabulary import CAMPAIGNS, CODE_PREFIXES, FIRST_NAMES, LAST_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,9 @@ _PREFIXES = {
     "tier": "promo_",
     "tracking": "track_",
     "rules": "val_",
+    "assignment": "asgm_",
+    "category": "cat_",
+    "distribution": "distr_",
     "api_log": "log_",
     "app": "app_",
     "request": "v-",
@@ -41,16 +44,27 @@ class Project:
         seed: The seed of everything.
         sizes: Number of records of each object.
         metadata_keys: The metadata keys of each object, project-wide.
+        reference_sizes: Number of objects of each list endpoint that records refer to.
     """
 
     seed: int
     sizes: Mapping[str, int]
     metadata_keys: Mapping[str, tuple[MetadataKey, ...]]
+    reference_sizes: Mapping[str, int]
 
     def identifier(self, kind: str, number: int) -> str:
         """Return the id of a record, the same in every reference to it."""
         digest = blake2b(f"{self.seed}:{kind}:{number}".encode(), digest_size=9).hexdigest()
         return _PREFIXES[kind] + digest
+
+    def reference(self, name: str, kind: str, number: int) -> str:
+        """Return the id of one of the objects of a list endpoint, or nothing if there is none."""
+        size = self.reference_sizes[name]
+        return self.identifier(kind, number % size) if size else ""
+
+    def campaign_name(self, number: int) -> str:
+        """Return the name of a campaign, counted from 1."""
+        return CAMPAIGNS[number] if number < len(CAMPAIGNS) else f"Campaign {number}"
 
     def voucher_code(self, number: int) -> str:
         """Return the code of a voucher; some are digits with leading zeros."""

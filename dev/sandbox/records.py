@@ -104,6 +104,8 @@ class _Writer:
     def campaign(self) -> tuple[str, str]:
         """Return the id and the name of some campaign, both empty for none."""
         number = self.chances.below(len(CAMPAIGNS))
+        if number > self.project.reference_sizes["campaigns"]:
+            number = 0
         return self.project.identifier("campaign", number) if number else "", CAMPAIGNS[number]
 
     def text(self) -> str:
@@ -146,7 +148,9 @@ class _Writer:
             "additional_info": self.text(),
             "customer_id": "" if holder is None else project.identifier("customer", holder),
             "customer_source_id": "" if holder is None else project.customer_source_id(holder),
-            "validation_rules_id": project.identifier("rules", amount) if limited else "",
+            "validation_rules_id": (
+                project.reference("validation_rules", "rules", amount // 50) if limited else ""
+            ),
         }
 
     def redemption(self) -> Cells:
@@ -160,7 +164,9 @@ class _Writer:
             "object": "redemption",
             "voucher_code": project.voucher_code(self.some("voucher")),
             "campaign": self.campaign()[1],
-            "promotion_tier_id": project.identifier("tier", amount) if amount % 9 == 0 else "",
+            "promotion_tier_id": (
+                project.reference("promotion_tiers", "tier", amount // 9) if amount % 9 == 0 else ""
+            ),
             "customer_id": project.identifier("customer", customer),
             "customer_source_id": project.customer_source_id(customer),
             "customer_name": project.customer_name(customer),
@@ -245,9 +251,11 @@ class _Writer:
 
     def points_expiration(self) -> Cells:
         expired = self.chances.happens(20)
+        campaigns = min(4, self.project.reference_sizes["campaigns"])
+        campaign = 1 + self.number % max(1, campaigns)
         return {
             "id": self.own_id("points_expiration"),
-            "campaign_id": self.project.identifier("campaign", 1 + self.number % 4),
+            "campaign_id": self.project.identifier("campaign", campaign) if campaigns else "",
             "voucher_id": self.project.identifier("voucher", self.some("voucher")),
             "points": str(10 + 10 * self.chances.below(200)),
             "status": "EXPIRED" if expired else "ACTIVE",
