@@ -33,6 +33,7 @@ from .metadata import METADATA_KEYS, PRODUCT_METADATA_KEYS, MetadataKey
 from .objects import OBJECTS, ExportedObject
 from .references import REFERENCES, ReferenceList
 from .server import Sandbox
+from .services import SERVICE_NAMES, service
 from .tables import Row
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "OBJECTS",
     "PRODUCT_METADATA_KEYS",
     "REFERENCES",
+    "SERVICE_NAMES",
     "Action",
     "Amend",
     "Behaviour",
@@ -66,5 +68,6 @@ __all__ = [
     "Turn",
     "colliding_metadata",
     "plausible_titles",
+    "service",
     "storage_reply",
 ]

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 from .dataset import DEFAULT_SIZES, Dataset
 from .server import Sandbox
+from .services import SERVICE_NAMES, service
 
 _PLURALS = {f"{name.rstrip('s')}s".replace("_", "-"): name for name in DEFAULT_SIZES}
 
@@ -21,7 +22,12 @@ def main(arguments: list[str] | None = None) -> None:
     sizes = {name: getattr(options, plural.replace("-", "_")) for plural, name in _PLURALS.items()}
     start = now - timedelta(days=options.days)
     dataset = Dataset(options.seed, sizes, start=start, days=options.days, now=now)
-    sandbox = Sandbox(dataset, latency_seconds=options.export_seconds, ports=tuple(options.ports))
+    sandbox = Sandbox(
+        dataset,
+        service(options.service),
+        latency_seconds=options.export_seconds,
+        ports=tuple(options.ports),
+    )
     growth = {name: max(1, size // 100) for name, size in sizes.items() if size}
     with sandbox:
         for setting, value in sandbox.config.items():
@@ -45,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--days", type=float, default=30, help="how many days, up to now, the data spreads over")
     add("--export-seconds", type=float, default=2.0, help="how long an export takes")
     add("--grow-every", type=float, metavar="SECONDS", help="add one percent of rows that often")
+    add("--service", choices=SERVICE_NAMES, default="default", help="how it behaves")
     add("--ports", type=int, nargs=2, default=(0, 0), metavar=("API", "DOWNLOAD"))
     for plural, name in _PLURALS.items():
         add(f"--{plural}", type=int, default=DEFAULT_SIZES[name], metavar="ROWS")

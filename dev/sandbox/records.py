@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
+from .chances import Chances
 from .instants import DAY_MS, to_text
 from .objects import OBJECTS
 from .vocabulary import (
@@ -22,12 +22,11 @@ from .vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from .project import Project
 
 Cells: TypeAlias = dict[str, str]
-_Choice = TypeVar("_Choice")
 
 
 def generate(
@@ -59,30 +58,6 @@ def generate(
         if chances.happens(70)
     }
     return cells, dict(sorted(metadata.items()))
-
-
-class Chances:
-    """A few random numbers, reproducible from a name.
-
-    Seeding `random.Random` takes longer than generating a whole record.
-    """
-
-    def __init__(self, name: str) -> None:
-        """Draw 512 random bits, which later draws consume."""
-        self._coins = int.from_bytes(blake2b(name.encode()).digest(), "big")
-
-    def below(self, limit: int) -> int:
-        """Return a number from zero up to but not including a limit."""
-        self._coins, drawn = divmod(self._coins, limit)
-        return drawn
-
-    def one_of(self, choices: Sequence[_Choice]) -> _Choice:
-        """Return one of the choices."""
-        return choices[self.below(len(choices))]
-
-    def happens(self, percent: int) -> bool:
-        """Return True with this probability."""
-        return self.below(100) < percent
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .chances import Chances
 from .instants import DAY_MS, to_text
-from .records import Chances
 from .vocabulary import TEXTS
 
 if TYPE_CHECKING:

@@ -185,7 +185,7 @@ def _head(response: Response, *, keep_alive: bool) -> bytes:
     """Return the status line and the headers."""
     headers = dict(response.headers)
     if response.framing == "chunked":
-        headers["Transfer-Encoding"] = "chunked"
+        headers.setdefault("Transfer-Encoding", "chunked")
     elif response.framing == "length" and response.status != HTTPStatus.NO_CONTENT:
         headers["Content-Length"] = str(response.length)
     if not keep_alive:
