@@ -16,7 +16,7 @@ from .references import References
 from .tables import NEVER, Change, Row, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from .records import Cells
 
@@ -90,9 +90,11 @@ class Dataset:
         with self._lock:
             return self._tables[name].copy(self._version)
 
-    def rows(self, name: str, *, skew_ms: int = 0) -> list[Row]:
+    def rows(
+        self, name: str, *, skew_ms: int = 0, hidden_metadata: Collection[str] = ()
+    ) -> list[Row]:
         """Return the rows of an exported object in server order: by creation, then insertion."""
-        return list(self.snapshot(name).rows(skew_ms))
+        return list(self.snapshot(name).rows(skew_ms, hidden_metadata))
 
     def grow(self, counts: Mapping[str, int], *, now: datetime | None = None) -> None:
         """Add rows after the newest ones; the first few share the newest row's millisecond.

@@ -134,8 +134,18 @@ class Sandbox:
         return self._credentials.secrets
 
     def rows(self, exported_object: str) -> list[Row]:
-        """Return the rows that a full export would contain now, in server order."""
-        return self.dataset.rows(exported_object, skew_ms=self.behaviour.date_skew_ms)
+        """Return the rows that a full export would contain now, in server order.
+
+        Of the switches, `date_skew_ms` and `exports_undefined_metadata` apply.
+        """
+        keys = self.dataset.metadata_keys.get(exported_object, ())
+        hidden = {
+            key.name
+            for key in keys
+            if not key.defined and not self.behaviour.exports_undefined_metadata
+        }
+        skew_ms = self.behaviour.date_skew_ms
+        return self.dataset.rows(exported_object, skew_ms=skew_ms, hidden_metadata=hidden)
 
     async def _serve(self, opened: Future[list[int]]) -> None:
         """Serve until closed, then cancel requests in progress."""

@@ -12,7 +12,7 @@ from .records import generate
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from .project import Project
@@ -40,11 +40,14 @@ class Row:
         metadata: The metadata keys that have a value, with the text of their cells.
     """
 
-    def __init__(self, table: Table, number: int, skew_ms: int) -> None:
+    def __init__(
+        self, table: Table, number: int, skew_ms: int, hidden_metadata: Collection[str] = ()
+    ) -> None:
         """Refer to one row of a table; its cells are generated on first use."""
         self._table = table
         self._number = number
         self._skew_ms = skew_ms
+        self._hidden_metadata = hidden_metadata
         self.created_ms = table.created[number]
         self.updated_ms = None if table.updated[number] == NEVER else table.updated[number]
 
@@ -87,6 +90,7 @@ class Row:
         if change:
             cells |= change.cells
             metadata = metadata if change.metadata is None else change.metadata
+        metadata = {k: text for k, text in metadata.items() if k not in self._hidden_metadata}
         return cells, metadata
 
     def __repr__(self) -> str:
@@ -132,10 +136,10 @@ class Table:
         """Return the numbers of all rows in server order: by creation, then by insertion."""
         return sorted(range(len(self.created)), key=self.created.__getitem__)
 
-    def row(self, number: int, skew_ms: int = 0) -> Row:
+    def row(self, number: int, skew_ms: int = 0, hidden_metadata: Collection[str] = ()) -> Row:
         """Return a row whose exported dates are off by up to `skew_ms`."""
-        return Row(self, number, skew_ms)
+        return Row(self, number, skew_ms, hidden_metadata)
 
-    def rows(self, skew_ms: int = 0) -> Iterator[Row]:
+    def rows(self, skew_ms: int = 0, hidden_metadata: Collection[str] = ()) -> Iterator[Row]:
         """Yield all rows in server order."""
-        return (self.row(number, skew_ms) for number in self.numbers())
+        return (self.row(number, skew_ms, hidden_metadata) for number in self.numbers())

@@ -112,6 +112,11 @@ def test_only_attributes_of_a_metadata_schema_may_be_exported() -> None:
     behaviour = Behaviour(exports_undefined_metadata=False)
     with serving(behaviour, Dataset(sizes=NO_ROWS, metadata_keys=KEYS)) as client:
         assert client.table("order", fields=["id", "metadata"])[0] == ["ID", "b", "status"]
+        cells = {"a": "1", "b": "2"}
+        client.sandbox.dataset.add("order", NOON, metadata=cells)
+        assert [row.metadata for row in client.sandbox.rows("order")] == [{"b": "2"}]
+        client.sandbox.behaviour = Behaviour()
+        assert [row.metadata for row in client.sandbox.rows("order")] == [cells]
 
 
 def test_metadata_comes_in_alphabetical_order() -> None:
