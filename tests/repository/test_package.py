@@ -65,4 +65,12 @@ def test_the_wheel_is_the_package(packages: Path, tracked: set[str]) -> None:
     assert headers.get_all("Provides-Extra") == ["parquet"]
     required = [name for name in headers.get_all("Requires-Dist", []) if "extra" not in name]
     names = {re.split("[<>=~]", requirement)[0] for requirement in required}
-    assert names == {"singer-sdk[msgspec]", "jsonschema", "requests", "python-backoff", "urllib3"}
+    assert names == {
+        "singer-sdk[msgspec]",
+        "jsonschema",
+        "msgspec",
+        "python-backoff",
+        "requests",
+        "typing-extensions",
+        "urllib3",
+    }
