@@ -1,49 +1,107 @@
-"""What may never be printed: credentials, and the tokens in download links."""
+"""Mask secrets, and make every log record one printable line.
+
+Credentials must not appear in any output, nor may a server forge log lines with line breaks or
+terminal escapes in its texts.
+"""
 
 from __future__ import annotations
 
+import base64
 import logging
 import re
+import traceback
 
 MASK = "***"
 
-# A download link's token stands in its query; a bearer token in a header; the password
-# for a proxy or for the storage of batch files before a host.
-_TOKENS = re.compile(r"(?i)([?&]token=|\bbearer\s+)[^\s&\"'<>]+|(?<=://)[^\s/@]+(?=@)")
+# Query values of links (download links carry tokens and signatures in theirs), also where a whole
+# link is percent-encoded; tokens of an Authorization header; user and password of a URL.
+_TOKENS = re.compile(
+    r"""(?ix)
+    ( (?: [?&;] | %3f | %26 ) [\w.~\[\]-]+ (?: = | %3d ) | \b (?:bearer|basic) \s+ )
+    (?: (?! %26 ) [^\s&"'<>\#] )+
+    | (?<= :// ) [^\s/@]+ (?= @ )
+    """
+)
 
-# A shorter "secret" is a mistake in the settings, and would mask ordinary words.
-_SHORTEST_SECRET = 6
+# A shorter secret is a mistake in the settings, and would mask ordinary words.
+_MIN_SECRET_LENGTH = 6
+
+
+def printable(text: str) -> str:
+    """Replace line breaks, terminal escapes and other unprintable characters by spaces."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 class SecretFilter(logging.Filter):
-    """A filter for logging handlers, and the one function that masks secrets."""
+    """A filter for log handlers, and the one function that masks secrets."""
 
     def __init__(self) -> None:
-        """Start without a secret."""
         super().__init__()
         self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
 
     def add(self, secret: object) -> None:
-        """Mask `secret` from now on: one of the settings, or a token that was just issued."""
-        if isinstance(secret, str) and len(secret) >= _SHORTEST_SECRET:
-            self._secrets.add(secret)
+        """Mask a secret from now on: a setting, or a newly issued token."""
+        if not isinstance(secret, str) or len(secret) < _MIN_SECRET_LENGTH:
+            return
+        self._secrets.add(secret)
+        forms = [form for each in self._secrets for form in (_escaped(each), *_in_base64(each))]
+        # The longest first, in case one secret contains another.
+        self._pattern = re.compile("|".join(sorted(forms, key=len, reverse=True)))
 
     def redact(self, text: str) -> str:
-        """Return `text` with every secret masked."""
-        # The longest first, in case one secret contains another.
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, MASK)
+        """Return `text` with every secret masked, in whichever form it is encoded."""
+        if self._pattern:
+            text = self._pattern.sub(MASK, text)
         return _TOKENS.sub(lambda match: (match[1] or "") + MASK, text)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mask the secrets of a log record, its traceback's included."""
+        """Clean a log record, including its traceback."""
         text = record.getMessage()
-        if record.exc_info:
-            text += "\n" + logging.Formatter().formatException(record.exc_info)
-        clean = self.redact(text)
+        clean = self.redact(printable(text))
         if clean != text:
-            # The record keeps its parts as long as it holds no secret: formatters
-            # read metrics and tracebacks from them.
+            # Otherwise it keeps its arguments, from which formatters read metrics.
             record.msg, record.args = clean, ()
-            record.exc_info = record.exc_text = None
+        if record.exc_info or record.exc_text or record.stack_info:
+            lines = [record.exc_text or "", record.stack_info or ""]
+            if record.exc_info:
+                lines += traceback.format_exception(*record.exc_info)
+            trace = "".join(lines)
+            redacted = self.redact(trace)
+            # Indented, so that no line of it looks like a record of its own.
+            record.exc_text = "\n".join(f"    {printable(line)}" for line in redacted.splitlines())
+            record.stack_info = None
+            if redacted != trace:
+                # Otherwise it stays for formatters that read it themselves.
+                record.exc_info = None
         return True
+
+
+def _escaped(secret: str) -> str:
+    """Return a pattern for a secret whose characters may be escaped.
+
+    A character may be percent-encoded, an escape of JSON, Python or HTML, or follow backslashes.
+    """
+    forms = []
+    for char in secret:
+        code = f"{ord(char):02x}"
+        digits = "".join(f"[{digit}{digit.upper()}]" for digit in code)
+        escapes = (rf"%{digits}", rf"\\+(?:u00|x){digits}", rf"&#(?:[xX]0*{digits}|0*{ord(char)});")
+        forms.append(rf"(?:\\*{re.escape(char)}|{'|'.join(escapes)})")
+    return "".join(forms)
+
+
+def _in_base64(secret: str) -> list[str]:
+    """Return patterns for base64 of any text that contains a secret.
+
+    What a secret becomes depends on its position modulo three, except for its first and last
+    characters, which share bits with their neighbours.
+    """
+    patterns = []
+    for offset in range(3):
+        padded = bytes(offset) + secret.encode()
+        encoded = base64.b64encode(padded).decode()
+        first = -(-offset * 8 // 6)
+        whole = encoded[first : len(padded) * 8 // 6]
+        patterns.append(re.escape(whole).replace(r"\+", "[+-]").replace("/", "[/_]"))
+    return patterns

@@ -1,0 +1,159 @@
+"""No secret is printed in any encoding, and no text can forge a log line."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_voucherify.redaction import MASK, SecretFilter, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECRET = "s3cr&t/to+ken=\"'~"
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "percent": lambda text: quote(text, safe=""),
+    "percent_lower": lambda text: quote(text, safe="").lower(),
+    "percent_all": lambda text: "".join(f"%{ord(char):02X}" for char in text),
+    "form": quote_plus,
+    "json": lambda text: json.dumps(text)[1:-1],
+    "json_slashes": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    "json_unicode": lambda text: "".join(f"\\u{ord(char):04x}" for char in text),
+    "json_in_json": lambda text: json.dumps(json.dumps(text))[3:-3],
+    "python_bytes": lambda text: "".join(f"\\x{ord(char):02x}" for char in text),
+    "html": html.escape,
+    "html_numbers": lambda text: "".join(f"&#{ord(char)};" for char in text),
+    "html_hex": lambda text: "".join(f"&#x{ord(char):x};" for char in text),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64_url": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "basic": lambda text: base64.b64encode(f"id:{text}".encode()).decode(),
+    "base64_within": lambda text: base64.b64encode(f"ab{text}cd".encode()).decode(),
+}
+
+
+@pytest.fixture
+def secrets() -> SecretFilter:
+    """A filter that knows the secret."""
+    known = SecretFilter()
+    known.add(SECRET)
+    return known
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODINGS if name != "html"])
+def test_a_secret_is_masked_in_every_encoding(secrets: SecretFilter, encoding: str) -> None:
+    """At most three characters remain: those that share bits with their neighbours in base64."""
+    encoded = ENCODINGS[encoding](SECRET)
+
+    masked = secrets.redact(f"before {encoded} after")
+
+    assert MASK in masked
+    assert len(masked) <= len(f"before {MASK} after") + 6
+    assert masked.startswith("before ")
+    assert masked.endswith(" after")
+
+
+def test_html_of_a_plain_secret_is_masked() -> None:
+    """Without characters that HTML names, it is the secret itself."""
+    known = SecretFilter()
+    known.add("plain-secret")
+    assert known.redact(html.escape("<plain-secret>")) == f"&lt;{MASK}&gt;"
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=60))
+def test_any_secret_is_masked(secret: str) -> None:
+    """Whichever printable characters it consists of."""
+    known = SecretFilter()
+    known.add(secret)
+    assert secret not in known.redact(f"a {secret} b {quote(secret, safe='')} c")
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("GET https://h/f?token=abc123", "GET https://h/f?token=***"),
+        ("https://h/f?X-Amz-Sig=ab%2Fcd&X-Amz-Date=1", "https://h/f?X-Amz-Sig=***&X-Amz-Date=***"),
+        ('"GET /f?sig=x HTTP/1.1" 200', '"GET /f?sig=*** HTTP/1.1" 200'),
+        ("u=https%3A%2F%2Fh%3Ftoken%3Dabc%26b%3Dc d", "u=https%3A%2F%2Fh%3Ftoken%3D***%26b%3D*** d"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("proxy http://user:pass@host:1", "proxy http://***@host:1"),
+        ("what? nothing = secret", "what? nothing = secret"),
+    ],
+)  # fmt: skip
+def test_links_lose_their_query_values(text: str, masked: str) -> None:
+    """Without any known secret."""
+    assert SecretFilter().redact(text) == masked
+
+
+def test_short_secrets_are_not_masked() -> None:
+    """They are mistakes, and part of ordinary words; and what is no text is no secret."""
+    known = SecretFilter()
+    known.add("abc")
+    known.add(None)
+    assert known.redact("abcdef") == "abcdef"
+
+
+def record(message: str, *args: object) -> logging.LogRecord:
+    """Return a log record."""
+    return logging.LogRecord("tap", logging.WARNING, __file__, 1, message, args, None)
+
+
+def test_a_record_is_one_printable_line(secrets: SecretFilter) -> None:
+    """Line breaks and terminal escapes of a server become spaces."""
+    forged = record("status %s", "DONE\n2026 | ERROR | forged\x1b[31m\u2028\u202e")
+    secrets.filter(forged)
+    assert forged.getMessage() == "status DONE 2026 | ERROR | forged [31m  "
+
+
+def test_a_harmless_record_keeps_its_arguments(secrets: SecretFilter) -> None:
+    """Formatters read metrics from them."""
+    metric = record("METRIC: %s", {"value": 1})
+    secrets.filter(metric)
+    assert metric.args == {"value": 1}
+
+
+def test_a_traceback_is_masked_and_indented(secrets: SecretFilter) -> None:
+    """No line of it looks like a record of its own, and none shows a secret."""
+    failed = record("failed")
+    try:
+        int(f"{SECRET}\n2026 | ERROR | forged")
+    except ValueError:
+        failed.exc_info = sys.exc_info()
+    failed.stack_info = f"Stack: {SECRET}"
+    secrets.filter(failed)
+
+    shown = logging.Formatter().format(failed)
+    first, *others = shown.splitlines()
+    assert first == "failed"
+    assert all(line.startswith("    ") for line in others)
+    assert MASK in shown
+    assert SECRET not in shown
+    assert "Traceback" in shown
+    assert failed.exc_info is None
+
+
+def test_a_harmless_traceback_stays_for_other_formatters(secrets: SecretFilter) -> None:
+    """Structured logs have a form of their own for it."""
+    failed = record("failed")
+    try:
+        int("harmless")
+    except ValueError:
+        failed.exc_info = sys.exc_info()
+    secrets.filter(failed)
+    assert failed.exc_info is not None
+    assert str(failed.exc_text).startswith("    Traceback")
+
+
+def test_printable_keeps_what_is() -> None:
+    """Letters of any script are printable."""
+    assert printable("Gutschein für 50 €\t\r\nfin") == "Gutschein für 50 €   fin"
