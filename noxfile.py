@@ -29,7 +29,7 @@ QUICK_TESTS = (
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
-nox.options.parallel = "auto"
+nox.options.parallel = os.cpu_count()
 
 # The commands of pyenv start only the versions that are switched on.
 if root := os.environ.get("PYENV_ROOT"):
