@@ -6,6 +6,9 @@ import fcntl
 import os
 import random
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,6 @@ from dev.sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
 from tests.support.runner import Json, Output, Tap, read_lines, select, split_lines, wait_for_log
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -258,3 +260,39 @@ def test_an_output_that_does_not_block_gets_everything(
 
     assert process.returncode == 0
     assert ids(output) == list(everyone)
+
+
+def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:
+    """The main thread gets to know at its next look, and is not waited for for ever."""
+    script = """
+        import signal, time
+        from tap_voucherify.clock import Clock
+        from tap_voucherify.errors import Interruption
+        from tap_voucherify.singer.signals import StopFlag
+
+        stop = StopFlag(Clock())
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: stop.set(number))
+        print("ready", flush=True)
+        try:
+            while True:
+                stop.check()
+                time.sleep(0.01)
+        except Interruption as interruption:
+            signal.raise_signal(signal.SIGHUP)
+            print(interruption, interruption.exit_code, flush=True)
+        while True:
+            time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            started = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout.read() == "Interrupted by SIGTERM 143\n"
+            assert process.wait(60) == 143
+            assert time.monotonic() - started > 2 - 0.2
+        finally:
+            process.kill()

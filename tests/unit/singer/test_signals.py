@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess
-import sys
-import textwrap
-import time
 
 import pytest
 
@@ -74,39 +70,3 @@ def test_patience_begins_anew_with_everything_that_is_read(
 
     assert exit_codes.get(timeout=60) == 130
     assert clock.seconds == pytest.approx(taken_until + 2, abs=0.11)
-
-
-def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:
-    """The main thread gets to know at its next look, and is not waited for for ever."""
-    script = """
-        import signal, time
-        from tap_voucherify.clock import Clock
-        from tap_voucherify.errors import Interruption
-        from tap_voucherify.singer.signals import StopFlag
-
-        stop = StopFlag(Clock())
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda number, _: stop.set(number))
-        print("ready", flush=True)
-        try:
-            while True:
-                stop.check()
-                time.sleep(0.01)
-        except Interruption as interruption:
-            signal.raise_signal(signal.SIGHUP)
-            print(interruption, interruption.exit_code, flush=True)
-        while True:
-            time.sleep(60)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            started = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            assert process.stdout.read() == "Interrupted by SIGTERM 143\n"
-            assert process.wait(60) == 143
-            assert time.monotonic() - started > 2 - 0.2
-        finally:
-            process.kill()

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 from singer_sdk.singerlib.encoding.simple import RecordMessage, SchemaMessage, StateMessage
 
 from tap_voucherify.singer.writer import CHUNK_BYTES, MessageWriter
@@ -18,7 +19,7 @@ from tap_voucherify.singer.writer import CHUNK_BYTES, MessageWriter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pytest
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="cannot wait for a pipe")
 
 
 @contextmanager
