@@ -14,9 +14,10 @@ from .objects import OBJECTS
 from .project import Project
 from .references import References
 from .tables import NEVER, Change, Row, Table
+from .vocabulary import TEXTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from .records import Cells
 
@@ -47,6 +48,7 @@ class Dataset:
         now: datetime | None = None,
         metadata_keys: Mapping[str, tuple[MetadataKey, ...]] = METADATA_KEYS,
         reference_sizes: Mapping[str, int] | None = None,
+        texts: Sequence[str] = TEXTS,
     ) -> None:
         """Generate the data.
 
@@ -58,12 +60,13 @@ class Dataset:
             now: No row is created or updated later.
             metadata_keys: The metadata keys of each object, project-wide.
             reference_sizes: Objects per list endpoint, such as `campaigns`; a few by default.
+            texts: The texts that free-text cells are chosen from.
         """
         self.start = start
         self.now = now
         self._sizes = {**DEFAULT_SIZES, **(sizes or {})}
         references = {**DEFAULT_REFERENCE_SIZES, **(reference_sizes or {})}
-        self._project = Project(seed, self._sizes, metadata_keys, references)
+        self._project = Project(seed, self._sizes, metadata_keys, references, texts)
         self._lock = threading.RLock()
         self._random = Random(seed)
         self._version = 0

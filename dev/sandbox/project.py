@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from .vocabulary import CAMPAIGNS, CODE_PREFIXES, FIRST_NAMES, LAST_NAMES
+from .vocabulary import CAMPAIGNS, CODE_PREFIXES, FIRST_NAMES, LAST_NAMES, TEXTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .metadata import MetadataKey
 
@@ -45,12 +45,14 @@ class Project:
         sizes: Number of records of each object.
         metadata_keys: The metadata keys of each object, project-wide.
         reference_sizes: Number of objects of each list endpoint that records refer to.
+        texts: The texts that free-text cells are chosen from.
     """
 
     seed: int
     sizes: Mapping[str, int]
     metadata_keys: Mapping[str, tuple[MetadataKey, ...]]
     reference_sizes: Mapping[str, int]
+    texts: Sequence[str] = TEXTS
 
     def identifier(self, kind: str, number: int) -> str:
         """Return the id of a record, the same in every reference to it."""

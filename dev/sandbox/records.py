@@ -17,7 +17,6 @@ from .vocabulary import (
     CITIES,
     FAILURES,
     ORDER_STATUSES,
-    TEXTS,
     TRANSACTION_TYPES,
 )
 
@@ -85,7 +84,7 @@ class _Writer:
 
     def text(self) -> str:
         """Return some free text, often none."""
-        return self.chances.one_of(TEXTS)
+        return self.chances.one_of(self.project.texts)
 
     def voucher(self) -> Cells:
         project, chances = self.project, self.chances

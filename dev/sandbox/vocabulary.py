@@ -20,7 +20,7 @@ CITIES = (
 TEXTS = (
     "",
     "",
-    "first\r\nsecond",
+    "",
     'He said "hello", then left',
     "two\nlines",
     "00123",

@@ -238,9 +238,7 @@ def test_cells_with_crlf_may_lie_across_the_borders_of_blocks(
     """The values are the same, and the CR is the last byte of most blocks."""
     usual = Behaviour(bom=bom, line_terminator=terminator)
     size = 16_384
-    dataset = Dataset(sizes=NO_ROWS)
-    for _ in range(600):
-        dataset.add("voucher", NOON, cells={"additional_info": "first\r\nsecond"})
+    dataset = Dataset(sizes=NO_ROWS | {"voucher": 600}, texts=["first\r\nsecond"])
     with serving(usual, dataset) as client:
         fields = [name for name in OBJECTS["voucher"].fields if name != "metadata"]
         plain = client.file("voucher", fields=fields)
