@@ -18,6 +18,7 @@ from tap_voucherify.instants import (
     MILLISECOND,
     MIN_INSTANT,
     format_instant,
+    parse_instant,
 )
 
 if t.TYPE_CHECKING:
@@ -30,6 +31,11 @@ MARGIN = dt.timedelta(seconds=1)
 
 # Windows are not split below this.
 MIN_SPLIT = dt.timedelta(hours=1)
+
+# A server may read a filter's times in another time zone: at most this far from UTC. A file with
+# fewer rows than this shows nothing about it.
+MAX_SHIFT = dt.timedelta(hours=26)
+MIN_ROWS_FOR_SHIFT = 10
 
 
 def _shift(instant: dt.datetime, by: dt.timedelta) -> dt.datetime:
@@ -70,22 +76,47 @@ class Window:
             format_instant(self.end) if self.end else AFTER_ALL,
         )
 
-    def mask(self, values: Iterable[str | None]) -> list[bool]:
+    @property
+    def requested(self) -> Window:
+        """This range plus the margin, which is what an export requests."""
+        return Window(
+            _shift(self.start, -MARGIN) if self.start else None,
+            _shift(self.end, MARGIN) if self.end else None,
+        )
+
+    def mask(self, values: Iterable[str | None], *, keeps_missing: bool = True) -> list[bool]:
         """Return for each time, in text form, whether it lies in this range.
 
-        A missing time counts as the start: such a record is emitted wherever it turns up.
+        Args:
+            values: The times.
+            keeps_missing: Whether a missing time counts as the start.
         """
         lower, upper = self.bounds_as_text
-        return [lower <= (value or lower) < upper for value in values]
+        missing = lower if keeps_missing else ""
+        return [lower <= (value or missing) < upper for value in values]
+
+    def is_shifted(self, span: Span) -> bool:
+        """Whether rows look like those of this range in another time zone.
+
+        They do if some lie outside on one side only, not too far, and none within the same
+        distance of the opposite end: the rows that belong there are then missing.
+        """
+        if not (self.start and self.end) or span.rows < MIN_ROWS_FOR_SHIFT:
+            return False
+        start, end = self.requested.start, self.requested.end
+        least, greatest = parse_instant(span.least), parse_instant(span.greatest)
+        if start and least < start and end and greatest < end:
+            depth = self.start - least
+            return depth <= MAX_SHIFT and greatest < self.end - depth
+        if end and greatest >= end and start and least >= start:
+            depth = greatest - self.end
+            return depth <= MAX_SHIFT and least >= self.start + depth
+        return False
 
     def conditions(self) -> dict[str, list[str]]:
         """Return the filter conditions for this range plus the margin."""
-        conditions = {}
-        if self.start:
-            conditions["$after"] = [format_instant(_shift(self.start, -MARGIN))]
-        if self.end:
-            conditions["$before"] = [format_instant(_shift(self.end, MARGIN))]
-        return conditions
+        requested = {"$after": self.requested.start, "$before": self.requested.end}
+        return {name: [format_instant(end)] for name, end in requested.items() if end}
 
     def split(self, window_days: int, now: dt.datetime) -> list[Window]:
         """Split at multiples of `window_days` since 1970, up to now.
@@ -128,6 +159,30 @@ class Window:
             if side
         ]
         return " ".join(sides) or "at any time"
+
+
+class Span(t.NamedTuple):
+    """The times of a file's rows.
+
+    Attributes:
+        rows: Number of rows that have one.
+        least: The earliest; empty without rows.
+        greatest: The latest; empty without rows.
+    """
+
+    rows: int = 0
+    least: str = ""
+    greatest: str = ""
+
+    def __or__(self, other: Span) -> Span:
+        """Return the span of the rows of both."""
+        if not (self.rows and other.rows):
+            return self if self.rows else other
+        return Span(
+            self.rows + other.rows,
+            min(self.least, other.least),
+            max(self.greatest, other.greatest),
+        )
 
 
 class Bounds(t.NamedTuple):

@@ -17,6 +17,7 @@ of workers is the limit. From there, one of these cases applies:
 - The stream has failed so often that, together with its exports in progress, it reaches its limit.
   The first in the queue then waits for those to end, and later ones do not overtake it, because
   the reader needs this one next. If the limit is reached, the reader gets the last failure.
+- The reader finds the files of an export useless, and replaces it: as if it had failed.
 - The reader leaves a stream (it failed, or is not read to its end). Its exports are cancelled:
   those in the queue are removed, those that are done are closed without being deleted, those in
   progress stop when they next look.
@@ -99,6 +100,7 @@ class ExportPrefetcher:
         self._queue: deque[_QueuedExport] = deque()
         self._exports: dict[str, deque[_QueuedExport]] = {}
         self._running: Counter[str] = Counter()
+        self._replacements: dict[str, list[ExportRequest]] = {}
         self._failures: defaultdict[str, list[ExportFailedError]] = defaultdict(list)
         self._workers = 0
         self._pending_deletes = 0
@@ -130,6 +132,9 @@ class ExportPrefetcher:
                     exports.extendleft(reversed(self._requeue(exports.popleft(), error)))
                     continue
                 yield exported
+                if requests := self._replacements.pop(stream, []):
+                    exports.extendleft(reversed(self._put_first(exports.popleft(), requests)))
+                    continue
                 with self._changed:
                     exports.popleft().is_read = True
                     self._pending_deletes += bool(self._on_read)
@@ -137,6 +142,10 @@ class ExportPrefetcher:
         finally:
             # Cancel the rest.
             self._cancel(exports)
+
+    def replace(self, stream: str, requests: list[ExportRequest]) -> None:
+        """Replace the export that is being read: its files turned out to be useless."""
+        self._replacements[stream] = requests
 
     def finish(self) -> None:
         """Wait for pending deletions."""
@@ -252,14 +261,21 @@ class ExportPrefetcher:
         request, failures = export.request, export.failures + 1
         parts = request.window.halves(error.created_at)
         if parts and (isinstance(error, ExportTimeoutError) or failures >= FAILURES_BEFORE_SPLIT):
-            exports = [_QueuedExport(request.over(part)) for part in parts]
+            requests, failures = [request.over(part) for part in parts], 0
             logger.warning("%s: %s; trying %s", request, error, " and ".join(map(str, parts)))
         elif failures < MAX_ATTEMPTS:
-            exports = [_QueuedExport(request, failures)]
+            requests = [request]
             logger.warning("%s: %s; trying again", request, error)
         else:
             self._cancel([export])
             raise error
+        return self._put_first(export, requests, failures)
+
+    def _put_first(
+        self, export: _QueuedExport, requests: Iterable[ExportRequest], failures: int = 0
+    ) -> list[_QueuedExport]:
+        """Cancel an export and put others in its place, at the front of the queue."""
+        exports = [_QueuedExport(request, failures) for request in requests]
         with self._changed:
             # Atomically, so that no later export takes the slot in between.
             export.is_cancelled = True

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import typing as t
 
 from tap_voucherify.instants import AFTER_ALL, format_instant, parse_instant
 
 if t.TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable
 
     from tap_voucherify.windows import Window
 
 _KEY, _VALUE = "replication_key", "replication_key_value"
+
+# Clocks may differ by this much.
+CLOCK_TOLERANCE = dt.timedelta(minutes=5)
 
 
 class Bookmark:
@@ -58,6 +61,14 @@ class Bookmark:
     def instant(self) -> dt.datetime | None:
         """The bookmark as a datetime."""
         return parse_instant(self._value) if self._value else None
+
+    def is_ahead_of(self, server_time: dt.datetime) -> bool:
+        """Whether it is later than the server's time, clocks that differ a little aside."""
+        return bool(self._value) and self._value > format_instant(server_time + CLOCK_TOLERANCE)
+
+    def rewind(self, server_time: dt.datetime) -> None:
+        """Move back to the server's time: a later bookmark would hide every row until then."""
+        self._value = self._reached = self._state[_VALUE] = format_instant(server_time)
 
     def start_export(self, created_at: dt.datetime, *, is_ordered: bool) -> None:
         """Begin to read an export.

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_voucherify.instants import format_instant, parse_instant
-from tap_voucherify.windows import Bounds, Window
+from tap_voucherify.windows import Bounds, Span, Window
 
 UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -297,3 +297,60 @@ def test_the_machine_may_be_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@given(INSTANTS, st.integers(1, 60 * 24), st.integers(-26 * 60, 26 * 60), st.integers(10, 40))
+def test_a_shifted_filter_is_recognised(
+    start: datetime, minutes: int, shift: int, rows: int
+) -> None:
+    """Rows that fill the range of another time zone, and reach beyond the margin, show it."""
+    end = start + timedelta(minutes=minutes)
+    step = (end - start) / rows
+    shifted = [start + timedelta(minutes=shift) + number * step for number in range(rows)]
+    span = Span(rows, format_instant(shifted[0]), format_instant(shifted[-1]))
+    beyond = (span.least < format_instant(start - timedelta(seconds=1))) != (
+        span.greatest >= format_instant(end + timedelta(seconds=1))
+    )
+    # The rows leave less than a step of their own range empty.
+    expected = beyond and abs(timedelta(minutes=shift)) >= (step if shift > 0 else timedelta(0))
+
+    if expected:
+        assert Window(start, end).is_shifted(span)
+    if shift == 0:
+        assert not Window(start, end).is_shifted(span)
+
+
+@pytest.mark.parametrize(
+    ("rows", "least", "greatest", "window"),
+    [
+        pytest.param(9, 5, 29, Window(EPOCH, EPOCH + DAY), id="few rows"),
+        pytest.param(50, 5, 29, Window(EPOCH, None), id="open end"),
+        pytest.param(50, 5, 29, Window(None, EPOCH + DAY), id="open start"),
+        pytest.param(50, -5, 29, Window(EPOCH, EPOCH + DAY), id="outside on both sides"),
+        pytest.param(50, 0, 23, Window(EPOCH, EPOCH + DAY), id="inside"),
+        pytest.param(50, 1, 29, Window(EPOCH, EPOCH + DAY), id="late, but the start is not empty"),
+        pytest.param(50, -5, 23, Window(EPOCH, EPOCH + DAY), id="early, but the end is not empty"),
+        pytest.param(50, 60, 80, Window(EPOCH, EPOCH + DAY), id="too far"),
+        pytest.param(50, -80, -60, Window(EPOCH, EPOCH + DAY), id="too early"),
+    ],
+)
+def test_other_rows_show_no_shift(rows: int, least: int, greatest: int, window: Window) -> None:
+    """A filter that is ignored, or does what it should, is no shift."""
+    span = Span(rows, format_instant(EPOCH + least * HOUR), format_instant(EPOCH + greatest * HOUR))
+    assert not window.is_shifted(span)
+
+
+def test_spans_add_up() -> None:
+    """The files of a split export have one span."""
+    first = Span(2, "a", "c")
+    assert Span() | first == first | Span() == first
+    assert first | Span(3, "b", "d") == Span(5, "a", "d")
+
+
+def test_a_missing_time_may_be_left_out() -> None:
+    """A record without a creation time is kept, one without an update time is not."""
+    window = Window(EPOCH, EPOCH + DAY)
+    values = [None, "1970-01-01T00:00:00.000Z", "1970-01-02T00:00:00.000Z"]
+    assert window.mask(values) == [True, True, False]
+    assert window.mask(values, keeps_missing=False) == [False, True, False]
+    assert Window(None, EPOCH).mask([None]) == [True]

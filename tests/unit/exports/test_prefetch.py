@@ -608,6 +608,27 @@ def test_an_open_window_is_closed_where_its_export_began() -> None:
         run.end()
 
 
+@quick
+@given(SEEDS, st.integers(1, 4))
+def test_a_useless_export_is_replaced_at_once(seed: int, slots: int) -> None:
+    """Others take its place and its slot, ahead of exports that are read later."""
+    with VirtualClock(seed) as clock:
+        run = Observed(clock, Voucherify(clock, lambda _: Fate(5)), slots=slots, deletes=True)
+        first, second, third = windowed("a", hours(0, 1), hours(1, 2), hours(2, 3))
+        run.plan({"a": [first, second], "b": windowed("b", *(hours(n, n + 1) for n in range(5)))})
+        read = []
+        for exported in run.prefetcher.read("a"):
+            read.append((exported.request, exported.export_id))
+            if len(read) == 1:
+                run.prefetcher.replace("a", [first, third])
+        run.prefetcher.finish()
+        assert [request for request, _ in read] == [first, first, third, second]
+        assert run.service.deleted == {export_id for _, export_id in read[1:]}
+        assert len(run.read("b")) == 5
+        assert run.most_at_once <= slots
+        run.end()
+
+
 def test_a_failure_surfaces_when_its_stream_is_read() -> None:
     """A stream is not stopped by another that is not its turn yet."""
     with VirtualClock() as clock:

@@ -247,3 +247,21 @@ def test_a_stream_read_whole_reaches_its_greatest_value(
     read(bookmark, *rows)
     bookmark.finish_stream()
     assert state == state_at(at(max(rows)))
+
+
+def test_it_knows_when_it_is_ahead_of_the_server() -> None:
+    """By more than clocks may differ."""
+    bookmark = Bookmark(state_at(at(1000)), KEY)
+    assert bookmark.is_ahead_of(START + timedelta(seconds=699))
+    assert not bookmark.is_ahead_of(START + timedelta(seconds=700))
+    assert not Bookmark({}, KEY).is_ahead_of(START)
+
+
+def test_it_can_be_moved_back_to_the_servers_time() -> None:
+    """Rows from then on are no longer hidden."""
+    state = state_at("2099-01-01T00:00:00.000Z")
+    bookmark = Bookmark(state, KEY)
+    bookmark.rewind(START)
+    assert state == state_at(at(0))
+    read(bookmark, 5)
+    assert state == state_at(at(5))
