@@ -49,8 +49,8 @@ class Column:
         description: Description in the schema.
         field: API name, if different.
         title: CSV title, if documented or observed.
-        expected_title: Title seen for the same field in another object; accepted but not
-            required.
+        expected_title: Another title that is likely, such as that of the same field in
+            another object.
     """
 
     name: str
@@ -65,15 +65,22 @@ class Column:
         """Name used in the export request."""
         return self.field or self.name
 
-    @property
-    def titles(self) -> frozenset[str]:
-        """Normalized titles that identify this column."""
-        titles = (self.api_field, self.title, self.expected_title)
+    def titles(self, exported_object: str) -> frozenset[str]:
+        """Return the normalized titles that identify this column of an object."""
+        with_object = f"{exported_object.removesuffix('s')} {self.api_field}"
+        titles = (self.api_field, with_object, self.title, self.expected_title)
         return frozenset(normalize_title(title) for title in titles if title)
 
-    def schema(self, *, nullable: bool) -> dict[str, t.Any]:
-        """Return the JSON schema of the property."""
+    def schema(self, *, nullable: bool, as_text: bool = False) -> dict[str, t.Any]:
+        """Return the JSON schema of the property.
+
+        Args:
+            nullable: Whether it may be null.
+            as_text: Whether objects are JSON text, as in Parquet files.
+        """
         json_type, json_format = self.type.value
+        if as_text and self.type is JSON_OBJECT:
+            json_type = "string"
         schema: dict[str, t.Any] = {
             "type": [json_type, "null"] if nullable else [json_type],
             "description": self.description,

@@ -70,3 +70,30 @@ def format_instant(instant: dt.datetime) -> str:
     """Format an instant as text, the form of bookmarks."""
     utc = instant.astimezone(dt.timezone.utc)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Span(t.NamedTuple):
+    """The times of a file's rows, as text.
+
+    Attributes:
+        rows: Number of rows that have one.
+        least: The earliest; empty without rows.
+        greatest: The latest; empty without rows.
+        is_ascending: Whether they are in ascending order, up to a second.
+    """
+
+    rows: int = 0
+    least: str = ""
+    greatest: str = ""
+    is_ascending: bool = True
+
+    def __or__(self, other: Span) -> Span:
+        """Return the span of the rows of two files, whose common order is unknown."""
+        if not (self.rows and other.rows):
+            return self if self.rows else other
+        return Span(
+            self.rows + other.rows,
+            min(self.least, other.least),
+            max(self.greatest, other.greatest),
+            is_ascending=False,
+        )

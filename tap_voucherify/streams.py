@@ -4,7 +4,7 @@ Names, types and descriptions come from the reference of `POST /v1/exports`. A f
 that neither a description nor an example there shows the type of is text.
 
 A `title` is given where Voucherify documents the CSV's header, or users have shown it in
-public. The `ID` of other objects than vouchers is assumed, from a field of the same name.
+public.
 
 Points expirations, products and SKUs are read in full: the reference has no filter on
 their creation time, and for the last two no list of fields to sort by either.
@@ -143,10 +143,21 @@ class Redemptions(ExportStream):
     columns = (
         Column("id", TEXT, "Unique redemption ID.", title="ID"),
         Column("object", TEXT, "Kind of the object: a redemption."),
-        Column("created_at", TIMESTAMP, "When the voucher was redeemed.", field="date"),
-        Column("voucher_code", TEXT, "Code redeemed.", title="Voucher Code"),
+        Column(
+            "created_at",
+            TIMESTAMP,
+            "When the voucher was redeemed.",
+            field="date",
+            expected_title="Creation Date",
+        ),
+        Column("voucher_code", TEXT, "Code redeemed.", title="Voucher Code", expected_title="Code"),
         Column("campaign", TEXT, "Name of the voucher's campaign."),
-        Column("promotion_tier_id", TEXT, "ID of the promotion tier redeemed."),
+        Column(
+            "promotion_tier_id",
+            TEXT,
+            "ID of the promotion tier redeemed.",
+            expected_title="Promotion Tier",
+        ),
         Column("customer_id", TEXT, "ID of the redeeming customer."),
         Column(
             "customer_source_id",
@@ -182,7 +193,7 @@ class Publications(ExportStream):
     primary_keys = ("voucher_code", "customer_id", "created_at")
     replication_key = "created_at"
     columns = (
-        Column("voucher_code", TEXT, "Unique voucher code.", title="Voucher Code"),
+        Column("voucher_code", TEXT, "Unique voucher code.", expected_title="Code"),
         Column("customer_id", TEXT, "ID of the customer it was published to."),
         Column(
             "customer_source_id",
@@ -190,7 +201,13 @@ class Publications(ExportStream):
             "Your own ID of the customer it was published to.",
             title="Customer Source ID",
         ),
-        Column("created_at", TIMESTAMP, "When the voucher was published.", field="date"),
+        Column(
+            "created_at",
+            TIMESTAMP,
+            "When the voucher was published.",
+            field="date",
+            expected_title="Creation Date",
+        ),
         Column("channel", TEXT, "Publication channel."),
         Column("campaign", TEXT, "Unique campaign name."),
         Column("is_winner", TEXT, "Whether the publication won, as exported."),
@@ -207,7 +224,7 @@ class Customers(ExportStream):
     updated_column = "updated_at"
     columns = (
         Column("name", TEXT, "Customer name."),
-        Column("id", TEXT, "Unique customer ID.", title="ID"),
+        Column("id", TEXT, "Unique customer ID."),
         Column("description", TEXT, "Any text attached to the customer."),
         Column("email", TEXT, "E-mail address."),
         Column("source_id", TEXT, "Your own ID of the customer."),
@@ -257,7 +274,7 @@ class Orders(ExportStream):
     replication_key = "created_at"
     updated_column = "updated_at"
     columns = (
-        Column("id", TEXT, "Unique order ID.", title="ID"),
+        Column("id", TEXT, "Unique order ID."),
         Column("source_id", TEXT, "Your own ID of the order."),
         Column(
             "created_at", TIMESTAMP, "When the order was created.", expected_title="Creation Date"
@@ -307,7 +324,7 @@ class VoucherTransactions(ExportStream):
             "created_at",
             TIMESTAMP,
             "When the transaction was created.",
-            expected_title="Creation Date",
+            title="Creation Date",
         ),
         Column("details", JSON_OBJECT, "More about the transaction."),
     )
@@ -322,7 +339,7 @@ class PointsExpirations(ExportStream):
     has_metadata = False
     order = "expires_at"
     columns = (
-        Column("id", TEXT, "Loyalty points bucket ID.", title="ID"),
+        Column("id", TEXT, "Loyalty points bucket ID."),
         Column("campaign_id", TEXT, "ID of the loyalty campaign."),
         Column("voucher_id", TEXT, "ID of the loyalty card."),
         Column("points", NUMBER, "Number of points."),
@@ -341,7 +358,7 @@ class Products(ExportStream):
     has_metadata = False
     order = ""
     columns = (
-        Column("id", TEXT, "Unique product ID.", title="ID"),
+        Column("id", TEXT, "Unique product ID."),
         Column("name", TEXT, "Product name."),
         Column("price", TEXT, "Price."),
         Column("image_url", TEXT, "URL of an image."),
@@ -363,7 +380,7 @@ class Skus(ExportStream):
     has_metadata = False
     order = ""
     columns = (
-        Column("id", TEXT, "Unique SKU ID.", title="ID"),
+        Column("id", TEXT, "Unique SKU ID."),
         Column("sku", TEXT, "Name of the SKU."),
         Column("product_id", TEXT, "ID of the product."),
         Column("currency", TEXT, "Currency of the price."),

@@ -17,6 +17,7 @@ from tap_voucherify.instants import (
     MAX_INSTANT,
     MILLISECOND,
     MIN_INSTANT,
+    Span,
     format_instant,
     parse_instant,
 )
@@ -159,30 +160,6 @@ class Window:
             if side
         ]
         return " ".join(sides) or "at any time"
-
-
-class Span(t.NamedTuple):
-    """The times of a file's rows.
-
-    Attributes:
-        rows: Number of rows that have one.
-        least: The earliest; empty without rows.
-        greatest: The latest; empty without rows.
-    """
-
-    rows: int = 0
-    least: str = ""
-    greatest: str = ""
-
-    def __or__(self, other: Span) -> Span:
-        """Return the span of the rows of both."""
-        if not (self.rows and other.rows):
-            return self if self.rows else other
-        return Span(
-            self.rows + other.rows,
-            min(self.least, other.least),
-            max(self.greatest, other.greatest),
-        )
 
 
 class Bounds(t.NamedTuple):

@@ -1,34 +1,32 @@
-"""Read a CSV file into typed Arrow tables, as strictly as the record reader.
+"""Turn validated blocks of rows into typed Arrow tables.
 
-Arrow parses canonical values; from the first row with any other, the record reader takes
-over, so both accept the same files and raise the same errors. Only Parquet batch files
-need this module and pyarrow (the extra `parquet`).
+Arrow never reads the CSV itself: its columns are built from the rows of the record reader,
+so both accept the same files and raise the same errors. The one exception is a number
+beyond Arrow's types. Only Parquet batch files need this module and pyarrow (the extra
+`parquet`).
 """
 
 from __future__ import annotations
 
-import functools
-import io
-import os
+import decimal
+import itertools
 import typing as t
 
 import pyarrow as pa
-from pyarrow import compute as pc
-from pyarrow import csv
 
 from tap_voucherify.columns import METADATA, ColumnType
 from tap_voucherify.errors import ExportFileError
-from tap_voucherify.files.cells import JSON_ENCODER, to_json_object
+from tap_voucherify.files.cells import JSON_ENCODER, to_integer, to_number
+from tap_voucherify.files.fields import shorten
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from _typeshed import WriteableBuffer
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tap_voucherify.files.reader import Block, ExportReader
 
-# A row that is longer than this is left to the record path's reader.
-CSV_BLOCK_BYTES = 4 << 20
+# Size of a table, which becomes a row group of a Parquet file.
+_BYTES_PER_TABLE = 8 << 20
+_ROWS_PER_TABLE = 1 << 15
 
 ARROW_TYPES = {
     ColumnType.TEXT: pa.string(),
@@ -39,208 +37,191 @@ ARROW_TYPES = {
     ColumnType.TIMESTAMP: pa.timestamp("ms", tz="UTC"),
     ColumnType.JSON_OBJECT: pa.string(),
 }
-METADATA_TYPE = pa.map_(pa.string(), pa.string())
-
-# The forms that Arrow casts to what the record path reads.
-_CANONICAL = {
-    ColumnType.NUMBER: r"^-?(0|[1-9][0-9]{0,28})(\.[0-9]{1,9})?$",
-    ColumnType.INTEGER: r"^-?(0|[1-9][0-9]{0,17})$",
-    ColumnType.BOOLEAN: r"^(true|false)$",
-    ColumnType.DATE: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
-    ColumnType.TIMESTAMP: r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}\.[0-9]{3}Z$",
-}
 
 
 class ArrowBlock:
-    """Consecutive rows of a file as an Arrow table."""
+    """Consecutive rows of a file as an Arrow table.
 
-    def __init__(self, table: pa.Table) -> None:
-        """Take a table with the schema of the stream."""
+    Attributes:
+        table: The rows.
+        times: Its timestamp columns in bookmark format.
+    """
+
+    def __init__(self, table: pa.Table, times: Mapping[str, Sequence[str | None]]) -> None:
         self.table = table
-        self._values: dict[str, list[str | None]] = {}
+        self.times = times
 
     def __len__(self) -> int:
-        """How many rows there are."""
         return int(self.table.num_rows)
 
-    def values(self, name: str) -> list[str | None]:
-        """Return the values of a column of times, in the form of bookmarks."""
-        # The window and the bookmark both ask for them.
-        if name not in self._values:
-            texts = pc.strftime(self.table[name], format="%Y-%m-%dT%H:%M:%SZ")
-            self._values[name] = texts.to_pylist()
-        return self._values[name]
+    def values(self, name: str) -> Sequence[str | None]:
+        """Return a timestamp column in bookmark format."""
+        return self.times[name]
 
     def select(self, mask: Sequence[bool]) -> ArrowBlock:
-        """Return the block of the rows to keep."""
-        return ArrowBlock(self.table.filter(pa.array(mask)))
+        """Return the rows where `mask` is true."""
+        times = {name: list(itertools.compress(v, mask)) for name, v in self.times.items()}
+        return ArrowBlock(self.table.filter(pa.array(mask)), times)
 
     def slice(self, start: int, stop: int) -> ArrowBlock:
-        """Return the block of consecutive rows."""
-        return ArrowBlock(self.table.slice(start, max(0, stop - start)))
+        """Return rows `start` to `stop`."""
+        times = {name: values[start:stop] for name, values in self.times.items()}
+        return ArrowBlock(self.table.slice(start, max(0, stop - start)), times)
+
+    @classmethod
+    def concat(cls, blocks: Sequence[ArrowBlock]) -> ArrowBlock:
+        """Return the rows of consecutive blocks."""
+        times = {
+            name: list(itertools.chain.from_iterable(block.values(name) for block in blocks))
+            for name in blocks[0].times
+        }
+        return cls(pa.concat_tables(block.table for block in blocks), times)
+
+
+class _BeyondTypeError(ValueError):
+    """A number that an Arrow type cannot hold.
+
+    Attributes:
+        row: Its row in the block.
+    """
+
+    def __init__(self, message: str, row: int) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class ArrowReader:
-    """Reads one exported file into tables of one schema."""
+    """Reads one exported file into tables with a fixed schema."""
 
     def __init__(self, reader: ExportReader) -> None:
-        """Prepare to read a file.
+        """Read no row yet.
 
         Args:
-            reader: The record path's reader of the same file, which has read its header.
+            reader: The record reader of the file.
         """
         self._reader = reader
-        self._needs_fallback = False
-        fields = [
-            pa.field(column.name, ARROW_TYPES[column.type], nullable=column.name not in reader.keys)
-            for column in reader.columns
-        ]
-        fields += [pa.field(name, ARROW_TYPES[ColumnType.TIMESTAMP]) for name in reader.coalesce]
-        if reader.has_metadata:
-            fields.append(pa.field(METADATA, METADATA_TYPE, nullable=False))
-        self._schema = pa.schema(fields)
+        self._columns = {
+            column.name: (column.type, position)
+            for column, position in zip(reader.columns, reader.binding.positions, strict=True)
+        }
+        self._schema = pa.schema([self._field(field.name) for field in reader.fields])
 
     def __iter__(self) -> Iterator[ArrowBlock]:
-        """Yield the rows in blocks; those before a faulty one come before its error.
+        """Yield blocks of rows; rows before an invalid one are yielded before the error.
 
         Raises:
-            ExportFileError: If a row or a cell is not what was asked for.
+            ExportFileError: If a row or cell is invalid, or a number beyond Arrow's types.
         """
+        blocks: list[ArrowBlock] = []
+        rows = size = 0
+        try:
+            for block in self._blocks():
+                blocks.append(block)
+                rows += len(block)
+                size += block.table.nbytes
+                if rows >= _ROWS_PER_TABLE or size >= _BYTES_PER_TABLE:
+                    yield ArrowBlock.concat(blocks)
+                    blocks, rows, size = [], 0, 0
+        except ExportFileError:
+            if blocks:
+                yield ArrowBlock.concat(blocks)
+            raise
+        if blocks:
+            yield ArrowBlock.concat(blocks)
+
+    def _blocks(self) -> Iterator[ArrowBlock]:
+        """Convert the blocks of the record reader."""
         done = 0
-        for table in self._canonical_tables():
-            yield ArrowBlock(table)
-            done += table.num_rows
-        if not self._needs_fallback:
-            return
         for block in self._reader:
-            rest = block.slice(min(done, len(block)), len(block))
-            done -= len(block) - len(rest)
-            if rest:
-                yield ArrowBlock(self._to_table(rest))
+            valid, error = block, None
+            while True:
+                try:
+                    converted = self._convert(valid)
+                    break
+                except _BeyondTypeError as beyond:
+                    error = beyond
+                    valid = block.slice(0, beyond.row)
+            done += len(valid)
+            if valid:
+                yield converted
+            if error:
+                raise ExportFileError(f"row {done + 1}, {error}")
 
-    def _canonical_tables(self) -> Iterator[pa.Table]:
-        """Yield tables up to the first row that is not in the usual form."""
-        width = self._reader.binding.width
-        names = [str(position) for position in range(width)]
-        try:
-            batches = csv.open_csv(
-                pa.PythonFile(_IndependentFile(self._reader.file), mode="r"),
-                csv.ReadOptions(
-                    column_names=names, skip_rows_after_names=1, block_size=CSV_BLOCK_BYTES
-                ),
-                csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-                csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()),
-                    null_values=[""],
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=True,
-                ),
-            )
-            for batch in batches:
-                yield self._convert(batch)
-        except pa.ArrowInvalid:
-            self._needs_fallback = True
+    def _field(self, name: str) -> pa.Field:
+        if name == METADATA:
+            # A file without metadata has no keys to make a struct of.
+            keys = [pa.field(key, pa.string()) for key, _ in self._reader.metadata_columns]
+            return pa.field(name, pa.struct(keys) if keys else pa.null())
+        # Properties that the tap adds are times, or keys.
+        is_key = name in self._reader.keys
+        default = ColumnType.TEXT if is_key else ColumnType.TIMESTAMP
+        column_type, _ = self._columns.get(name, (default, None))
+        return pa.field(name, ARROW_TYPES[column_type], nullable=not is_key)
 
-    def _convert(self, batch: pa.RecordBatch) -> pa.Table:
-        """Cast the columns; one that is not in its usual form raises `ArrowInvalid`."""
-        arrays = {}
-        for column, position in zip(
-            self._reader.columns, self._reader.binding.positions, strict=True
-        ):
-            if position is None:
-                arrays[column.name] = pa.nulls(batch.num_rows, ARROW_TYPES[column.type])
-            else:
-                is_key = column.name in self._reader.keys
-                arrays[column.name] = _cast(batch.column(position), column.type, is_key=is_key)
-        for name, sources in self._reader.coalesce.items():
-            arrays[name] = pc.coalesce(*(arrays[source] for source in sources))
-        if METADATA in self._schema.names:
-            found = self._reader.metadata_columns
-            arrays[METADATA] = _to_maps(
-                [name for name, _ in found],
-                [batch.column(position) for _, position in found],
-                batch.num_rows,
-            )
-        return pa.table([arrays[name] for name in self._schema.names], schema=self._schema)
+    def _convert(self, block: Block) -> ArrowBlock:
+        """Convert a block; a number beyond its type raises `_BeyondTypeError`."""
+        arrays = [self._to_array(field, block) for field in self._schema]
+        times = {
+            field.name: block.values(field.name)
+            for field in self._schema
+            if pa.types.is_timestamp(field.type)
+        }
+        return ArrowBlock(pa.table(arrays, schema=self._schema), times)
 
-    def _to_table(self, block: Block) -> pa.Table:
-        """Turn a block of the record path into a table."""
-        arrays = []
-        try:
-            for field in self._schema:
-                values: Sequence[t.Any] = block.values(field.name)
-                if field.name == METADATA:
-                    values = [list(attributes.items()) for attributes in values]
-                elif pa.types.is_date32(field.type) or pa.types.is_timestamp(field.type):
-                    # Arrow reads them from text, not from what Python has for them.
-                    arrays.append(pa.array(values, pa.string()).cast(field.type))
-                    continue
-                elif pa.types.is_string(field.type):
-                    values = [_text(value) for value in values]
-                arrays.append(pa.array(values, field.type))
-        except (pa.ArrowException, OverflowError) as error:
-            raise ExportFileError(
-                f"column {field.name!r} holds a value beyond {field.type}: {error}"
-            ) from error
-        return pa.table(arrays, schema=self._schema)
+    def _to_array(self, field: pa.Field, block: Block) -> pa.Array:
+        if field.name == METADATA:
+            return self._to_struct(field.type, block)
+        column_type, position = self._columns.get(field.name, (None, None))
+        if column_type in _PARSERS and position is not None:
+            return _to_numbers(block.cells(position), field, _PARSERS[column_type])
+        values = block.values(field.name)
+        if column_type is ColumnType.JSON_OBJECT:
+            values = [None if value is None else JSON_ENCODER.encode(value) for value in values]
+        if pa.types.is_date32(field.type) or pa.types.is_timestamp(field.type):
+            # These are ISO strings here, so cast from text.
+            return pa.array(values, pa.string()).cast(field.type)
+        return pa.array(values, field.type)
+
+    def _to_struct(self, struct: pa.StructType, block: Block) -> pa.Array:
+        columns = [
+            pa.array([cell or None for cell in block.cells(position)], pa.string())
+            for _, position in self._reader.metadata_columns
+        ]
+        if not columns:
+            return pa.nulls(len(block), struct)
+        return pa.StructArray.from_arrays(columns, fields=list(struct))
 
 
-class _IndependentFile(io.RawIOBase):
-    """The content of a file, read without moving the position of its other readers."""
-
-    def __init__(self, file: t.BinaryIO) -> None:
-        self._descriptor = file.fileno()
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    # Arrow calls this in threads of its own, which coverage cannot follow.
-    def readinto(self, buffer: WriteableBuffer, /) -> int:  # pragma: no cover
-        count = os.preadv(self._descriptor, [buffer], self._position)
-        self._position += count
-        return count
-
-
-def _cast(cells: pa.Array, column_type: ColumnType, *, is_key: bool) -> pa.Array:
-    if column_type is ColumnType.TEXT:
-        return pc.fill_null(cells, "") if is_key else cells
-    if column_type is ColumnType.JSON_OBJECT:
-        return pa.array(map(_normalise_json, cells.to_pylist()), pa.string())
-    matches = pc.match_substring_regex(cells, _CANONICAL[column_type])
-    is_usual = pc.all(matches, min_count=0).as_py()
-    if not is_usual or (is_key and cells.null_count):
-        raise pa.ArrowInvalid
-    return cells.cast(ARROW_TYPES[column_type])
-
-
-def _normalise_json(cell: str | None) -> str | None:
+def _to_numbers(cells: Sequence[str], field: pa.Field, parse: Callable[[str], object]) -> pa.Array:
+    texts = [cell or None for cell in cells]
     try:
-        return None if cell is None else JSON_ENCODER.encode(to_json_object(cell)).decode()
-    except ValueError as error:
-        raise pa.ArrowInvalid from error
+        return pa.array(texts, pa.string()).cast(field.type)
+    except pa.ArrowInvalid:
+        # Arrow rejects some forms of numbers that it can hold.
+        return pa.array(
+            [text and _to_number(text, row, field, parse) for row, text in enumerate(texts)],
+            field.type,
+        )
 
 
-@functools.lru_cache(maxsize=8)
-def _row_by_row(rows: int, columns: int) -> tuple[pa.Array, pa.Array]:
-    """Return indices that read concatenated columns row by row, and those of the columns."""
-    order = [column * rows + row for row in range(rows) for column in range(columns)]
-    return pa.array(order), pa.array(list(range(columns)) * rows)
+def _to_number(text: str, row: int, field: pa.Field, parse: Callable[[str], object]) -> object:
+    number = parse(text)
+    try:
+        pa.scalar(number, field.type)
+    except (pa.ArrowInvalid, OverflowError) as error:
+        message = f"column {field.name!r}: {shorten(text)} does not fit {field.type}"
+        raise _BeyondTypeError(message, row) from error
+    return number
 
 
-def _to_maps(names: list[str], columns: list[pa.Array], rows: int) -> pa.Array:
-    """Return the custom attributes of each row that have a value."""
-    if not names:
-        return pa.MapArray.from_arrays(pa.array([0] * (rows + 1), pa.int32()), [], [])
-    order, column_of = _row_by_row(rows, len(names))
-    values = pa.concat_arrays(columns).take(order)
-    has_value = values.is_valid()
-    counts = pc.cumulative_sum(has_value.cast(pa.int32()))
-    ends = counts.take(pa.array(range(len(names) - 1, rows * len(names), len(names))))
-    offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
-    keys = pa.array(names).take(column_of)
-    return pa.MapArray.from_arrays(offsets, keys.filter(has_value), values.filter(has_value))
+def _to_short_decimal(text: str) -> decimal.Decimal:
+    """Return a number without the zeros at its end."""
+    number = to_number(text)
+    digits = len(number.as_tuple().digits)
+    return number.normalize(decimal.Context(digits, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX))
 
 
-def _text(value: object) -> object:
-    return value if value is None or isinstance(value, str) else JSON_ENCODER.encode(value).decode()
+_PARSERS: Mapping[ColumnType | None, Callable[[str], object]] = {
+    ColumnType.NUMBER: _to_short_decimal,
+    ColumnType.INTEGER: to_integer,
+}

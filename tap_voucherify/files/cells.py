@@ -22,16 +22,22 @@ T = t.TypeVar("T")
 _DIGITS = r"-?(?:0|[1-9][0-9]*)"
 _INTEGER = re.compile(_DIGITS)
 _NUMBER = re.compile(rf"{_DIGITS}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00:00(?:\.0+)?Z)?")
+# Exports are documented to be in UTC, so no offset means UTC.
 _TIMESTAMP = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,3})0*)?(?:Z|\+00:00)?)?"
+    r"(?:[T ]((?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?"
+    r"(?:Z|([+-])([01][0-9]|2[0-3])(?::?([0-5][0-9]))?)?)?"
 )
 # Matches timestamps already in bookmark format (except Feb 29).
 _BOOKMARK_TIMESTAMP = re.compile(
     r"(?!0000)[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
     r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
+)
+# A pair of JSON escapes that makes one character, half of such a pair, or any other escape.
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
 _BOOLEANS = {"true": True, "false": False}
 
@@ -76,15 +82,21 @@ def to_boolean(cell: str) -> bool:
 
 
 def to_date(cell: str) -> str:
-    """Parse a date, optionally followed by midnight."""
-    return dt.date.fromisoformat(_matched(_DATE, cell)[1]).isoformat()
+    """Parse a date; of a time, the date in UTC."""
+    return to_timestamp(cell)[: len("YYYY-MM-DD")]
 
 
 def to_timestamp(cell: str) -> str:
-    """Parse a time in UTC, with or without milliseconds, as a bookmark-format string."""
-    date, time, fraction = _matched(_TIMESTAMP, cell).groups("")
+    """Parse a time as a bookmark-format string: in UTC, cut to milliseconds."""
+    date, time, fraction, sign, hours, minutes = _matched(_TIMESTAMP, cell).groups("")
     instant = dt.datetime.fromisoformat(f"{date}T{time or '00:00:00'}")
-    return f"{instant.isoformat()}.{fraction.ljust(3, '0')}Z"
+    if sign:
+        offset = dt.timedelta(hours=int(hours), minutes=int(minutes or 0))
+        try:
+            instant += offset if sign == "-" else -offset
+        except OverflowError as error:
+            raise ValueError(cell) from error
+    return f"{instant.isoformat()}.{fraction[:3].ljust(3, '0')}Z"
 
 
 def to_json_object(cell: str) -> dict[str, t.Any]:
@@ -95,6 +107,11 @@ def to_json_object(cell: str) -> dict[str, t.Any]:
 def to_json_array(cell: str) -> list[t.Any]:
     """Parse a JSON array."""
     return _decoded(_JSON_ARRAY, cell)
+
+
+def replace_lone_surrogates(text: str) -> str:
+    """Replace escaped halves of surrogate pairs, which UTF-8 cannot hold, in JSON text."""
+    return _ESCAPE.sub(lambda match: r"\ufffd" if match[1] else match[0], text)
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], cell: str) -> T:
@@ -128,6 +145,6 @@ CONVERSIONS = {
     ColumnType.INTEGER: Conversion(to_integer, "an integer", is_json=True),
     ColumnType.BOOLEAN: Conversion(to_boolean, "true or false"),
     ColumnType.DATE: Conversion(to_date, "a date"),
-    ColumnType.TIMESTAMP: Conversion(to_timestamp, "a time in UTC", _BOOKMARK_TIMESTAMP),
+    ColumnType.TIMESTAMP: Conversion(to_timestamp, "a time", _BOOKMARK_TIMESTAMP),
     ColumnType.JSON_OBJECT: Conversion(to_json_object, "a JSON object", is_immutable=False),
 }

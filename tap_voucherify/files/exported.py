@@ -1,33 +1,49 @@
-"""Read the exported files of one stream: check headers, report anomalies, yield blocks."""
+"""Read the exported files of one stream: match headers, report anomalies, yield blocks."""
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
 import typing as t
+from dataclasses import replace
 
 from tap_voucherify.errors import ExportFileError, SettingsError
+from tap_voucherify.files.header import METADATA_PREFIX, KnownTitles, bind, metadata_keys
+from tap_voucherify.files.order import measure
 from tap_voucherify.files.reader import ExportReader
-from tap_voucherify.instants import parse_instant
+from tap_voucherify.files.rows import ROWS_PER_BLOCK, CsvRows
+from tap_voucherify.files.titles import LearnedTitles, ambiguous_header, ask_service
+from tap_voucherify.instants import Span
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tap_voucherify.files.arrow import ArrowBlock
+    from tap_voucherify.files.header import Binding
     from tap_voucherify.files.reader import Block
     from tap_voucherify.files.selection import Selection
+    from tap_voucherify.files.titles import Fields, Header
+
+
+# Few long columns are faster to convert than many short ones.
+_ROWS_PER_TABLE = 1000
 
 
 class FileReader:
-    """Reads all exported files that a stream has in one run."""
+    """Reads all exported files that a stream has in one run.
 
-    def __init__(
+    Attributes:
+        titles: What the service was asked about titles, now or in an earlier run, for the
+            stream's state; None if it was not.
+    """
+
+    def __init__(  # noqa: PLR0913 - by name
         self,
         selection: Selection,
         *,
         as_tables: bool,
         is_flattened: bool,
         warn: Callable[[str], None],
+        ask: Callable[[list[Fields]], list[Header]] | None = None,
+        titles: object = None,
     ) -> None:
         """Read no file yet.
 
@@ -36,55 +52,79 @@ class FileReader:
             as_tables: Whether to yield Arrow tables.
             is_flattened: Whether metadata keys become columns of the SCHEMA message.
             warn: Reports an anomaly; equal messages once per run.
+            ask: Exports each list of fields, over an empty range and without metadata,
+                and returns the headers of the files.
+            titles: The `titles` of an earlier run.
         """
         self._selection = selection
         self._as_tables = as_tables
         self._is_flattened = is_flattened
         self._warn = warn
+        self._ask = ask
+        self._learned = LearnedTitles.from_state(titles)
+        # Decided by the first file that has metadata, for all files alike.
+        self._is_prefixed: bool | None = None
 
-    def read(self, file: t.BinaryIO) -> Iterator[Block | ArrowBlock]:
-        """Yield the rows of one file, and report anomalies.
+    @property
+    def titles(self) -> list[list[str | None]] | None:
+        """What was learned about titles, for the stream's state."""
+        return self._learned.to_state() if self._learned else None
+
+    def open(self, file: t.BinaryIO) -> OpenFile:
+        """Match the header of a file, and report anomalies.
 
         Raises:
-            ExportFileError: If the header does not match the selection, or a row or cell
-                is invalid.
+            ExportFileError: If the header does not match the selection.
             SettingsError: If tables need a package that is not installed.
         """
-        reader = self._open(file)
+        rows = CsvRows(file, _ROWS_PER_TABLE if self._as_tables else ROWS_PER_BLOCK)
+        selection = self._selection
+        binding = self._bind(rows.header)
+        if self._is_prefixed is None and binding.metadata:
+            self._is_prefixed = all(
+                title.startswith(METADATA_PREFIX) for title, _ in binding.metadata
+            )
+        keys = metadata_keys(binding.metadata, is_prefixed=bool(self._is_prefixed))
+        reader = ExportReader(
+            rows,
+            replace(binding, metadata=keys),
+            selection.columns,
+            keys=selection.keys,
+            metadata=selection.metadata,
+            coalesce=selection.coalesce,
+            digests=selection.digests,
+        )
         self._check_columns(reader)
         self._check_metadata(reader)
-        yield from self._tables(reader) if self._as_tables else reader
-        if reader.type_mismatches:
-            mismatches = reader.type_mismatches.items()
-            self._warn(
-                "metadata values that do not match their schema are emitted as text: "
-                + ", ".join(f"{count} of {name!r}" for name, count in mismatches)
+        blocks: Iterable[Block | ArrowBlock] = self._tables(reader) if self._as_tables else reader
+        return OpenFile(file, reader, blocks, self._warn)
+
+    def _bind(self, header: Sequence[str]) -> Binding:
+        """Match a header by itself, by what was learned, or by asking the service."""
+        columns, exported_object = self._selection.columns, self._selection.exported_object
+        with_metadata = self._selection.metadata is not None
+        known = KnownTitles(columns, [column.titles(exported_object) for column in columns])
+        binding = None
+        if self._learned:
+            binding = self._learned.bind(
+                header, known, with_metadata=with_metadata, is_new=self._ask is None
             )
-
-    def is_ascending(self, file: t.BinaryIO, name: str) -> bool:
-        """Whether the times of a property are in ascending order, within a second.
-
-        An invalid file is not; reading it raises the error.
-        """
-        greatest, result = "", True
-        with contextlib.suppress(ExportFileError):
-            for block in self._open(file):
-                for value in filter(None, block.values(name)):
-                    if value < greatest:
-                        distance = parse_instant(greatest) - parse_instant(value)
-                        result = result and distance <= dt.timedelta(seconds=1)
-                    greatest = max(greatest, value)
-        file.seek(0)
-        return result
-
-    def _open(self, file: t.BinaryIO) -> ExportReader:
-        return ExportReader(
-            file,
-            self._selection.columns,
-            keys=self._selection.keys,
-            metadata=self._selection.metadata,
-            coalesce=self._selection.coalesce,
-        )
+        else:
+            binding = bind(header, known, with_metadata=with_metadata)
+        if binding is None and self._ask:
+            self._learned = ask_service(known, self._ask)
+            # At most once per stream and run.
+            self._ask = None
+            if new := self._learned.unknown_titles(known):
+                self._warn(
+                    "learned from the service which column is which: "
+                    + ", ".join(f"field {field!r} is {title!r}" for field, title in new)
+                    + ". Please report these names"
+                )
+            binding = self._learned.bind(header, known, with_metadata=with_metadata, is_new=True)
+        if binding is None:
+            raise ambiguous_header(header, self._selection.fields)
+        return binding
 
     @staticmethod
     def _tables(reader: ExportReader) -> Iterable[ArrowBlock]:
@@ -97,7 +137,8 @@ class FileReader:
         return ArrowReader(reader)
 
     def _check_columns(self, reader: ExportReader) -> None:
-        for column, title in reader.binding.unverified:
+        if reader.binding.unverified:
+            column, title = reader.binding.unverified
             self._warn(
                 f"requested field {column.api_field!r}, found column {title!r}; accepted by "
                 "position. Please report both names"
@@ -118,4 +159,49 @@ class FileReader:
                 f"metadata keys {', '.join(map(repr, undeclared))} are not in the flattened "
                 "SCHEMA and will be dropped by most loaders; define them in Voucherify and "
                 "refresh the catalog"
+            )
+
+
+class OpenFile:
+    """An exported file whose header has been matched; iterating yields blocks of rows.
+
+    Attributes:
+        binding: Where the columns are.
+    """
+
+    def __init__(
+        self,
+        file: t.BinaryIO,
+        reader: ExportReader,
+        blocks: Iterable[Block | ArrowBlock],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.binding = reader.binding
+        self._file = file
+        self._reader = reader
+        self._blocks = blocks
+        self._warn = warn
+
+    def span(self, name: str) -> Span:
+        """Return which times the rows of the whole file have; to be called before the first block.
+
+        Args:
+            name: A time column.
+        """
+        names = [column.name for column in self._reader.columns]
+        position = self.binding.positions[names.index(name)]
+        return Span(is_ascending=False) if position is None else measure(self._file, position)
+
+    def __iter__(self) -> Iterator[Block | ArrowBlock]:
+        yield from self._blocks
+        if self._reader.type_mismatches:
+            mismatches = self._reader.type_mismatches.items()
+            self._warn(
+                "metadata values that do not match their schema are emitted as text: "
+                + ", ".join(f"{count} of {name!r}" for name, count in mismatches)
+            )
+        for name in self._reader.replacements:
+            self._warn(
+                f"some values of {name!r} hold half of a surrogate pair (a character cut in "
+                "two); it is emitted as U+FFFD"
             )

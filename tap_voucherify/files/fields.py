@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 import typing as t
 from collections import Counter
 from types import MappingProxyType
@@ -10,16 +11,17 @@ from types import MappingProxyType
 import msgspec
 from msgspec import Raw
 
-from tap_voucherify.columns import METADATA, TEXT
-from tap_voucherify.files.cells import CONVERSIONS
+from tap_voucherify.columns import JSON_OBJECT, METADATA, TEXT
+from tap_voucherify.files.cells import CONVERSIONS, JSON_ENCODER, replace_lone_surrogates
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tap_voucherify.columns import Column
 
-# Maximum number of cached cells per column.
+# Maximum number of cached cells per column, and of characters of a cached cell.
 _MAX_CACHED_CELLS = 10_000
+_MAX_CACHED_CHARACTERS = 200
 
 # Maximum characters of a cell shown in an error.
 _MAX_SHOWN_CHARACTERS = 80
@@ -45,9 +47,11 @@ class _CellCache(dict[str, t.Any]):
         self._parse = parse
 
     def __missing__(self, cell: str) -> t.Any:
+        value = self._parse(cell)
         if len(self) >= _MAX_CACHED_CELLS:
             self.clear()
-        value = self[cell] = self._parse(cell)
+        if len(cell) <= _MAX_CACHED_CHARACTERS:
+            self[cell] = value
         return value
 
 
@@ -74,23 +78,30 @@ class Field(abc.ABC):
 
 
 class ColumnField(Field):
-    """One column. Cells that are valid JSON are passed through as they are."""
+    """One column. Cells that are valid JSON are passed through as they are.
+
+    Attributes:
+        position: The position of the column; None if the file lacks it.
+        is_key: Whether the column is a key, whose cells are never empty.
+    """
 
     def __init__(self, column: Column, position: int | None, *, is_key: bool) -> None:
         self.name = column.name
-        self._position = position
+        self.position = position
+        self.is_key = is_key
         self._conversion = CONVERSIONS[column.type]
         self._is_text = column.type is TEXT
-        self._is_key = is_key
         self._cache = _CellCache(self._parse_cell)
 
     def parse(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
         """Parse one column; a missing one is null."""
-        if self._position is None:
+        if self.position is None:
             return [None] * len(columns[0])
-        cells = columns[self._position]
+        cells = columns[self.position]
+        if self.is_key and not all(cells):
+            raise ValueError(self.name)
         if self._is_text or self._is_unchanged(cells):
-            return cells if self._is_key else [cell or None for cell in cells]
+            return cells if self.is_key else [cell or None for cell in cells]
         if self._conversion.is_immutable:
             return list(map(self._cache.__getitem__, cells))
         return list(map(self._parse_cell, cells))
@@ -104,9 +115,11 @@ class ColumnField(Field):
 
     def fault(self, row: Sequence[str]) -> str | None:
         """Return what is wrong with the cell, or None."""
-        if self._position is None or self._is_text:
+        if self.position is None:
             return None
-        cell = row[self._position]
+        cell = row[self.position]
+        if self.is_key and not cell:
+            return f"column {self.name!r}: the key is empty"
         try:
             self._parse_cell(cell)
         except ValueError:
@@ -115,14 +128,71 @@ class ColumnField(Field):
 
     def _is_unchanged(self, cells: Sequence[str]) -> bool:
         unchanged = self._conversion.unchanged
-        filled = cells if self._is_key else filter(None, cells)
-        return unchanged is not None and all(map(unchanged.fullmatch, filled))
+        return unchanged is not None and all(map(unchanged.fullmatch, filter(None, cells)))
 
     def _parse_cell(self, cell: str) -> t.Any:
-        if not cell and not self._is_key:
+        if not cell:
             return None
         value = self._conversion.convert(cell)
         return Raw(cell) if self._conversion.is_json else value
+
+
+class ObjectField(ColumnField):
+    """A column of JSON objects.
+
+    Attributes:
+        has_replacements: Whether half of a surrogate pair was replaced in any of them.
+    """
+
+    def __init__(self, column: Column, position: int | None, *, is_key: bool) -> None:
+        super().__init__(column, position, is_key=is_key)
+        self.has_replacements = False
+
+    def _parse_cell(self, cell: str) -> t.Any:
+        try:
+            return super()._parse_cell(cell)
+        except ValueError:
+            value = super()._parse_cell(replace_lone_surrogates(cell))
+            self.has_replacements = True
+            return value
+
+
+def column_field(column: Column, position: int | None, *, is_key: bool) -> ColumnField:
+    """Return the field of a column."""
+    field_type = ObjectField if column.type is JSON_OBJECT else ColumnField
+    return field_type(column, position, is_key=is_key)
+
+
+class DigestField(Field):
+    """A key made of other columns, for objects that have none.
+
+    It is the hexadecimal SHA-256 of the JSON array of their values, as text, in UTF-8 and
+    without spaces; one without a value counts as empty text.
+    """
+
+    def __init__(self, name: str, sources: Sequence[Field | None]) -> None:
+        self.name = name
+        self._sources = sources
+
+    def parse(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
+        """Parse all sources; a row in which all are empty raises `ValueError`."""
+        empty = [None] * len(columns[0])
+        sources = (field.parse(columns) if field else empty for field in self._sources)
+        rows = list(zip(*sources, strict=True))
+        if not all(map(any, rows)):
+            raise ValueError(self.name)
+        return [
+            hashlib.sha256(JSON_ENCODER.encode([value or "" for value in row])).hexdigest()
+            for row in rows
+        ]
+
+    def fault(self, row: Sequence[str]) -> str | None:
+        """Return what is wrong with the key, or None; the sources are reported on their own."""
+        try:
+            self.parse([[cell] for cell in row])
+        except ValueError:
+            return f"column {self.name!r}: the key is empty"
+        return None
 
 
 class CoalescedField(Field):

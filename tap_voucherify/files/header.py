@@ -1,4 +1,15 @@
-"""Match header columns to requested columns, without guessing."""
+"""Match header columns to requested columns, without guessing.
+
+The requested columns come first, metadata last. A header is matched
+
+- in place: every title is known and at its own position, or exactly one is unknown, the
+  last requested column is in place, which a shift would have moved, and no metadata has
+  the title that is missing;
+- by title, if metadata was not requested, no column is missing and at most one title is
+  unknown, which then belongs to the one column that is left.
+
+Any other header is matched with the help of the service; see `titles`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +17,15 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass
 
-from tap_voucherify.columns import Column, normalize_title
+from tap_voucherify.columns import normalize_title
 from tap_voucherify.errors import ExportFileError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from tap_voucherify.columns import Column
+
+METADATA_PREFIX = "metadata."
 
 
 @dataclass(frozen=True)
@@ -21,97 +36,91 @@ class Binding:
         positions: The position of each requested column; None if the file lacks it.
         metadata: Metadata keys and positions.
         width: Cells per row.
-        unverified: Columns matched by position only, with their titles.
+        unverified: The column whose title is unknown, with that title.
     """
 
     positions: tuple[int | None, ...]
     metadata: tuple[tuple[str, int], ...]
     width: int
-    unverified: tuple[tuple[Column, str], ...] = ()
+    unverified: tuple[Column, str] | None = None
 
 
-def bind(
-    header: Sequence[str], columns: Sequence[Column], *, with_metadata: bool = True
-) -> Binding:
-    """Find the requested columns in a header; the rest are metadata.
+class KnownTitles:
+    """The titles by which columns are known.
 
-    Voucherify writes the columns in the requested order, so each is matched by position
-    and verified by its title where that is known.
+    A title that several columns could have identifies none of them.
+
+    Attributes:
+        columns: The requested columns, in order.
+        titles: The normalized titles of each.
+    """
+
+    def __init__(self, columns: Sequence[Column], titles: Iterable[Iterable[str]]) -> None:
+        """Index the titles of each column."""
+        self.columns = columns
+        self.titles = [frozenset(map(normalize_title, names)) for names in titles]
+        claims = [(title, index) for index, names in enumerate(self.titles) for title in names]
+        counts = Counter(title for title, _ in claims)
+        self._owners = {title: index for title, index in claims if counts[title] == 1}
+
+    def owners(self, header: Iterable[str]) -> list[int | None]:
+        """Return the index of the column that each title belongs to, None if unknown."""
+        return [self._owners.get(normalize_title(title)) for title in header]
+
+
+def bind(header: Sequence[str], known: KnownTitles, *, with_metadata: bool) -> Binding | None:
+    """Match a header to the requested columns, or return None if it alone is not proof.
 
     Args:
         header: The titles of the file.
-        columns: The requested columns, in order; the last has a known title.
-        with_metadata: Whether metadata was requested.
+        known: The titles of the requested columns, in order.
+        with_metadata: Whether metadata was requested, behind them.
+    """
+    columns = known.columns
+    count = len(columns)
+    if len(header) < count or (len(header) > count and not with_metadata):
+        return None
+    owners = known.owners(header[:count])
+    unknown = [position for position, owner in enumerate(owners) if owner is None]
+    if len(unknown) > 1:
+        return None
+    positions: dict[int, int] = {}
+    is_in_place = all(owner in {None, position} for position, owner in enumerate(owners))
+    is_elsewhere = bool(set(unknown) & set(known.owners(header[count:])))
+    if is_in_place and not is_elsewhere and (not unknown or owners[-1] is not None):
+        positions = {position: position for position in range(count)}
+    elif not with_metadata:
+        positions = {owner: position for position, owner in enumerate(owners) if owner is not None}
+        left = set(range(count)) - positions.keys()
+        if len(left) == len(unknown):
+            positions |= dict(zip(left, unknown, strict=True))
+    if len(positions) < count:
+        return None
+    unverified = None
+    if unknown:
+        column = next(index for index, position in positions.items() if position == unknown[0])
+        unverified = (columns[column], header[unknown[0]])
+    return Binding(
+        tuple(positions[index] for index in range(count)),
+        tuple(zip(header[count:], range(count, len(header)), strict=True)),
+        len(header),
+        unverified,
+    )
+
+
+def metadata_keys(
+    metadata: Sequence[tuple[str, int]], *, is_prefixed: bool
+) -> tuple[tuple[str, int], ...]:
+    """Return metadata keys and positions, from titles that may have a prefix.
 
     Raises:
-        ExportFileError: If the header is ambiguous.
+        ExportFileError: If two columns have the same key.
     """
-    titles = [normalize_title(title) for title in header]
-    positions, unverified = _by_position(titles, columns), []
-    if positions is None:
-        positions = _by_title(titles, columns)
-    else:
-        unverified = [
-            (column, header[index])
-            for index, column in enumerate(columns)
-            if titles[index] not in column.titles
-        ]
-    rest = [index for index in range(len(header)) if index not in set(positions)]
-    # Metadata columns follow the last requested column, and nothing else does.
-    last = positions[-1] if positions else None
-    if last is None or (rest and (rest[0] < last or not with_metadata)):
-        raise ExportFileError(
-            f"ambiguous header: got {list(header)!s:.2000}, requested "
-            f"{[column.api_field for column in columns]}"
-        )
-    names = [header[index] for index in rest]
-    if names and all(name.startswith("metadata.") for name in names):
-        names = [name.removeprefix("metadata.") for name in names]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
+    prefix = METADATA_PREFIX if is_prefixed else ""
+    keys = tuple((title.removeprefix(prefix), position) for title, position in metadata)
+    repeated = [key for key, count in Counter(key for key, _ in keys).items() if count > 1]
     if repeated:
-        raise ExportFileError(f"duplicate metadata column {repeated[0]!r}: {header!s:.2000}")
-    return Binding(
-        tuple(positions), tuple(zip(names, rest, strict=True)), len(header), tuple(unverified)
-    )
-
-
-def _by_position(titles: list[str], columns: Sequence[Column]) -> list[int | None] | None:
-    """Bind each column to its own position, or return None if a title contradicts it.
-
-    An unknown title is accepted only if the next known title to its right is in place:
-    a shift would have moved that too.
-    """
-    standard = titles[: len(columns)]
-    if len(standard) < len(columns):
-        return None
-    known = set().union(*(column.titles for column in columns))
-    anchored = False
-    for column, title in zip(reversed(columns), reversed(standard), strict=True):
-        if title in column.titles:
-            anchored = anchored or bool(column.title)
-        elif column.title or title in known or not anchored:
-            return None
-    return list(range(len(columns)))
-
-
-def _by_title(titles: list[str], columns: Sequence[Column]) -> list[int | None]:
-    """Match each column by title; the list is empty if the header is ambiguous.
-
-    A title after the last requested column may be a metadata key. A column may be
-    missing if no unmatched title could be it. Duplicates are left over and rejected by
-    `bind`.
-    """
-    places = [
-        [index for index, title in enumerate(titles) if title in column.titles]
-        for column in columns
-    ]
-    last = min(places[-1], default=-1)
-    within = [[index for index in matches if index <= last] for matches in places]
-    missing = [column for column, matches in zip(columns, within, strict=True) if not matches]
-    bound = [index for matches in within for index in matches]
-    is_clear = (
-        len(bound) == len(set(bound))
-        and not any(matches and not mask for matches, mask in zip(places, within, strict=True))
-        and not (len(bound) < len(titles) and any(not column.title for column in missing))
-    )
-    return [matches[0] if matches else None for matches in within] if is_clear else []
+        raise ExportFileError(
+            f"duplicate metadata column {repeated[0]!r}: {[title for title, _ in metadata]!s:.2000}"
+        )
+    return keys

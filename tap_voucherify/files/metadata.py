@@ -23,8 +23,9 @@ if t.TYPE_CHECKING:
 _SCHEMAS: dict[str, dict[str, t.Any]] = {
     "number": {"type": "number"},
     "boolean": {"type": "boolean"},
-    "date": {"type": "string", "format": "date"},
-    "datetime": {"type": "string", "format": "date-time"},
+    # Annotations: a `format` would promise loaders that no other text occurs.
+    "date": {"type": "string", "title": "date"},
+    "datetime": {"type": "string", "title": "date-time"},
     "object": {"type": "object"},
 }
 
@@ -92,4 +93,5 @@ def metadata_parser(schema: Mapping[str, t.Any]) -> Callable[[str], t.Any] | Non
     for name, parser in parsers.items():
         if name in types:
             return parser
-    return {"date": to_date, "date-time": to_timestamp}.get(schema.get("format", ""))
+    text_format = schema.get("format") or schema.get("title", "")
+    return {"date": to_date, "date-time": to_timestamp}.get(text_format)

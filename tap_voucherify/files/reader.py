@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import itertools
-import sys
 import typing as t
 
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.cells import JSON_ENCODER
 from tap_voucherify.files.fields import (
     CoalescedField,
-    ColumnField,
+    DigestField,
     Field,
     MetadataField,
     MetadataOptions,
+    ObjectField,
     RecordLayout,
+    column_field,
     shorten,
 )
-from tap_voucherify.files.header import bind
 
 if t.TYPE_CHECKING:
     from collections import Counter
@@ -28,11 +26,10 @@ if t.TYPE_CHECKING:
     import msgspec
 
     from tap_voucherify.columns import Column
+    from tap_voucherify.files.header import Binding
+    from tap_voucherify.files.rows import CsvRows
 
 Record = dict[str, t.Any]
-
-# Small enough to stay in the CPU cache.
-ROWS_PER_BLOCK = 250
 
 
 class Block:
@@ -42,11 +39,15 @@ class Block:
         """Parse rows; an invalid cell raises `ValueError`."""
         self._layout = layout
         self._rows = rows
-        columns = tuple(zip(*rows, strict=True))
-        self._values = [field.parse(columns) for field in layout.fields] if rows else []
+        self._columns = tuple(zip(*rows, strict=True))
+        self._values = [field.parse(self._columns) for field in layout.fields] if rows else []
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def cells(self, position: int) -> Sequence[str]:
+        """Return the cells of one column of the file."""
+        return self._columns[position] if self._rows else ()
 
     def values(self, name: str) -> Sequence[t.Any]:
         """Return the values of one property."""
@@ -84,57 +85,59 @@ class Block:
 
 
 class ExportReader:
-    """Reads the records of one exported file, block by block."""
+    """Reads the records of one exported file, block by block.
 
-    def __init__(
+    Attributes:
+        columns: The requested columns.
+        keys: Names of the key properties.
+        binding: Where they are.
+        missing: Those that the file lacks.
+        fields: The properties of the records.
+    """
+
+    def __init__(  # noqa: PLR0913 - by name
         self,
-        file: t.BinaryIO,
+        rows: CsvRows,
+        binding: Binding,
         columns: Sequence[Column],
         *,
         keys: Sequence[str] = (),
         metadata: MetadataOptions | None = None,
         coalesce: Mapping[str, tuple[str, str]] | None = None,
+        digests: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Read the header.
+        """Read no row yet.
 
         Args:
-            file: The file, from its beginning.
+            rows: The file's rows.
+            binding: Where its header has the columns.
             columns: The requested columns, in order.
-            keys: Names of the key columns: empty cells become "" (text) or an error
-                (other types).
+            keys: Names of the key columns: an empty cell is an error.
             metadata: How to read metadata columns; None if metadata was not requested.
             coalesce: Extra properties: the first non-empty of two timestamps.
-
-        Raises:
-            ExportFileError: If the header does not match the columns.
+            digests: Extra properties: a key made of other columns, by their names; those
+                that were not requested count as empty.
         """
-        # Lift csv's limit of 128 KiB per cell.
-        csv.field_size_limit(sys.maxsize)
-        self.file = file
         self.columns = columns
         self.keys = keys
-        self.coalesce = coalesce or {}
-        self.has_metadata = metadata is not None
+        self.binding = binding
+        self._rows = rows
         self._row_number = 0
-        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-            file.seek(0)
-        self._rows = csv.reader(map(bytes.decode, file), strict=True)
-        header = next(self._read_rows(1), None)
-        if header is None:
-            raise ExportFileError("the file is empty (no header)")
-        self.binding = bind(header[0], columns, with_metadata=self.has_metadata)
-        bound = list(zip(columns, self.binding.positions, strict=True))
+        bound = list(zip(columns, binding.positions, strict=True))
         self.missing = [column for column, position in bound if position is None]
-        fields: list[Field] = [
-            ColumnField(column, position, is_key=column.name in keys) for column, position in bound
-        ]
-        standard = {field.name: field for field in fields}
-        for name, (first, second) in self.coalesce.items():
-            fields.append(CoalescedField(name, standard[first], standard[second]))
-        self._metadata = MetadataField(self.binding.metadata, metadata or MetadataOptions())
-        if self.has_metadata:
-            fields.append(self._metadata)
-        self._layout = RecordLayout(fields)
+        fields: dict[str, Field] = {
+            column.name: column_field(column, position, is_key=column.name in keys)
+            for column, position in bound
+        }
+        for name, (first, second) in (coalesce or {}).items():
+            fields[name] = CoalescedField(name, fields[first], fields[second])
+        for name, sources in (digests or {}).items():
+            fields[name] = DigestField(name, [fields.get(source) for source in sources])
+        self._metadata = MetadataField(binding.metadata, metadata or MetadataOptions())
+        if metadata is not None:
+            fields[self._metadata.name] = self._metadata
+        self.fields = list(fields.values())
+        self._layout = RecordLayout(self.fields)
 
     @property
     def metadata_columns(self) -> list[tuple[str, int]]:
@@ -146,13 +149,23 @@ class ExportReader:
         """Type mismatches of metadata values, by key."""
         return self._metadata.type_mismatches
 
+    @property
+    def replacements(self) -> list[str]:
+        """Names of the properties in which half of a surrogate pair was replaced."""
+        return [
+            field.name
+            for field in self.fields
+            if isinstance(field, ObjectField) and field.has_replacements
+        ]
+
     def __iter__(self) -> Iterator[Block]:
         """Yield blocks of rows; rows before an invalid one are yielded before the error.
 
         Raises:
             ExportFileError: If a row or cell is invalid.
         """
-        for rows in self._read_rows(ROWS_PER_BLOCK):
+        blocks = iter(self._rows)
+        for rows in blocks:
             try:
                 if set(map(len, rows)) != {self.binding.width}:
                     raise ValueError  # noqa: TRY301 - handled like an invalid cell
@@ -162,30 +175,21 @@ class ExportReader:
                 index, fault = next((index, fault) for index, fault in faults if fault)
                 if index:
                     yield Block(self._layout, rows[:index])
+                rest = itertools.chain.from_iterable(blocks)
+                if self._is_end(itertools.chain(rows[index:], rest)):
+                    return
                 raise ExportFileError(f"row {self._row_number + index + 1}, {fault}") from None
             self._row_number += len(rows)
+
+    def _is_end(self, rows: Iterable[Sequence[str]]) -> bool:
+        """Whether only empty lines are left; in a file of one column they would be rows."""
+        try:
+            return self.binding.width > 1 and not any(rows)
+        except ExportFileError:
+            return False
 
     def _fault(self, row: Sequence[str]) -> str | None:
         """Return the first problem of a row, or None."""
         if len(row) != self.binding.width:
             return f"has {len(row)} cells instead of {self.binding.width}: {shorten(str(row))}"
         return next(filter(None, (field.fault(row) for field in self._layout.fields)), None)
-
-    def _read_rows(self, count: int) -> Iterator[list[list[str]]]:
-        """Yield raw rows in groups of `count`."""
-        while True:
-            rows: list[list[str]] = []
-            fault = None
-            try:
-                rows.extend(itertools.islice(self._rows, count))
-            except csv.Error as error:
-                fault = f"line {self._rows.line_num} is not valid CSV: {error}"
-            except UnicodeDecodeError as error:
-                offset = self.file.tell() - len(error.object) + error.start
-                fault = f"byte {offset} of the file is not valid UTF-8"
-            if rows:
-                yield rows
-            if fault:
-                raise ExportFileError(fault)
-            if not rows:
-                return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import typing as t
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ class Selection:
     """What a catalog selects of a stream.
 
     Attributes:
+        exported_object: Voucherify's name of the object.
         declared: The stream's columns, in schema order.
         keys: Names of the key properties.
         always_selected: Names of the properties that are selected whatever the catalog says.
@@ -26,9 +28,11 @@ class Selection:
         mask: What the catalog selects, by breadcrumb.
         has_metadata: Whether metadata can be exported.
         coalesce: Extra properties: the first non-empty of two timestamps.
+        digests: Extra properties: a key made of other columns, by their names.
         typed_metadata: Whether metadata keys are converted to the types of their schemas.
     """
 
+    exported_object: str
     declared: Sequence[Column]
     keys: Sequence[str]
     always_selected: Sequence[str]
@@ -36,21 +40,24 @@ class Selection:
     mask: Mapping[tuple[str, ...], bool]
     has_metadata: bool = True
     coalesce: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    digests: Mapping[str, Sequence[str]] = field(default_factory=dict)
     typed_metadata: bool = True
 
     @functools.cached_property
     def columns(self) -> tuple[Column, ...]:
         """The requested columns, in order.
 
-        A key column with a known title comes last: it reveals any shift in the header, so
-        metadata can never be read into a standard column.
+        The one with the longest name comes last: it reveals any shift in the header, unless
+        a metadata key has that name, which is unlikely for a long one.
         """
+        required = {*self.always_selected, *itertools.chain(*self.digests.values())}
         selected = [
             column
             for column in self.declared
-            if column.name in self.always_selected or self._is_selected(column.name)
+            if column.name in required or self._is_selected(column.name)
         ]
-        anchors = [column for column in selected if column.title and column.name in self.keys]
+        longest = max((len(column.api_field) for column in selected), default=0)
+        anchors = [column for column in selected if len(column.api_field) == longest]
         # sorted is stable: everything but the anchor keeps its order.
         return tuple(sorted(selected, key=lambda column: column in anchors[:1]))
 

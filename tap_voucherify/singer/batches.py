@@ -45,6 +45,8 @@ def write_batches(
     file = _BatchFile(name, config)
     try:
         for block in blocks:
+            if block and not file.accepts(block):
+                yield file.finish()
             while block:
                 room = config.batch_size - file.rows
                 file.write(block.slice(0, room))
@@ -82,6 +84,12 @@ class _BatchFile:
         if suffix == "jsonl" and self._is_gzipped:
             suffix += ".gz"
         return f"{self._name}-{self._number}.{suffix}"
+
+    def accepts(self, block: Block | ArrowBlock) -> bool:
+        """Whether the file can hold a block: all rows of a Parquet file have one schema."""
+        if self._parquet is None or isinstance(block, Block):
+            return True
+        return bool(self._parquet.schema == block.table.schema)
 
     def write(self, block: Block | ArrowBlock) -> None:
         """Append rows."""

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import abc
 import datetime as dt
+import fnmatch
 import logging
 import typing as t
 
 from singer_sdk import Stream
 from singer_sdk.exceptions import MapExpressionError
-from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.mapper import (
+    MAPPER_FILTER_OPTION,
+    MAPPER_SOURCE_OPTION,
+    RemoveRecordTransform,
+    SameRecordTransform,
+)
 from singer_sdk.singerlib.encoding.simple import ActivateVersionMessage
 from singer_sdk.singerlib.encoding.simple import RecordMessage as MappedRecord
 from typing_extensions import override
@@ -153,6 +159,17 @@ class BlockStream(Stream, abc.ABC):
         """Whether stream maps or flattening change records, or leave some out."""
         first, *others = self.stream_maps
         return bool(others) or type(first) is not SameRecordTransform or first.flattening_enabled
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether a stream map leaves out records of this stream."""
+        maps = self.config.get("stream_maps", {})
+        return any(
+            MAPPER_FILTER_OPTION in expressions
+            and fnmatch.fnmatch(self.name, expressions.get(MAPPER_SOURCE_OPTION, name))
+            for name, expressions in maps.items()
+            if isinstance(expressions, dict)
+        )
 
     @property
     def now(self) -> dt.datetime:

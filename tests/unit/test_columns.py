@@ -41,15 +41,18 @@ def test_each_type_has_a_schema(
     rest = {"description": "What it is.", **other}
     assert column.schema(nullable=True) == {"type": [json_type, "null"], **rest}
     assert column.schema(nullable=False) == {"type": [json_type], **rest}
+    as_text = "string" if json_type == "object" else json_type
+    assert column.schema(nullable=False, as_text=True) == {"type": [as_text], **rest}
 
 
 def test_a_column_has_several_titles() -> None:
-    """The API's name counts as well as the documented title and that of another object."""
+    """The API's name, also with the object before it, and the declared titles."""
     column = Column("created_at", TEXT, "It.", field="date", title="Creation Date?")
     likely = Column("is_referral", TEXT, "It.", expected_title="Is Referral?")
 
-    assert (column.api_field, column.titles) == ("date", frozenset({"date", "creationdate"}))
-    assert (likely.api_field, likely.titles) == ("is_referral", frozenset({"isreferral"}))
+    assert (column.api_field, likely.api_field) == ("date", "is_referral")
+    assert column.titles("order") == {"date", "orderdate", "creationdate"}
+    assert likely.titles("vouchers") == {"isreferral", "voucherisreferral"}
 
 
 def test_custom_attributes_have_a_schema() -> None:

@@ -28,8 +28,8 @@ def schema_of(definition: dict[str, Any]) -> dict[str, Any]:
         ({"type": "number"}, {"type": ["number", "string", "null"]}),
         ({"type": "boolean"}, {"type": ["boolean", "string", "null"]}),
         ({"type": "object"}, {"type": ["object", "string", "null"]}),
-        ({"type": "date"}, {"type": ["string", "null"], "format": "date"}),
-        ({"type": "datetime"}, {"type": ["string", "null"], "format": "date-time"}),
+        ({"type": "date"}, {"type": ["string", "null"], "title": "date"}),
+        ({"type": "datetime"}, {"type": ["string", "null"], "title": "date-time"}),
         ({"type": "geopoint"}, {"type": ["string", "null"]}),
         ({"type": "image_url"}, {"type": ["string", "null"]}),
         ({"type": "number", "array": False}, {"type": ["number", "string", "null"]}),
@@ -133,6 +133,8 @@ def test_text_needs_no_reader(definition: dict[str, Any]) -> None:
         ({"type": ["integer", "null"]}, "12", Decimal(12)),
         ({"type": "number"}, "12", Decimal(12)),
         ({"type": ["null", "boolean"]}, "true", True),
+        ({"type": "string", "format": "date"}, "2026-01-31T00:00:00Z", "2026-01-31"),
+        ({"type": "string", "format": "date-time"}, "2026-01-31", "2026-01-31T00:00:00.000Z"),
     ],
 )
 def test_a_catalog_may_say_it_in_its_own_way(schema: dict[str, Any], cell: str, value: Any) -> None:

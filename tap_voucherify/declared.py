@@ -1,0 +1,134 @@
+"""`DeclaredStream`: schema, catalog and selection, derived from declared columns."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from singer_sdk.singerlib import Schema
+from singer_sdk.singerlib.catalog import Metadata
+from typing_extensions import override
+
+from tap_voucherify.columns import METADATA, MODIFIED_AT, Column, metadata_schema
+from tap_voucherify.files.selection import Selection
+from tap_voucherify.singer.batches import wants_parquet
+from tap_voucherify.singer.block_stream import BlockStream
+
+if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from singer_sdk import Tap
+    from singer_sdk.singerlib import Catalog
+
+    from tap_voucherify.session import Session
+
+
+class DeclaredStream(BlockStream):
+    """A stream whose schema, catalog and requested fields derive from its declaration.
+
+    Attributes:
+        name: Stream name.
+        exported_object: Voucherify's object name.
+        columns: Fields of the object, in schema order.
+        primary_keys: Names of the key properties.
+        replication_key: Column of the creation time; None if exports have no date filter. With
+            `track_updates`, an instance of a stream that supports it has `modified_at`.
+        updated_column: Column of the update time, if exports can be filtered by it.
+        has_metadata: Whether metadata can be exported.
+        selected_by_default: Whether a new catalog selects the stream.
+        tracks_updates: Whether updated records are extracted again, as `track_updates` asks for.
+    """
+
+    name: str
+    exported_object: t.ClassVar[str]
+    columns: t.ClassVar[tuple[Column, ...]]
+    primary_keys: Sequence[str] = ()
+    replication_key: str | None = None
+    updated_column: t.ClassVar[str] = ""
+    has_metadata: t.ClassVar[bool] = True
+
+    def __init__(self, tap: Tap, session: Session) -> None:
+        """Start without a request.
+
+        Args:
+            tap: The tap, for the SDK.
+            session: What all streams of the run share.
+        """
+        self.session = session
+        super().__init__(tap, session.clock)
+        self.tracks_updates = bool(self.updated_column and self.config.get("track_updates"))
+        if self.tracks_updates:
+            self.replication_key = MODIFIED_AT.name
+
+    @functools.cached_property
+    @override
+    def schema(self) -> dict[str, t.Any]:
+        """The JSON schema of the records."""
+        columns = [*self.columns, *([MODIFIED_AT] if self.tracks_updates else [])]
+        properties = {
+            column.name: column.schema(
+                nullable=column.name not in self.primary_keys, as_text=self.writes_parquet
+            )
+            for column in columns
+        }
+        if self.has_metadata:
+            properties[METADATA] = metadata_schema(
+                self.session.metadata_schemas(self.exported_object)
+            )
+        return {"type": "object", "properties": properties}
+
+    @override
+    def apply_catalog(self, catalog: Catalog) -> None:
+        """Apply a catalog's selection and types; the keys stay the stream's own."""
+        keys, replication_key = self.primary_keys, self.replication_key
+        if entry := catalog.get_stream(self.name):
+            entry.key_properties = keys
+            for name in self.always_selected:
+                entry.schema.properties = entry.schema.properties or {}
+                entry.schema.properties.setdefault(
+                    name, Schema.from_dict(self.schema["properties"][name])
+                )
+                entry.metadata["properties", name] = Metadata(
+                    inclusion=Metadata.InclusionType.AUTOMATIC
+                )
+        super().apply_catalog(catalog)
+        self.primary_keys, self.replication_key = keys, replication_key
+
+    @property
+    def writes_parquet(self) -> bool:
+        """Whether batch files are Parquet."""
+        return wants_parquet(self.get_batch_config(self.config))
+
+    @property
+    def created_column(self) -> str | None:
+        """The column of the creation time, if exports can be filtered by it."""
+        return type(self).replication_key
+
+    @property
+    def always_selected(self) -> list[str]:
+        """Properties that are always selected."""
+        names = [*self.primary_keys, self.created_column, self.replication_key]
+        if self.tracks_updates:
+            names.append(self.updated_column)
+        return [name for name in dict.fromkeys(names) if name]
+
+    @functools.cached_property
+    def selection(self) -> Selection:
+        """Which columns a run requests, and which properties they become."""
+        sources = (self.updated_column, self.created_column or "")
+        return Selection(
+            exported_object=self.exported_object,
+            declared=self.columns,
+            keys=self.primary_keys,
+            always_selected=self.always_selected,
+            schemas=self.effective_schema.get("properties", {}),
+            mask=self.mask,
+            has_metadata=self.has_metadata,
+            coalesce={MODIFIED_AT.name: sources} if self.tracks_updates else {},
+            # Parquet columns have one type, and a value may not fit its schema.
+            typed_metadata=not self.writes_parquet,
+        )
+
+    def warn(self, message: str) -> None:
+        """Log a warning that concerns the whole stream, once per run."""
+        self.session.warn_once(self.name, message)

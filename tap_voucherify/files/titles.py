@@ -1,0 +1,209 @@
+"""Learn from the service itself which title belongs to which field.
+
+Where a header alone is not proof, exports of an empty range and without metadata are
+requested. The first has all fields: its header shows the service's own order. Fields
+whose title is not in it are numbered from 1, and for each bit of these numbers one more
+export has the known fields and those whose number has that bit. A title is there exactly
+where its field was requested, so the exports with a title spell the number of its field;
+a number without a title is a field that the service leaves out.
+
+Nothing here sends a request: `learn_titles` yields what to request and takes the headers.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+import msgspec
+
+from tap_voucherify.errors import ExportFileError
+from tap_voucherify.files.header import Binding, KnownTitles, bind
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from tap_voucherify.columns import Column
+
+Fields = tuple[str, ...]
+Header = list[str]
+
+
+@dataclass(frozen=True)
+class LearnedTitles:
+    """The header that the service gives some fields, without metadata.
+
+    Attributes:
+        titles: The fields with their titles, in the order of the header.
+        missing: The fields that the service leaves out.
+    """
+
+    titles: tuple[tuple[str, str], ...]
+    missing: tuple[str, ...] = ()
+
+    @classmethod
+    def from_state(cls, value: object) -> LearnedTitles | None:
+        """Read what `to_state` returned, or return None if it is anything else."""
+        try:
+            pairs = msgspec.convert(value, list[tuple[str, str | None]])
+        except msgspec.ValidationError:
+            return None
+        return cls(
+            tuple((field, title) for field, title in pairs if title is not None),
+            tuple(field for field, title in pairs if title is None),
+        )
+
+    def to_state(self) -> list[list[str | None]]:
+        """Return a form for the stream's state."""
+        pairs = [*self.titles, *((field, None) for field in self.missing)]
+        return [[field, title] for field, title in pairs]
+
+    def unknown_titles(self, known: KnownTitles) -> list[tuple[str, str]]:
+        """Return the fields whose titles were not known before, with these titles."""
+        owners = known.owners(title for _, title in self.titles)
+        return [
+            pair
+            for pair, owner in zip(self.titles, owners, strict=True)
+            if owner is None or known.columns[owner].api_field != pair[0]
+        ]
+
+    def bind(
+        self, header: Sequence[str], known: KnownTitles, *, with_metadata: bool, is_new: bool
+    ) -> Binding | None:
+        """Match a header with what was learned, or return None if that is no proof.
+
+        The header begins with exactly the learned titles, or it is matched like any other
+        with the learned titles as known ones.
+
+        Args:
+            header: The titles of the file.
+            known: The titles of the requested columns.
+            with_metadata: Whether metadata was requested.
+            is_new: Whether the titles were learned in this run. Older ones do not apply if
+                metadata has the title of a field that the service used to leave out.
+        """
+        columns = known.columns
+        fields = [field for field, _ in self.titles]
+        count = len(fields)
+        if (
+            {column.api_field for column in columns} != {*fields, *self.missing}
+            or [title for _, title in self.titles] != list(header[:count])
+            or (len(header) > count and not with_metadata)
+        ):
+            learned = dict(self.titles)
+            titles = [
+                [*known.titles[index], learned.get(column.api_field, "")]
+                for index, column in enumerate(columns)
+            ]
+            binding = bind(header, KnownTitles(columns, titles), with_metadata=with_metadata)
+            is_contradicted = (
+                binding and binding.unverified and binding.unverified[0].api_field in learned
+            )
+            return None if is_contradicted else binding
+        positions = {field: position for position, field in enumerate(fields)}
+        owners = known.owners(header[count:])
+        returned = [columns[owner].api_field for owner in owners if owner is not None]
+        if not is_new and set(returned) & set(self.missing):
+            return None
+        return Binding(
+            tuple(positions.get(column.api_field) for column in columns),
+            tuple(zip(header[count:], range(count, len(header)), strict=True)),
+            len(header),
+        )
+
+
+def learn_titles(known: KnownTitles) -> Generator[list[Fields], list[Header], LearnedTitles]:
+    """Yield lists of fields to export without metadata; take the headers of these exports.
+
+    Args:
+        known: The titles of the requested columns.
+
+    Raises:
+        ExportFileError: If the headers are no proof either.
+    """
+    columns = known.columns
+    every = tuple(column.api_field for column in columns)
+    (header,) = yield [every]
+    owners = known.owners(header)
+    column_of = {
+        title: owner
+        for title, owner in zip(header, owners, strict=True)
+        if owner is not None and owners.count(owner) == 1
+    }
+    unknown = [title for title in header if title not in column_of]
+    numbered = [index for index in range(len(columns)) if index not in column_of.values()]
+    if len(set(header)) < len(header) or len(unknown) > len(numbered):
+        raise ambiguous_header(header, every)
+    if len(unknown) == len(numbered) == 1:
+        column_of[unknown[0]] = numbered[0]
+    elif unknown:
+        numbers = dict(zip(range(1, len(numbered) + 1), numbered, strict=True))
+        column_of |= yield from _spell(columns, header, column_of, numbers)
+    return LearnedTitles(
+        tuple((every[column_of[title]], title) for title in header),
+        tuple(field for index, field in enumerate(every) if index not in column_of.values()),
+    )
+
+
+def _spell(
+    columns: Sequence[Column],
+    header: Header,
+    column_of: dict[str, int],
+    numbers: dict[int, int],
+) -> Generator[list[Fields], list[Header], dict[str, int]]:
+    """Return the columns of the titles that are not in `column_of`.
+
+    Args:
+        columns: The requested columns.
+        header: The header of all of them.
+        column_of: The columns of the known titles.
+        numbers: The columns whose titles are unknown, by their numbers.
+    """
+    number_of = {index: number for number, index in numbers.items()}
+    bits = range(max(numbers).bit_length())
+    requests = [
+        tuple(
+            column.api_field
+            for index, column in enumerate(columns)
+            if index not in number_of or number_of[index] >> bit & 1
+        )
+        for bit in bits
+    ]
+    headers = yield requests
+    spelled = dict.fromkeys((title for title in header if title not in column_of), 0)
+    for bit, requested, titles in zip(bits, requests, headers, strict=True):
+        if len(set(titles)) < len(titles) or not column_of.keys() <= set(titles) <= set(header):
+            raise ambiguous_header(titles, requested)
+        for title in titles:
+            if title in spelled:
+                spelled[title] += 1 << bit
+    if len(set(spelled.values())) < len(spelled) or not set(spelled.values()) <= numbers.keys():
+        raise ambiguous_header(header, [column.api_field for column in columns])
+    return {title: numbers[number] for title, number in spelled.items()}
+
+
+def ask_service(known: KnownTitles, ask: Callable[[list[Fields]], list[Header]]) -> LearnedTitles:
+    """Learn the titles of columns with a function that exports lists of fields.
+
+    Args:
+        known: The titles of the requested columns.
+        ask: Returns the header of each list of fields.
+
+    Raises:
+        ExportFileError: If the headers are no proof either.
+    """
+    questions = learn_titles(known)
+    requests = next(questions)
+    try:
+        while True:
+            requests = questions.send(ask(requests))
+    except StopIteration as end:
+        learned: LearnedTitles = end.value
+        return learned
+
+
+def ambiguous_header(header: Sequence[str], fields: Sequence[str]) -> ExportFileError:
+    """Return the error for a header that does not show which column is which."""
+    return ExportFileError(
+        f"ambiguous header: got {list(header)!s:.2000}, requested {list(fields)}"
+    )

@@ -1,0 +1,114 @@
+"""Which rows of an export belong to its window, and what the others prove.
+
+An export's filter is not trusted. Rows outside the requested range are dropped. Two patterns show
+that rows which belong to the window are missing, so that the stream must not continue:
+
+- No row lies in the requested range: the file is of another window. The export is repeated once.
+- Rows lie outside on one side only, and none within the same distance of the opposite end: the
+  filter was applied in another time zone. This is known before the first row is emitted.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from tap_voucherify.errors import ExportFileError
+from tap_voucherify.instants import Span
+from tap_voucherify.windows import Window
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tap_voucherify.exports.request import ExportRequest
+    from tap_voucherify.files.arrow import ArrowBlock
+    from tap_voucherify.files.exported import OpenFile
+    from tap_voucherify.files.reader import Block
+    from tap_voucherify.windows import Bounds
+
+
+class RowFilter:
+    """Keeps the rows of one stream that belong to the windows of its exports.
+
+    Attributes:
+        rows: Number of rows seen.
+        outsiders: Number of rows outside the requested ranges.
+    """
+
+    def __init__(self, created_column: str | None, updated_column: str, bounds: Bounds) -> None:
+        """Start without a row.
+
+        Args:
+            created_column: The column of the creation time, if exports can be filtered by it.
+            updated_column: The column of the update time, likewise.
+            bounds: Limits of the creation time, whatever an export is filtered by.
+        """
+        self.rows = self.outsiders = 0
+        self._created_column = created_column
+        self._updated_column = updated_column
+        self._bounds = Window(bounds.start_date, bounds.end_date)
+        self._repeated: list[ExportRequest] = []
+
+    def span(self, request: ExportRequest, files: Iterable[OpenFile]) -> Span:
+        """Return the times of an export's rows, by the column of its window.
+
+        Raises:
+            ExportFileError: If they look like those of the requested range in another time zone.
+        """
+        column = self._column(request)
+        if not column:
+            return Span(is_ascending=False)
+        spans = [file.span(column) for file in files]
+        span = spans[0]
+        for other in spans[1:]:
+            span |= other
+        if request.window.is_shifted(span):
+            raise ExportFileError(
+                f"{request}: the rows are from {span.least} to {span.greatest}, so the server "
+                "applied the filter in another time zone, and rows are missing. Please report this"
+            )
+        return span
+
+    def keep(self, block: Block | ArrowBlock, request: ExportRequest) -> Block | ArrowBlock:
+        """Return the rows that belong to the window, and count the others."""
+        self.rows += len(block)
+        column = self._column(request)
+        if column:
+            # A record without a creation time is emitted wherever it turns up.
+            keeps_missing = column == self._created_column
+            values = block.values(column)
+            mask = request.window.mask(values, keeps_missing=keeps_missing)
+            if not all(mask):
+                requested = request.window.requested
+                self.outsiders += requested.mask(values, keeps_missing=keeps_missing).count(False)
+                block = block.select(mask)
+        if column == self._updated_column and self._created_column:
+            mask = self._bounds.mask(block.values(self._created_column))
+            if not all(mask):
+                block = block.select(mask)
+        return block
+
+    def repeat(self, request: ExportRequest) -> None:
+        """Note that no row of an export lies in the requested range, and that it is repeated.
+
+        Raises:
+            ExportFileError: If it was repeated before.
+        """
+        if request in self._repeated:
+            raise ExportFileError(
+                f"{request}: no row of the file lies in the requested range, again. Please report "
+                "this"
+            )
+        self._repeated.append(request)
+
+    def report(self, warn: Callable[[str], None]) -> None:
+        """Warn about the rows outside the requested ranges, if there were any."""
+        if self.outsiders:
+            warn(
+                f"dropped {self.outsiders} of {self.rows} rows, which lie outside the requested "
+                "ranges: the server did not apply the filter as requested"
+            )
+
+    def _column(self, request: ExportRequest) -> str | None:
+        """The column that the window of an export is about, if any."""
+        is_of_updates = request.filter_field == "updated_at"
+        return self._updated_column if is_of_updates else self._created_column

@@ -1,0 +1,94 @@
+"""A file is in ascending order, up to a second, or it is not shown to be."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_voucherify.files.order import measure
+from tap_voucherify.files.rows import CsvRows
+from tap_voucherify.instants import Span
+from tests.support.csv_files import write
+
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def form(milliseconds: int) -> str:
+    """Return a time in bookmark format."""
+    instant = START + timedelta(milliseconds=milliseconds)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ascends(*times: str) -> bool:
+    """Whether a file with these times is in order."""
+    rows = [["a", "time", "b"], *(["x", time, 'line\n"break"'] for time in times)]
+    return measure(io.BytesIO(write(rows)), 1).is_ascending
+
+
+@given(st.lists(st.integers(0, 5_000), max_size=600))
+def test_times_may_go_back_by_a_second(milliseconds: list[int]) -> None:
+    """From the latest time before, in whichever block that was."""
+    latest = [max(milliseconds[: index + 1]) for index in range(len(milliseconds))]
+    expected = all(a - b <= 1000 for a, b in zip(latest, milliseconds, strict=True))
+
+    assert ascends(*map(form, milliseconds)) is expected
+
+
+@pytest.mark.parametrize("position", [1, 249, 250, 251, 799])
+def test_one_late_row_is_noticed_anywhere(position: int) -> None:
+    """Newest first, too."""
+    times = [form(2_000 * number) for number in range(800)]
+    assert ascends(*times)
+    assert not ascends(*times[::-1])
+
+    times[position] = form(2_000 * position - 3_001)
+    assert not ascends(*times)
+
+
+def test_other_forms_of_times_are_compared_as_times() -> None:
+    """Not as text."""
+    assert ascends("2026-01-01T00:00:01Z", "2026-01-01T00:00:01.500Z", "2026-01-01 00:00:02")
+    assert ascends("2026-01-01T12:00:00+02:00", "2026-01-01T10:30:00Z", "2026-01-01T10:30:00.5Z")
+    assert not ascends("2026-01-01T12:00:00Z", "2026-01-01T12:30:00+02:00")
+    assert ascends("2026-01-01 00:00:00.001Z", "2026-01-01T00:00:00.002Z")
+
+
+def test_empty_cells_and_lines_do_not_matter() -> None:
+    """A row without a time is emitted, and moves no bookmark."""
+    assert ascends()
+    assert ascends("", form(0), "", form(1), "")
+    assert not ascends(form(5_000), "", form(0))
+    assert measure(io.BytesIO(b"a,time,b\n,2026-01-01,\n\n\n"), 1).is_ascending
+
+
+@pytest.mark.parametrize(
+    "end", [b'x,2026-01-02,"', b"\xff", b"x", b"x,noon,", b"x,2026-02-30,", b'x,2026-01-02,"a"b']
+)
+def test_a_file_that_cannot_be_read_to_its_end_is_not_in_order(end: bytes) -> None:
+    """What is behind the fault is not shown to be later."""
+    assert not measure(io.BytesIO(b"a,time,b\nx,2026-01-01,\n" + end), 1).is_ascending
+
+
+def test_the_position_of_the_file_is_kept() -> None:
+    """Whoever reads it does not notice."""
+    with io.BytesIO(b"\xef\xbb\xbfa,time\n" + b"x,2026-01-01\n" * 1_000) as file:
+        rows = CsvRows(file)
+        assert measure(file, 1).is_ascending
+        assert sum(map(len, rows)) == 1_000
+
+
+def test_the_span_has_all_times() -> None:
+    """In bookmark format, whatever their order."""
+    rows = [["time"], ["2026-01-02"], [""], ["2026-01-03T01:00:00+01:00"], ["2026-01-01"]]
+    assert measure(io.BytesIO(write([[*row, "x"] for row in rows])), 0) == Span(
+        3, "2026-01-01T00:00:00.000Z", "2026-01-03T00:00:00.000Z", is_ascending=False
+    )
+
+
+def test_a_file_without_times_is_in_order() -> None:
+    """There is nothing to be out of order."""
+    assert measure(io.BytesIO(b"time,b\n"), 0) == Span()
