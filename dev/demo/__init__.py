@@ -1,1 +1,1 @@
-"""A pipeline on this machine alone: stand-in for Voucherify -> tap -> Meltano -> DuckDB."""
+"""A pipeline on this machine: mock Voucherify, tap, Meltano, DuckDB."""

@@ -1,6 +1,6 @@
-"""Run the pipeline twice, with new activity in between, and check what arrived (`make demo`).
+"""Sync a mock Voucherify into DuckDB twice, compare every value and draw a chart (`make demo`).
 
-Exits with 1 if a table differs from what the stand-in for Voucherify holds.
+Exits with 1 if a table differs from the mock's data.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from dev import ROOT
+from dev.demo.chart import redemptions_by_day
 from dev.sandbox import Dataset, Sandbox
 from tests.support.expectations import KEYS, OBJECTS
 
@@ -32,13 +33,27 @@ OUTPUT = ROOT / ".demo"
 DATABASE = OUTPUT / "voucherify.duckdb"
 AFTER_FIRST_RUN = OUTPUT / "after_first_run.duckdb"
 
-SIZES = {"voucher": 5000, "redemption": 8000, "publication": 3000, "customer": 2000, "order": 4000}
-ACTIVITY = {"voucher": 50, "redemption": 200, "publication": 30, "customer": 20, "order": 100}
+SIZES = {
+    "voucher": 5000,
+    "redemption": 8000,
+    "publication": 3000,
+    "customer": 2000,
+    "order": 4000,
+    "voucher_transactions": 2000,
+}
+ACTIVITY = {
+    "voucher": 50,
+    "redemption": 200,
+    "publication": 30,
+    "customer": 20,
+    "order": 100,
+    "voucher_transactions": 40,
+}
 
-#: What meltano.yml puts in the place of an empty key.
+#: What meltano.yml puts in place of an empty key.
 NO_KEY = "(none)"
 
-#: How DuckDB's types read the text of a cell; the others keep it.
+#: From a cell's text to the value DuckDB returns, by column type; text stays text.
 READERS: dict[str, Callable[[str], object]] = {
     "BOOLEAN": {"true": True, "false": False}.__getitem__,
     "DOUBLE": float,
@@ -55,31 +70,33 @@ def main() -> None:
     OUTPUT.mkdir()
     dataset = Dataset(seed=7, sizes=SIZES)
     with Sandbox(dataset, latency_seconds=1.0) as sandbox:
-        say(f"A stand-in for Voucherify answers at {sandbox.api_url}")
-        say("First run: everything there is")
+        say(f"A mock Voucherify runs at {sandbox.api_url}")
+        say("First run: everything")
         run(sandbox)
         shutil.copy(DATABASE, AFTER_FIRST_RUN)
         say("New activity: " + ", ".join(f"{count} x {name}" for name, count in ACTIVITY.items()))
         dataset.grow(ACTIVITY)
         say("Second run: only what is new")
         run(sandbox)
-        say(f"What arrived in {DATABASE.relative_to(ROOT)}")
+        say(f"Tables in {DATABASE.relative_to(ROOT)}")
         with duckdb.connect(str(DATABASE), read_only=True) as database:
             show(database, read_bookmarks(sandbox))
-            say("Comparing every value with the stand-in's")
+            say("Comparing every value with the mock's")
             problems = [line for table in OBJECTS for line in compare(database, table, sandbox)]
-    if problems:
-        sys.exit("\n".join([*problems[:5], f"{len(problems)} rows differ."]))
-    print("All tables equal the stand-in's data.")
+            if problems:
+                sys.exit("\n".join([*problems[:5], f"{len(problems)} rows differ."]))
+            print("All tables equal the mock's data.")
+            say("Redemptions by day and result")
+            print(*redemptions_by_day(database), sep="\n")
 
 
 def say(text: str) -> None:
-    """Announce a step, ahead of what the programs it starts will print."""
+    """Print a heading before the output of the programs that follow."""
     print(f"\n=== {text}", flush=True)
 
 
 def meltano(sandbox: Sandbox, *arguments: str, capture: bool = False) -> str:
-    """Run Meltano on this checkout's project and return its output, if captured."""
+    """Run Meltano in this checkout and return its output, if captured."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -111,18 +128,18 @@ def run(sandbox: Sandbox) -> None:
 
 
 def read_bookmarks(sandbox: Sandbox) -> dict[str, str]:
-    """Return how far each stream was read, as Meltano's state has it."""
+    """Return each stream's bookmark from Meltano's state."""
     state_id = f"dev:{PIPELINE[0]}-to-{PIPELINE[1]}"
     state = meltano(sandbox, "--log-level=error", "state", "get", state_id, capture=True)
     bookmarks = json.loads(state)["singer_state"]["bookmarks"]
     return {
-        stream: bookmarks.get(stream, {}).get("replication_key_value", "none: read in full")
+        stream: bookmarks.get(stream, {}).get("replication_key_value", "none (full table)")
         for stream in OBJECTS
     }
 
 
 def show(database: duckdb.DuckDBPyConnection, bookmarks: Mapping[str, str]) -> None:
-    """Print the tables' rows, those that came with the second run, and the bookmarks."""
+    """Print each table's rows, new rows and bookmark."""
     database.execute(f"ATTACH '{AFTER_FIRST_RUN}' AS after_first_run (READ_ONLY)")
     query = "\nUNION ALL\n".join(
         f"""
@@ -142,7 +159,7 @@ def show(database: duckdb.DuckDBPyConnection, bookmarks: Mapping[str, str]) -> N
 
 
 def compare(database: duckdb.DuckDBPyConnection, table: str, sandbox: Sandbox) -> list[str]:
-    """Return how a table differs from the stand-in's data, one line per row."""
+    """Return the rows in which a table differs from the mock's data, one line each."""
     exported_object, key = OBJECTS[table], KEYS[table]
     result = database.execute(f"FROM {table}")
     types = {name: str(kind) for name, kind, *_ in result.description}
@@ -153,7 +170,7 @@ def compare(database: duckdb.DuckDBPyConnection, table: str, sandbox: Sandbox) -
             for (name, kind), value in zip(types.items(), values, strict=True)
         }
         loaded[tuple(record[name] for name in key)] = record
-    # Failed publications may be equal in the whole key: the loader keeps one of them.
+    # Failed publications may share a key: the loader keeps one of them.
     expected = defaultdict(list)
     for row in sandbox.rows(exported_object):
         record = read(row, types, key)
@@ -166,7 +183,7 @@ def compare(database: duckdb.DuckDBPyConnection, table: str, sandbox: Sandbox) -
 
 
 def read(row: Row, types: Mapping[str, str], key: Sequence[str]) -> dict[str, object]:
-    """Return one of the stand-in's rows as the loader should have written it."""
+    """Return a row of the mock as the loader should have written it."""
     record: dict[str, object] = {}
     for field, cell in row.cells.items():
         name = "created_at" if field == "date" else field

@@ -1,1 +1,1 @@
-"""What is generated from the tap: `python -m dev.generate` brings it up to date."""
+"""Texts generated from the tap; `python -m dev.generate` updates them."""

@@ -1,50 +1,68 @@
-"""Bring generated texts up to date, or tell which are not (`python -m dev.generate --check`)."""
+"""Update generated texts, or list outdated ones (`python -m dev.generate --check`)."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import sys
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from dev import ROOT
+from dev.generate.costs import costs_table
 from dev.generate.plugin import hub_definition, project_settings
-from dev.generate.tables import settings_table, streams_table
+from dev.generate.tables import (
+    common_settings_table,
+    sdk_settings_table,
+    settings_table,
+    streams_table,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+# The generated parts of each file, by the name in their `begin` and `end` lines.
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {
+        "common settings": common_settings_table,
+        "streams": streams_table,
+        "costs": costs_table,
+    },
+    "docs/settings.md": {"settings": settings_table, "sdk settings": sdk_settings_table},
+    "meltano.yml": {"generated": project_settings},
+}
 
 
 def generated() -> dict[Path, str]:
-    """Return the files that hold something generated, with what they are to contain."""
-    readme, project = ROOT / "README.md", ROOT / "meltano.yml"
-    text = readme.read_text(encoding="utf-8")
-    text = replace_between(text, "settings", settings_table())
-    text = replace_between(text, "streams", streams_table())
-    return {
-        readme: text,
-        project: replace_between(
-            project.read_text(encoding="utf-8"), "generated", project_settings()
-        ),
-        ROOT / "plugin.yml": hub_definition(),
-    }
+    """Return each file with a generated part, and the text it should have."""
+    texts = {ROOT / name: _updated(ROOT / name, parts) for name, parts in PARTS.items()}
+    return {**texts, ROOT / "plugin.yml": hub_definition()}
+
+
+def _updated(path: Path, parts: dict[str, Callable[[], str]]) -> str:
+    return reduce(
+        lambda text, part: replace_between(text, part[0], part[1]()),
+        parts.items(),
+        path.read_text(encoding="utf-8"),
+    )
 
 
 def replace_between(text: str, name: str, content: str) -> str:
-    """Replace the lines between one that says `begin` and one that says `end`.
+    """Replace the lines between `begin <name>` and `end <name>`.
 
     Raises:
-        ValueError: If there is not exactly one place of this name.
+        ValueError: If the text does not have exactly one such pair of lines.
     """
     pattern = rf"(?ms)^([^\n]*\bbegin {name}\b[^\n]*\n).*?^([^\n]*\bend {name}\b)"
-    replaced, count = re.subn(pattern, lambda found: f"{found[1]}{content}{found[2]}", text)
+    replaced, count = re.subn(pattern, lambda match: f"{match[1]}{content}{match[2]}", text)
     if count != 1:
-        raise ValueError(f"{count} places begin with 'begin {name}' and end with 'end {name}'")
+        raise ValueError(f"expected one part from 'begin {name}' to 'end {name}', found {count}")
     return replaced
 
 
 def outdated() -> list[Path]:
-    """Return the files that are not as they are to be."""
+    """Return the files whose generated text is out of date."""
     return [
         path
         for path, content in generated().items()
@@ -53,15 +71,14 @@ def outdated() -> list[Path]:
 
 
 def main() -> None:
-    """Write what is out of date, or end with exit code 1 if asked to check only."""
+    """Write outdated files, or exit with 1 if only checking."""
     parser = argparse.ArgumentParser(prog="python -m dev.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing")
     only_check = parser.parse_args().check
     paths = outdated()
     for path in paths:
-        print(path.relative_to(ROOT), "is out of date" if only_check else "is brought up to date")
+        print("out of date:" if only_check else "updated:", path.relative_to(ROOT))
         if not only_check:
-            path.parent.mkdir(exist_ok=True)
             path.write_text(generated()[path], encoding="utf-8")
     sys.exit(bool(paths) and only_check)
 

@@ -1,4 +1,4 @@
-"""What the tap says about itself."""
+"""What the tap reports with `--about`."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from tap_voucherify.tap import TapVoucherify
 
 @cache
 def about() -> dict[str, Any]:
-    """Return what `--about --format=json` tells."""
+    """Return the output of `--about --format=json`."""
     command = (sys.executable, "-m", "tap_voucherify", "--about", "--format=json")
-    told: dict[str, Any] = json.loads(subprocess.check_output(command))
-    return told
+    report: dict[str, Any] = json.loads(subprocess.check_output(command))
+    return report
 
 
 def sdk_settings() -> set[str]:
-    """Return the names of the settings that the SDK adds to those of the tap."""
+    """Return the names of the settings that the SDK adds."""
     schema: dict[str, Any] = {"properties": {}}
     TapVoucherify.append_builtin_config(schema)
     return set(schema["properties"])
 
 
 def settings(*, with_sdk: bool = False) -> dict[str, dict[str, Any]]:
-    """Return the schema of each setting, by its name.
+    """Return the schema of each setting by name.
 
     Args:
-        with_sdk: Whether those that the SDK adds are among them.
+        with_sdk: Whether to include those that the SDK adds.
     """
-    left_out = set() if with_sdk else sdk_settings()
+    excluded = set() if with_sdk else sdk_settings()
     declared = about()["settings"]["properties"]
-    return {name: schema for name, schema in declared.items() if name not in left_out}
+    return {name: schema for name, schema in declared.items() if name not in excluded}
 
 
 def json_type(schema: dict[str, Any]) -> str:
-    """Return the one type that a setting has, apart from null."""
+    """Return the type of a setting, apart from null."""
     (name,) = set(schema["type"]) - {"null"}
     return str(name)

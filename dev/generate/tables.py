@@ -1,12 +1,13 @@
-"""README's tables of settings and streams."""
+"""Tables of settings and streams in Markdown."""
 
 from __future__ import annotations
 
 import inspect
 import json
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
-from dev.generate.about import settings
+from dev.generate.about import json_type, sdk_settings, settings
 from tap_voucherify.columns import MODIFIED_AT
 from tap_voucherify.streams import STREAMS
 
@@ -15,47 +16,91 @@ if TYPE_CHECKING:
 
     from tap_voucherify.stream import ExportStream
 
-YES, NO = "yes", "no"
+#: The settings of README's table; docs/settings.md has all of them.
+COMMON = (
+    "app_id",
+    "app_token",
+    "region",
+    "start_date",
+    "track_updates",
+    "typed_metadata",
+    "export_parameters",
+    "emit_activate_version_messages",
+)
+
+# How JSON schema's limits read in a table, for a value of theirs.
+LIMITS = {"minimum": "from {:,}", "exclusiveMinimum": "above {:,}", "maximum": "up to {:,}"}
+
+FORMATS = {"date-time": "date or time"}
+
+
+def common_settings_table() -> str:
+    """Return the table of the settings that most people need."""
+    every = settings()
+    rows = [(f"`{name}`", _default(every[name]), _description(every[name])) for name in COMMON]
+    return table(("Setting", "Default", "Description"), rows)
 
 
 def settings_table() -> str:
-    """Return the table of the settings, without those of the SDK."""
-    rows = []
-    for name, schema in settings().items():
-        description = schema["description"] + (" *Secret.*" if schema.get("secret") else "")
-        default = f"`{json.dumps(schema['default'])}`" if "default" in schema else ""
-        rows.append((f"`{name}`", default.replace('"', ""), description))
-    return _table(("Setting", "Default", "What it does"), rows)
+    """Return the table of the tap's own settings."""
+    rows = (
+        (f"`{name}`", _type(schema), _default(schema), _description(schema))
+        for name, schema in settings().items()
+    )
+    return table(("Setting", "Type", "Default", "Description"), rows)
+
+
+def sdk_settings_table() -> str:
+    """Return the table of the settings that the SDK adds."""
+    every, names = settings(with_sdk=True), sdk_settings()
+    rows = (
+        (f"`{name}`", _type(schema), _first_sentence(_description(schema)))
+        for name, schema in every.items()
+        if name in names and name not in settings()
+    )
+    return table(("Setting", "Type", "Description"), rows)
 
 
 def streams_table() -> str:
-    """Return the table of the streams, and of what each supports."""
-    titles = (
-        "Stream",
-        "What it holds",
-        "Key",
-        "Incremental by",
-        "`track_updates`",
-        "`metadata`",
-        "Selected by default",
-    )
-    return _table(titles, map(_stream_row, STREAMS))
+    """Return the table of the streams."""
+    return table(("Stream", "Contents", "Key", "Incremental by"), map(_stream_row, STREAMS))
+
+
+def table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [titles, ("---",) * len(titles), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def _stream_row(stream: type[ExportStream]) -> tuple[str, ...]:
-    key = stream.replication_key
+    key = f"`{stream.replication_key}`" if stream.replication_key else "full table"
+    if stream.updated_column:
+        key += f"; `{MODIFIED_AT.name}` with `track_updates`"
     return (
         # mypy takes the SDK's `name` for an attribute of instances alone.
         f"`{vars(stream)['name']}`",
         " ".join(inspect.cleandoc(stream.__doc__ or "").split()),
         ", ".join(f"`{key}`" for key in stream.primary_keys),
-        f"`{key}`" if key else "read in full",
-        f"by `{MODIFIED_AT.name}`" if stream.updated_column else NO,
-        YES if stream.has_metadata else NO,
-        YES if stream.selected_by_default else NO,
+        key,
     )
 
 
-def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [titles, ("---",) * len(titles), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+def _type(schema: dict[str, Any]) -> str:
+    if choices := [choice for choice in schema.get("enum", ()) if choice is not None]:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    kind = FORMATS.get(schema.get("format", ""), json_type(schema))
+    limits = (text.format(schema[limit]) for limit, text in LIMITS.items() if limit in schema)
+    return " ".join((kind, *limits))
+
+
+def _default(schema: dict[str, Any]) -> str:
+    return f"`{json.dumps(schema['default'])}`".replace('"', "") if "default" in schema else ""
+
+
+def _description(schema: dict[str, Any]) -> str:
+    secret = " *Secret.*" if schema.get("secret") else ""
+    return f"{schema['description']}{secret}"
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=\.)\s", text)[0]

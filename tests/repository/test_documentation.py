@@ -1,4 +1,4 @@
-"""What is written about the tap agrees with the tap."""
+"""The documents agree with the tap."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ HUB = ROOT / "plugin.yml"
 CHECK_JSONSCHEMA = (sys.executable, "-m", "check_jsonschema")
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LONGEST_README = 200
+MAX_README_LINES = 145
+SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
-# The SDK adds settings of its own to every tap; they are documented there.
+# Without those that the SDK adds to every tap.
 SETTINGS = settings()
 
-# The kinds of meltano.yml for the types of JSON schemas.
+# Meltano's kinds for the types of JSON schemas.
 KINDS = {
     "string": {"string", "options", "date_iso8601"},
     "number": {"string"},
@@ -50,35 +51,35 @@ DOCUMENTS = sorted(
 
 
 def load_yaml(path: Path) -> Any:
-    """Return what a file holds."""
+    """Return a file's content."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def in_meltano_yml() -> dict[str, dict[str, Any]]:
-    """Return the settings as meltano.yml declares them, by name."""
+    """Return meltano.yml's settings by name."""
     (tap,) = load_yaml(ROOT / "meltano.yml")["plugins"]["extractors"]
     return {setting["name"]: setting for setting in tap["settings"]}
 
 
 @pytest.fixture(scope="module")
 def in_hub() -> dict[str, Any]:
-    """Return the definition of the plugin for Meltano Hub."""
+    """Return the plugin definition for Meltano Hub."""
     definition: dict[str, Any] = load_yaml(HUB)
     return definition
 
 
-# What is generated
+# Generated texts
 
 
 @pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
-def test_what_is_generated_is_up_to_date(path: Path) -> None:
-    """Nothing would change if `python -m dev.generate` were run."""
+def test_generated_texts_are_up_to_date(path: Path) -> None:
+    """`python -m dev.generate` would change nothing."""
     assert path.read_text(encoding="utf-8") == generated()[path]
 
 
-def test_the_check_tells_nothing_if_all_is_up_to_date() -> None:
-    """`python -m dev.generate --check` succeeds and is silent."""
+def test_the_check_is_silent_if_everything_is_up_to_date() -> None:
+    """`python -m dev.generate --check` succeeds without output."""
     command = (sys.executable, "-m", "dev.generate", "--check")
 
     ended = subprocess.run(command, capture_output=True, check=False, cwd=ROOT)
@@ -87,9 +88,9 @@ def test_the_check_tells_nothing_if_all_is_up_to_date() -> None:
     assert ended.stdout == b""
 
 
-def test_a_place_that_is_missing_is_told() -> None:
-    """Nothing is written where the marks of a generated part are gone."""
-    with pytest.raises(ValueError, match="0 places begin with 'begin settings'"):
+def test_missing_marks_are_an_error() -> None:
+    """A file without the marks of its generated part is not overwritten."""
+    with pytest.raises(ValueError, match="from 'begin settings' to 'end settings', found 0"):
         replace_between("begin streams\nend streams\n", "settings", "new")
 
 
@@ -120,7 +121,7 @@ def test_meltano_describes_a_setting_as_the_tap_does(
 
 
 def test_the_hub_knows_the_settings_of_the_sdk_too(in_hub: dict[str, Any]) -> None:
-    """The definition lists all that `--about` tells: settings and capabilities."""
+    """The definition lists the settings and capabilities of `--about`."""
     assert [setting["name"] for setting in in_hub["settings"]] == list(settings(with_sdk=True))
     assert in_hub["capabilities"] == sorted(about()["capabilities"])
 
@@ -140,7 +141,7 @@ def test_the_example_declares_settings_as_the_project_does(
 
 @pytest.mark.parametrize("group", VALID_GROUPS, ids="_and_".join)
 def test_a_valid_group_is_what_the_tap_needs(group: list[str]) -> None:
-    """The settings of a group are enough for the tap, and none of them can be left out."""
+    """The settings of a group are sufficient, and each of them is needed."""
     schema = {"properties": SETTINGS}
 
     assert validate(dict.fromkeys(group, "secret"), schema, STREAMS) == []
@@ -174,22 +175,22 @@ def as_project(path: Path) -> Any:
     return content if "plugins" in content else {"plugins": {"extractors": [content]}}
 
 
-# README.md
+# README.md and docs/settings.md
 
 
 def test_readme_is_short() -> None:
-    """What a newcomer needs fits into so many lines; the rest belongs in docs."""
-    assert len(README.splitlines()) < LONGEST_README
+    """README holds what a newcomer needs; everything else is in docs."""
+    assert len(README.splitlines()) <= MAX_README_LINES
 
 
 @pytest.mark.parametrize("name", settings(with_sdk=True))
-def test_readme_names_every_setting(name: str) -> None:
-    """Whoever looks for a setting finds it, the SDK's included."""
-    assert f"`{name}`" in README
+def test_every_setting_is_documented(name: str) -> None:
+    """docs/settings.md has a row for each setting, the SDK's included."""
+    assert re.search(rf"(?m)^\| `{name}` \|", SETTINGS_PAGE)
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
-def test_readme_tells_what_a_stream_supports(stream: Any) -> None:
+def test_readme_describes_every_stream(stream: Any) -> None:
     """The table has a row for each stream, with its keys."""
     (row,) = re.findall(rf"(?m)^\| `{stream.name}` \|.*$", README)
 
@@ -198,12 +199,28 @@ def test_readme_tells_what_a_stream_supports(stream: Any) -> None:
     assert ("modified_at" in row) == bool(stream.updated_column)
 
 
+def test_readme_names_the_streams_that_are_deselected_by_default() -> None:
+    """Meltano's selection in README leaves out what the tap deselects by itself."""
+    (rules,) = re.findall(r"_select '(.*)'$", README, re.MULTILINE)
+    deselected = [f"!{stream.name}.*" for stream in STREAMS if not stream.selected_by_default]
+
+    assert json.loads(rules) == ["*.*", *deselected]
+
+
+def test_the_costs_are_those_of_the_default_streams() -> None:
+    """README's bounds of calls per run hold for seven streams."""
+    default = [stream for stream in STREAMS if stream.selected_by_default]
+
+    assert len(default) == 7
+    assert "seven default streams" in README
+
+
 # All documents
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path: Path) -> None:
-    """A link to a file names one that exists, and one to a heading names one of its headings."""
+    """Every link to a file or a heading has its target."""
     text = re.sub(r"(?ms)^```.*?^```", "", path.read_text(encoding="utf-8"))
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     for link in links:
@@ -215,13 +232,13 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return the anchors that GitHub gives to the headings of a file."""
+    """Return GitHub's anchors for the headings of a file."""
     headings = re.findall(r"(?m)^#+ (.+)$", path.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_contributing_shows_the_stream_that_is_tested() -> None:
-    """The ten lines of a new stream are those that another test declares."""
+    """The ten lines of a new stream are tested elsewhere."""
     text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (declaration,) = re.findall(r"(?ms)^class OrderTotals.*?^    \)\n", text)
 
