@@ -1,0 +1,146 @@
+"""The recipes of docs/loaders.md load what the sandbox holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from dev import ROOT
+from dev.sandbox import Dataset, Sandbox
+
+from .postgres import Postgres, postgres
+from .project import INSTALLED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+EXAMPLES = ROOT / "examples" / "without_a_loader"
+TAP = (sys.executable, "-m", "tap_voucherify")
+
+#: How the recipe gets from the tap's messages to a file for `--state`.
+STATE = r"""tail -n 1 messages.jsonl | sed 's/^{"type":"STATE","value":\(.*\)}$/\1/' > state.json"""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Return a small Voucherify."""
+    with Sandbox(Dataset(seed=7), latency_seconds=0.05) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """Return a PostgreSQL server."""
+    with postgres() as server:
+        yield server
+
+
+def write_config(directory: Path, sandbox: Sandbox, **settings: object) -> str:
+    """Write a configuration file and return its name."""
+    path = directory / "config.json"
+    path.write_text(json.dumps({**sandbox.config, "poll_interval_seconds": 0.05, **settings}))
+    return str(path)
+
+
+def batch_config(directory: Path, encoding: dict[str, str]) -> dict[str, Any]:
+    """Return settings that write batch files to a folder."""
+    files = directory / "batches"
+    files.mkdir()
+    return {"batch_config": {"encoding": encoding, "storage": {"root": files.as_uri()}}}
+
+
+def pipe(tap: tuple[str, ...], loader: tuple[str, ...]) -> bytes:
+    """Run the tap into a loader and return the loader's output."""
+    with subprocess.Popen(tap, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source:
+        loaded = subprocess.run(loader, stdin=source.stdout, stdout=subprocess.PIPE, check=True)
+    assert source.returncode == 0
+    return loaded.stdout
+
+
+def ids(sandbox: Sandbox, exported_object: str) -> set[str]:
+    """Return the ids that the sandbox holds."""
+    return {row.cells["id"] for row in sandbox.rows(exported_object)}
+
+
+def test_parquet_into_duckdb(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Two runs with state leave one row per key, and no file."""
+    config = write_config(tmp_path, sandbox, **batch_config(tmp_path, {"format": "parquet"}))
+    database, state = tmp_path / "warehouse.duckdb", tmp_path / "state.json"
+    loader = (sys.executable, str(EXAMPLES / "load_duckdb.py"), str(database))
+
+    state.write_bytes(pipe((*TAP, "--config", config), loader))
+    sandbox.dataset.grow({"voucher": 20, "redemption": 30})
+    state.write_bytes(pipe((*TAP, "--config", config, "--state", str(state)), loader))
+
+    with duckdb.connect(str(database), read_only=True) as loaded:
+        vouchers = [name for (name,) in loaded.execute("SELECT id FROM vouchers").fetchall()]
+        redemptions = [name for (name,) in loaded.execute("SELECT id FROM redemptions").fetchall()]
+    assert sorted(vouchers) == sorted(ids(sandbox, "voucher"))
+    assert sorted(redemptions) == sorted(ids(sandbox, "redemption"))
+    assert set(json.loads(state.read_text())["bookmarks"]) >= {"vouchers", "redemptions"}
+    assert not list((tmp_path / "batches").iterdir())
+
+
+def test_jsonl_into_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path) -> None:
+    """COPY and upsert leave one row per key, with the whole record, and no file."""
+    encoding = {"format": "jsonl", "compression": "gzip"}
+    config = write_config(tmp_path, sandbox, **batch_config(tmp_path, encoding))
+    connection = {f"PG{name.upper()}": str(value) for name, value in server.settings.items()}
+    path = f"{server.psql.parent}{os.pathsep}{os.environ['PATH']}"
+    load = ("sh", str(EXAMPLES / "load_postgres.sh"), str(tmp_path / "batches"), "vouchers")
+    assert STATE in (EXAMPLES / "load_postgres.sh").read_text()
+    messages, state = tmp_path / "messages.jsonl", tmp_path / "state.json"
+
+    for options in ((), ("--state", str(state))):
+        with messages.open("wb") as output:
+            subprocess.run(
+                (*TAP, "--config", config, *options),
+                stdout=output,
+                stderr=subprocess.DEVNULL,
+                check=True,
+            )
+        subprocess.run(load, env={**os.environ, **connection, "PATH": path}, check=True)
+        subprocess.run(("/bin/sh", "-c", STATE), cwd=tmp_path, check=True)
+        sandbox.dataset.grow({"voucher": 20 if not options else 0})
+
+    rows = server.query("SELECT record FROM vouchers")
+    expected = {row.cells["id"]: row.cells["code"] for row in sandbox.rows("voucher")}
+    assert {row["id"]: row["code"] for row in rows} == expected
+    assert len(rows) == len(expected)
+    assert not list((tmp_path / "batches").glob("vouchers-*"))
+
+
+def test_a_weekly_refresh_finds_deletions(
+    sandbox: Sandbox, server: Postgres, tmp_path: Path
+) -> None:
+    """A full-table sync with ACTIVATE_VERSION removes rows that Voucherify no longer has."""
+    config = write_config(tmp_path, sandbox, emit_activate_version_messages=True)
+    discover = subprocess.check_output((*TAP, "--config", config, "--discover"))
+    catalog = json.loads(discover)
+    for stream in catalog["streams"]:
+        whole = next(entry["metadata"] for entry in stream["metadata"] if not entry["breadcrumb"])
+        whole["selected"] = stream["tap_stream_id"] in {"vouchers", "customers"}
+        whole["replication-method"] = "FULL_TABLE"
+        stream["replication_method"] = "FULL_TABLE"
+    chosen = tmp_path / "catalog.json"
+    chosen.write_text(json.dumps(catalog))
+    settings = tmp_path / "loader.json"
+    settings.write_text(
+        json.dumps({**server.settings, "default_target_schema": "weekly", "hard_delete": True})
+    )
+    program = INSTALLED / "loaders" / "target-postgres" / "venv" / "bin" / "target-postgres"
+    loader = (str(program), "--config", str(settings))
+    tap = (*TAP, "--config", config, "--catalog", str(chosen))
+
+    pipe(tap, loader)
+    server.query("INSERT INTO weekly.vouchers (id, _sdc_table_version) VALUES ('v_deleted', 1)")
+    pipe(tap, loader)
+
+    assert set(server.query("SELECT to_json(id) FROM weekly.vouchers")) == ids(sandbox, "voucher")
