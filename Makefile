@@ -14,8 +14,16 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: .venv/installed .meltano/installed ## Run a Meltano pipeline twice against a local stand-in for Voucherify
+demo: .venv/installed .meltano/installed ## Sync a mock Voucherify into DuckDB with Meltano
 	$(BIN)/python -m dev.demo
+
+.PHONY: demo-dbt
+demo-dbt: .demo/voucherify.duckdb .venv-dbt/installed ## Build and test the example's dbt models on the demo's data
+	cd examples/dbt && VOUCHERIFY_MODELS=../../.demo/models.duckdb ../../.venv-dbt/bin/dbt build \
+		--profiles-dir . --target-path ../../.demo/dbt/target --log-path ../../.demo/dbt/logs
+
+.demo/voucherify.duckdb:
+	$(MAKE) demo
 
 .PHONY: check
 check: format-check lint types test-unit ## Check format, lint, imports and types, and run the unit and api tests (within a minute)
@@ -65,7 +73,7 @@ pytest: .venv/installed .meltano/installed .meltano/loaders-installed ## Run the
 
 .PHONY: clean
 clean: ## Remove everything these targets created
-	rm -rf .venv .venv-airflow .venv-bench .venv-meltano .airflow .demo .meltano .nox dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-airflow .venv-bench .venv-dbt .venv-meltano .airflow .demo .meltano .nox dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 define new-venv
@@ -93,6 +101,11 @@ endef
 .venv-bench/installed: pyproject.toml
 	$(call new-venv,.venv-bench)
 	.venv-bench/bin/python -m pip install --quiet --group bench
+	touch $@
+
+.venv-dbt/installed: pyproject.toml
+	$(call new-venv,.venv-dbt)
+	.venv-dbt/bin/python -m pip install --quiet --group dbt
 	touch $@
 
 # Python 3.14 came after the last DuckDB that the loader in meltano.yml works with.
