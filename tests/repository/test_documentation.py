@@ -237,6 +237,18 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_commands_exist(path: Path) -> None:
+    """Every `make` target and every module of `python -m` that a document names exists."""
+    text = path.read_text(encoding="utf-8")
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
+
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) <= targets
+    for module in re.findall(r"python -m (dev[\w.]*)", text):
+        folder = ROOT.joinpath(*module.split("."))
+        assert (folder / "__main__.py").exists() or folder.with_suffix(".py").exists(), module
+
+
 def test_contributing_shows_the_stream_that_is_tested() -> None:
     """The ten lines of a new stream are tested elsewhere."""
     text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
