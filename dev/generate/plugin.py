@@ -1,4 +1,4 @@
-"""The tap as Meltano knows it: in this project's `meltano.yml`, and for Meltano Hub."""
+"""The tap's definition for Meltano: in this project's `meltano.yml`, and for Meltano Hub."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from dev.generate.about import about, json_type, settings
+from tap_voucherify.streams import STREAMS
 
 # The two ways to authenticate.
 VALID_GROUPS = [["app_id", "app_token"], ["access_token"]]
@@ -16,12 +17,15 @@ KINDS = {
     "string": "string",
     "date-time": "date_iso8601",
     # Meltano 4 fails on a decimal from the environment, and on a fraction where an integer is
-    # declared; the tap reads numbers from text.
+    # declared. The tap also reads numbers from text.
     "number": "string",
     "integer": "integer",
     "boolean": "boolean",
     "object": "object",
 }
+
+# Meltano Hub, which generates definitions from `--about`, declares numbers as integers.
+HUB_KINDS = {**KINDS, "number": "integer"}
 
 OPTION_LABELS = {"eu": "Europe", "us": "United States", "as": "Asia"}
 
@@ -37,31 +41,36 @@ def hub_definition() -> str:
         "description": about()["description"],
         "namespace": about()["name"].replace("-", "_"),
         "executable": about()["name"],
-        **_interface(settings(with_sdk=True)),
+        **_interface(settings(with_sdk=True), HUB_KINDS),
+        "select": ["*.*", *(f"!{name}.*" for name in _deselected())],
     }
-    note = "# Generated from the tap: `python -m dev.generate` brings it up to date.\n"
-    return note + _yaml(definition)
+    return "# Generated from the tap by `python -m dev.generate`.\n" + _yaml(definition)
 
 
 def project_settings() -> str:
-    """Return what meltano.yml says of the tap's capabilities and settings."""
-    lines = _yaml(_interface(settings())).splitlines(keepends=True)
+    """Return the tap's capabilities and settings for meltano.yml."""
+    lines = _yaml(_interface(settings(), KINDS)).splitlines(keepends=True)
     return "".join(f"    {line}" for line in lines)
 
 
-def _interface(declared: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _deselected() -> list[str]:
+    """Return the streams that the tap does not select by default; Meltano selects them all."""
+    return [vars(stream)["name"] for stream in STREAMS if not stream.selected_by_default]
+
+
+def _interface(declared: dict[str, dict[str, Any]], kinds: dict[str, str]) -> dict[str, Any]:
     return {
         "capabilities": sorted(about()["capabilities"]),
         "settings_group_validation": VALID_GROUPS,
-        "settings": [_setting(name, schema) for name, schema in declared.items()],
+        "settings": [_setting(name, schema, kinds) for name, schema in declared.items()],
     }
 
 
-def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _setting(name: str, schema: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
     setting = {
         "name": name,
         "label": schema["title"],
-        "kind": KINDS[schema.get("format") or json_type(schema)],
+        "kind": kinds[schema.get("format") or json_type(schema)],
     }
     if choices := schema.get("enum"):
         setting["kind"] = "options"

@@ -117,7 +117,9 @@ def test_meltano_describes_a_setting_as_the_tap_does(
     assert setting.get("kind") in KINDS[json_type]
     choices = [option["value"] for option in setting.get("options", [])]
     assert choices == [choice for choice in schema.get("enum", []) if choice is not None]
-    assert setting in in_hub["settings"]
+    # The Hub knows no fractions.
+    kind = "integer" if json_type == "number" else setting["kind"]
+    assert {**setting, "kind": kind} in in_hub["settings"]
 
 
 def test_the_hub_knows_the_settings_of_the_sdk_too(in_hub: dict[str, Any]) -> None:
@@ -137,6 +139,13 @@ def test_the_example_declares_settings_as_the_project_does(
         declared = in_meltano_yml[setting["name"]]
         assert setting["kind"] == declared["kind"].replace("options", "string"), setting
         assert setting.get("sensitive") == declared.get("sensitive"), setting
+
+
+def test_the_hub_leaves_out_what_the_tap_deselects(in_hub: dict[str, Any]) -> None:
+    """Meltano selects all streams unless a definition says otherwise."""
+    deselected = [f"!{stream.name}.*" for stream in STREAMS if not stream.selected_by_default]
+
+    assert in_hub["select"] == ["*.*", *deselected]
 
 
 @pytest.mark.parametrize("group", VALID_GROUPS, ids="_and_".join)
