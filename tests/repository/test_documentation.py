@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from dev import ROOT
 from dev.generate.__main__ import generated, replace_between
 from dev.generate.about import about, settings
 from dev.generate.plugin import VALID_GROUPS
+from tap_voucherify import errors
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.validation import validate
 from tests.cli import test_extra_stream
@@ -222,6 +224,38 @@ def test_the_costs_are_those_of_the_default_streams() -> None:
 
     assert len(default) == 7
     assert "seven default streams" in README
+
+
+# docs/troubleshooting.md
+
+# The heading that says what to do, by kind of error.
+REMEDIES: dict[type[BaseException], str] = {
+    errors.SettingsError: "settings-state-and-catalog",
+    errors.AccountError: "401-and-403",
+    errors.RequestError: "undocumented-responses",
+    errors.NotFoundError: "400-and-404",
+    errors.ExportFileError: "header-and-cells",
+    errors.StorageError: "disk",
+    errors.TransientError: "5xx-timeouts-and-broken-connections",
+    errors.RateLimitError: "429",
+    errors.LinkExpiredError: "downloads",
+    errors.ExportFailedError: "exports-that-fail-or-time-out",
+    errors.ExportTimeoutError: "exports-that-fail-or-time-out",
+    errors.OutputError: "output",
+    errors.Interruption: "output",
+}
+
+
+def test_every_kind_of_error_has_a_remedy() -> None:
+    """Each class of error, bases that are never raised aside, has its part of the page."""
+    kinds = {
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if kind.__module__ == errors.__name__ and issubclass(kind, BaseException)
+    }
+
+    assert set(REMEDIES) == kinds - {errors.StreamError}
+    assert set(REMEDIES.values()) <= anchors(ROOT / "docs" / "troubleshooting.md")
 
 
 # All documents
