@@ -49,16 +49,37 @@ class Clock:
 
 
 class Deadline:
-    """A deadline that can be paused while the tap waits for the rate limit."""
+    """A deadline that can be paused while the tap waits for the rate limit.
+
+    Args:
+        clock: Clock.
+        seconds: When it passes; unlimited by default.
+    """
 
     def __init__(self, clock: Clock, seconds: float = math.inf) -> None:
         self._clock = clock
-        self._end = clock.monotonic() + seconds
+        self._seconds = seconds
+        self._started = clock.monotonic()
+        self._paused_seconds = 0.0
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Seconds since the start, without those in which it was paused."""
+        return self._clock.monotonic() - self._started - self._paused_seconds
 
     @property
     def remaining_seconds(self) -> float:
         """Seconds left; zero or negative once it has passed."""
-        return self._end - self._clock.monotonic()
+        return self._seconds - self.elapsed_seconds
+
+    @property
+    def paused_seconds(self) -> float:
+        """For how long it was paused."""
+        return self._paused_seconds
+
+    def extend(self, seconds: float) -> None:
+        """Do not count these seconds, in which another thread waited for this one as well."""
+        self._paused_seconds += seconds
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -67,4 +88,4 @@ class Deadline:
         try:
             yield
         finally:
-            self._end += self._clock.monotonic() - started
+            self.extend(self._clock.monotonic() - started)

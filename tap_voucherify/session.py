@@ -32,6 +32,7 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.clock import Clock
     from tap_voucherify.exports.request import ExportRequest
+    from tap_voucherify.redaction import SecretFilter
     from tap_voucherify.singer.signals import StopFlag
     from tap_voucherify.validation import Problem
 
@@ -57,7 +58,7 @@ class Session:
         problems: Sequence[Problem] = (),
         clock: Clock,
         stop: StopFlag,
-        mask_secret: Callable[[str], None],
+        secrets: SecretFilter,
         plan: Callable[[], Iterable[tuple[str, list[ExportRequest]]]],
     ) -> None:
         """Start without a request.
@@ -67,7 +68,7 @@ class Session:
             problems: What is wrong with them; discovery works without valid settings.
             clock: The clock.
             stop: Set by a signal.
-            mask_secret: Called with each new token, to keep it out of the logs.
+            secrets: Masks secrets; learns each new token.
             plan: Returns the exports of every selected stream, in the order they are read.
         """
         self.clock = clock
@@ -77,7 +78,7 @@ class Session:
         self.is_discovery = False
         self._config = config
         self._problems = problems
-        self._mask_secret = mask_secret
+        self._secrets = secrets
         self._plan = plan
         self._warnings: set[tuple[str, str]] = set()
 
@@ -115,7 +116,8 @@ class Session:
             rate_limit=RateLimit(self.clock, config["rate_limit_reserve_percent"] / 100),
             clock=self.clock,
             request_timeout_seconds=float(config["request_timeout_seconds"]),
-            max_wait_seconds=float(config["export_timeout_seconds"]),
+            max_retry_seconds=float(config["max_retry_seconds"]),
+            redact=self._secrets.redact,
         )
 
     @functools.cached_property
@@ -134,7 +136,7 @@ class Session:
         def issue() -> tuple[str, float]:
             scopes = "exports metadata-schemas" if self._config["typed_metadata"] else "exports"
             token, seconds = self.api.issue_token(key_pair, scopes)
-            self._mask_secret(token)
+            self._secrets.add(token)
             return token, seconds
 
         return RenewableToken(issue, self.clock)

@@ -89,7 +89,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
     th.Property(
         "max_concurrent_exports",
         th.IntegerType(minimum=1, maximum=100),
-        default=4,
+        default=8,
         title="Concurrent exports",
         description="How many exports may be in progress or waiting to be read at once.",
     ),
@@ -115,9 +115,16 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         description="Seconds that a server may stay silent during a request.",
     ),
     th.Property(
+        "max_retry_seconds",
+        th.NumberType(minimum=0, maximum=7 * 24 * SECONDS_PER_HOUR),
+        default=900,
+        title="Retry time",
+        description="Seconds for which a failing request is retried.",
+    ),
+    th.Property(
         "resume_exports",
         th.BooleanType,
-        default=True,
+        default=False,
         title="Resume exports",
         description="Resumes unfinished exports of an interrupted run instead of creating them "
         "again.",

@@ -71,7 +71,7 @@ class TapVoucherify(CommandLineTap):
             clock=self.clock_class(),
             # A clock of its own, which keeps running when the session's stops.
             stop=StopFlag(Clock(), lambda: self.message_writer.progress),
-            mask_secret=self.secrets.add,
+            secrets=self.secrets,
             plan=self._plan,
         )
         self.session.asks_for_schemas = arguments.get("catalog") is None

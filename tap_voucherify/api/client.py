@@ -8,23 +8,29 @@ import threading
 import typing as t
 from collections import Counter
 from http import HTTPStatus
+from importlib import metadata
 from urllib.parse import urljoin, urlsplit
 
 import backoff
 import requests
+import urllib3
 
+from tap_voucherify.api.credentials import is_loopback
 from tap_voucherify.api.headers import server_time
 from tap_voucherify.api.messages import Request, Response, StaleLinkError
 from tap_voucherify.api.responses import (
+    error_from_download,
     error_from_response,
     parse_object,
     read_body,
     root_cause,
     save_body,
+    tls_error,
 )
 from tap_voucherify.api.retry import Retry
+from tap_voucherify.api.watchdog import POOL_CLASSES, Watchdog
 from tap_voucherify.clock import Deadline
-from tap_voucherify.errors import LinkExpiredError, RequestError, TransientError
+from tap_voucherify.errors import RequestError, TransientError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +40,10 @@ if t.TYPE_CHECKING:
     from tap_voucherify.clock import Clock
 
 MAX_REDIRECTS = 5
+
+_DOWNLOAD = Request("download", "GET", "")
+# They override those of the environment.
+_NO_PROXIES: t.Any = dict.fromkeys(("http", "https", "all"))
 
 
 class Client:
@@ -46,7 +56,8 @@ class Client:
         rate_limit: Paces requests.
         clock: Clock.
         request_timeout_seconds: Socket timeout, and total time for a JSON response.
-        max_wait_seconds: Maximum Retry-After.
+        max_retry_seconds: For how long a request is retried.
+        redact: Masks secrets in what a server says.
         jitter: Randomizes a delay.
     """
 
@@ -59,18 +70,20 @@ class Client:
         rate_limit: RateLimit,
         clock: Clock,
         request_timeout_seconds: float,
-        max_wait_seconds: float,
+        max_retry_seconds: float = 900,
+        redact: Callable[[str], str] = str,
         jitter: Callable[[float], float] = backoff.full_jitter,
     ) -> None:
         self.calls: Counter[str] = Counter()
-        self.retry = Retry(clock, max_wait_seconds, jitter)
+        self.retry = Retry(clock, max_retry_seconds, jitter)
         self._api_url = api_url.rstrip("/")
         self._credentials = credentials
         self._hosts = hosts
         self._rate_limit = rate_limit
         self._clock = clock
         self._request_timeout_seconds = request_timeout_seconds
-        self._local = threading.local()
+        self._redact = redact
+        self._local = _Local()
 
     @property
     def summary(self) -> str:
@@ -79,28 +92,35 @@ class Client:
         return f"{self.calls.total()} calls ({kinds}); {self._rate_limit.summary}"
 
     def send(self, request: Request, deadline: Deadline) -> Response:
-        """Make an API request, retrying transient errors.
+        """Make a request to the API, in one attempt.
 
-        Args:
-            request: The request.
-            deadline: Paused while the request waits for the rate limit or a token.
+        The deadline is paused while waiting for the rate limit or a token.
 
         Raises:
             AccountError: If Voucherify rejects the account.
             RequestError: If Voucherify rejects this request.
-            TransientError: If it still fails after all retries.
+            TransientError: If another attempt may succeed.
         """
-        return self.retry.run(
-            lambda: self._send_once(request, deadline),
-            f"Could not {request.label}",
-            deadline,
-            retry_warning=request.retry_warning,
-        )
+        credentials = request.credentials or self._credentials
+        url = f"{self._api_url}{request.path}"
+        response = self._exchange(request, url, deadline, credentials, "identity")
+        sent = t.cast("Mapping[str, str]", response.request.headers)
+        with contextlib.closing(response):
+            if response.status_code == HTTPStatus.UNAUTHORIZED:
+                with deadline.paused():
+                    is_renewed = credentials.renew(sent)
+                if is_renewed:
+                    raise TransientError("the OAuth token has expired")
+            if not response.ok or response.is_redirect:
+                raise self._error(response, error_from_response)
+            body = self._body(response)
+            content = parse_object(body) if body else {}
+            return Response(content, server_time(response.headers, self._clock))
 
     def download(
         self, url: str, file: t.BinaryIO, deadline: Deadline, fresh_until: float = math.inf
     ) -> int:
-        """Write a file of an export to `file`, in one attempt.
+        """Write a file of an export to `file`, in one attempt, and return its size.
 
         Completeness is checked by Content-Length, chunked encoding or gzip trailer; otherwise
         the file must end with a newline.
@@ -111,48 +131,18 @@ class Client:
             deadline: When to give up; paused while waiting for the rate limit or a token.
             fresh_until: Time of the clock after which the link may not be sent.
 
-        Returns:
-            The number of bytes.
-
         Raises:
-            LinkExpiredError: If the link has expired.
-            RequestError: If the download is rejected.
+            LinkExpiredError: If the link has expired, or there is no file yet.
+            NotFoundError: If there is no file.
             StaleLinkError: If the link was too old after the wait for the rate limit.
-            StorageError: If the file cannot be written.
+            StreamError: If the download is rejected, or the file cannot be written.
             TransientError: If the body is incomplete or empty.
         """
         with contextlib.closing(self._open(url, deadline, fresh_until)) as response:
-            if response.status_code == HTTPStatus.UNAUTHORIZED:
-                raise LinkExpiredError("download returned 401 (expired link)")
             if response.status_code != HTTPStatus.OK:
-                raise self._error(response)
-            return save_body(response.raw, file, deadline)
-
-    def _send_once(self, request: Request, deadline: Deadline) -> Response:
-        credentials = request.credentials or self._credentials
-        response = self._exchange(
-            request.label,
-            request.method,
-            f"{self._api_url}{request.path}",
-            deadline,
-            credentials=credentials,
-            headers={"Accept-Encoding": "identity"},
-            json=request.json,
-            data=request.form,
-            params=request.params,
-        )
-        sent = t.cast("Mapping[str, str]", response.request.headers)
-        with contextlib.closing(response):
-            if response.status_code == HTTPStatus.UNAUTHORIZED:
-                with deadline.paused():
-                    is_renewed = credentials.renew(sent)
-                if is_renewed:
-                    raise TransientError("the OAuth token has expired")
-            if not response.ok or response.is_redirect:
-                raise self._error(response)
-            body = read_body(response.raw, self._body_deadline)
-            content = parse_object(body) if body else {}
-            return Response(content, server_time(response.headers, self._clock))
+                raise self._error(response, error_from_download)
+            with _watchdog(response).body(deadline):
+                return save_body(response.raw, file, deadline)
 
     def _open(self, url: str, deadline: Deadline, fresh_until: float) -> requests.Response:
         """Open a download, following redirects; credentials are not sent to another host."""
@@ -161,14 +151,9 @@ class Client:
             is_trusted = self._hosts.may_receive_credentials(url)
             host = urlsplit(url).hostname
             first_host = first_host or host
+            credentials = self._credentials if is_trusted and host == first_host else None
             response = self._exchange(
-                "download",
-                "GET",
-                url,
-                deadline,
-                credentials=self._credentials if is_trusted and host == first_host else None,
-                headers={"Accept-Encoding": "gzip, identity"},
-                fresh_until=fresh_until,
+                _DOWNLOAD, url, deadline, credentials, "gzip, identity", fresh_until
             )
             if not response.is_redirect:
                 return response
@@ -180,51 +165,57 @@ class Client:
                 raise RequestError("download redirects to an invalid URL") from error
         raise RequestError(f"too many redirects ({MAX_REDIRECTS})")
 
-    def _exchange(  # noqa: PLR0913 - the parts of a request
+    def _exchange(  # noqa: PLR0913, PLR0917 - the parts of a request
         self,
-        label: str,
-        method: str,
+        request: Request,
         url: str,
         deadline: Deadline,
-        *,
         credentials: Credentials | None,
-        headers: dict[str, str],
+        accepted_encoding: str,
         fresh_until: float = math.inf,
-        **content: t.Any,
     ) -> requests.Response:
         """Send one request when the rate limit allows. Does not read the body."""
-        sent_headers = self._acquire(deadline, credentials, fresh_until) | headers
-        if not hasattr(self._local, "session"):
-            self._local.session = _Session()
-        self.calls[label] += 1
+        headers = self._acquire(deadline, credentials, fresh_until)
+        self.calls[request.label] += 1
         response_headers: Mapping[str, str] = {}
+        host = urlsplit(url).hostname or ""
+        watchdog = Watchdog(self._request_timeout_seconds)
         try:
-            response: requests.Response = self._local.session.request(
-                method,
-                url,
-                headers=sent_headers,
-                # A no-op auth stops requests from reading .netrc.
-                auth=_leave_as_is,
-                allow_redirects=False,
-                stream=True,
-                timeout=self._request_timeout_seconds,
-                **content,
-            )
+            with watchdog.headers(deadline):
+                response = self._local.session.request(
+                    request.method,
+                    url,
+                    headers={"Accept-Encoding": accepted_encoding, **headers},
+                    json=request.json,
+                    data=request.form,
+                    params=request.params,
+                    # A no-op auth stops requests from reading .netrc.
+                    auth=lambda prepared: prepared,
+                    allow_redirects=False,
+                    stream=True,
+                    timeout=self._request_timeout_seconds,
+                    # What stays on this machine would reach a proxy in clear.
+                    proxies=_NO_PROXIES if is_loopback(host) else None,
+                )
             response_headers = response.headers
         except requests.exceptions.SSLError as error:
-            raise RequestError(
-                f"TLS verification failed for {urlsplit(url).hostname}: {root_cause(error)}; "
-                "for a private CA set REQUESTS_CA_BUNDLE"
-            ) from error
+            raise tls_error(host, error) from error
         except (TypeError, ValueError) as error:
             # requests raises TypeError for a proxy URL with a user but no host.
             raise _invalid_url(url) from error
-        except requests.RequestException as error:
+        except requests.exceptions.ProxyError as error:
             raise TransientError(
-                f"no response from {urlsplit(url).hostname}: {root_cause(error)}"
+                f"the proxy in the environment does not connect to {host}: {root_cause(error)}"
+            ) from error
+        except requests.RequestException as error:
+            raise TransientError(f"no response from {host}: {root_cause(error)}") from error
+        except OSError as error:
+            raise RequestError(
+                f"cannot verify {host}: {error}; check REQUESTS_CA_BUNDLE"
             ) from error
         finally:
             self._rate_limit.release(response_headers)
+        response.watchdog = watchdog  # type: ignore[attr-defined] # for `_watchdog`
         return response
 
     def _acquire(
@@ -243,23 +234,59 @@ class Client:
             if self._rate_limit.try_acquire():
                 return headers
 
-    @property
-    def _body_deadline(self) -> Deadline:
-        return Deadline(self._clock, self._request_timeout_seconds)
+    def _body(self, response: requests.Response) -> bytes:
+        """Return a body that is not a file."""
+        deadline = Deadline(self._clock, self._request_timeout_seconds)
+        with _watchdog(response).body():
+            return read_body(response.raw, deadline)
 
-    def _error(self, response: requests.Response) -> Exception:
+    def _error(
+        self, response: requests.Response, error_from: Callable[..., Exception]
+    ) -> Exception:
         body = b""
         # Status and headers suffice if the body cannot be read.
         with contextlib.suppress(RequestError, TransientError):
-            body = read_body(response.raw, self._body_deadline)
-        return error_from_response(response.status_code, response.headers, body, self._clock)
+            body = self._body(response)
+        return error_from(response.status_code, response.headers, body, self._clock, self._redact)
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Connections that a watchdog can watch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
+
+    def proxy_manager_for(self, proxy: str, **options: t.Any) -> urllib3.PoolManager:
+        """Set the classes of connections through a proxy, unless it speaks SOCKS."""
+        manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **options)
+        if isinstance(manager, urllib3.ProxyManager):
+            manager.pool_classes_by_scheme = POOL_CLASSES
+        return manager
 
 
 class _Session(requests.Session):
     """A session without automatic redirects."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers["User-Agent"] = f"tap-voucherify/{metadata.version('tap-voucherify')}"
+        for prefix in ("https://", "http://"):
+            self.mount(prefix, _Adapter())
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Stop requests from reading the body of a redirect."""
+
+
+class _Local(threading.local):
+    """Each thread has a session of its own."""
+
+    def __init__(self) -> None:
+        self.session = _Session()
+
+
+def _watchdog(response: requests.Response) -> Watchdog:
+    return t.cast("Watchdog", response.watchdog)  # type: ignore[attr-defined] # set by `_exchange`
 
 
 def _invalid_url(url: str) -> RequestError:
@@ -269,7 +296,3 @@ def _invalid_url(url: str) -> RequestError:
             "invalid proxy in the environment (HTTPS_PROXY, ALL_PROXY); SOCKS proxies need PySocks"
         )
     return RequestError(f"invalid URL: {urlsplit(url).hostname}")
-
-
-def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request

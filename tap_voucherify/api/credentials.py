@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import socket
 import threading
 import typing as t
 from dataclasses import dataclass
@@ -109,10 +110,29 @@ class RenewableToken:
 
 def is_loopback(host: str) -> bool:
     """Whether `host` is this machine."""
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _is_internal(host: str) -> bool:
+    """Whether `host` is an address of this machine or of a private network."""
+    address = _address(host)
+    if address is None:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_private or address.is_link_local or address.is_unspecified
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the IP address that `host` is, in any form that resolvers accept."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        try:
+            # Such as 127.1, 0x7f000001 and 2130706433.
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except (OSError, ValueError):
+            return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 @dataclass(frozen=True)
@@ -132,25 +152,32 @@ class TrustedHosts:
 
         Raises:
             RequestError: If the URL may not be requested at all: neither HTTPS nor a
-                trusted loopback host.
+                trusted loopback host, or an internal address that the settings do not name.
         """
         try:
             parts = urlsplit(url)
+            _ = parts.port
         except ValueError as error:
             raise RequestError("invalid download URL") from error
-        if not url.isprintable() or set(url) & set(" \\"):
+        if not url.isprintable() or set(url) & set(" \\") or "%" in parts.netloc:
             # HTTP libraries disagree on the host of such URLs.
             raise RequestError("ambiguous download URL")
         host = (parts.hostname or "").lower()
-        trusted = self._is_trusted(host)
-        if parts.scheme == "https" and host:
-            return trusted
-        if parts.scheme == "http" and trusted and is_loopback(host):
-            return True
-        raise RequestError(f"download URL {parts.scheme}://{host} is not HTTPS")
+        is_trusted = self._is_trusted(host)
+        if not host or (
+            parts.scheme != "https"
+            and not (parts.scheme == "http" and is_trusted and is_loopback(host))
+        ):
+            raise RequestError(f"download URL {parts.scheme}://{host} is not HTTPS")
+        if _is_internal(host) and not is_trusted and not _is_internal(self._api_host):
+            raise RequestError(f"download URL on an internal address ({host})")
+        return is_trusted
+
+    @property
+    def _api_host(self) -> str:
+        return (urlsplit(self.api_url).hostname or "").lower()
 
     def _is_trusted(self, host: str) -> bool:
-        api_host = (urlsplit(self.api_url).hostname or "").lower()
-        if f".{api_host}".endswith(VOUCHERIFY_DOMAIN):
+        if f".{self._api_host}".endswith(VOUCHERIFY_DOMAIN):
             return f".{host}".endswith(VOUCHERIFY_DOMAIN)
-        return host in {api_host, self.download_host.lower()} - {""}
+        return host in {self._api_host, self.download_host.lower()} - {""}

@@ -1,9 +1,13 @@
-"""Read response headers: the server's time, and how long it wants a client to wait."""
+"""Read response headers; every number and time of them is bounded here.
+
+Headers are whatever a server or a proxy sends: numbers of 400 digits, dates of the year 9999, a
+reset in milliseconds. What is not a plausible value is ignored.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import email.utils
+import re
 import typing as t
 
 if t.TYPE_CHECKING:
@@ -14,19 +18,71 @@ if t.TYPE_CHECKING:
 # `X-Rate-Limit-Type` of the plan's quota, which does not reset within a run.
 QUOTA = "api_calls_cycle"
 
+MAX_WAIT_SECONDS = 3600
+# The reset comes in whole seconds, and clocks differ.
+_TOLERANCE_SECONDS = 60
+
+# Unix times beyond this are milliseconds (as seconds, they are those of the year 5138).
+_MIN_MILLISECONDS = 1e11
+
+_NUMBER = re.compile(r"\s*(-?[0-9]{1,15}(?:\.[0-9]{1,9})?)\s*")
+# Until the year 2286.
+_PLAUSIBLE_TIMES = range(10_000_000_000)
+
 
 def server_time(headers: Mapping[str, str], clock: Clock) -> float:
     """Return the response's `Date` in seconds since 1970, or else local time."""
-    try:
-        return email.utils.parsedate_to_datetime(headers["Date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
-        return clock.now()
+    seconds = _date(headers.get("Date", ""))
+    return clock.now() if seconds is None else seconds
+
+
+def count(headers: Mapping[str, str], name: str) -> int | None:
+    """Return a header that counts something, or None."""
+    number = _number(headers.get(name, ""))
+    return None if number is None or number < 0 or number != int(number) else int(number)
+
+
+def reset_time(headers: Mapping[str, str]) -> float | None:
+    """Return when the rate limit resets, in seconds since 1970, or None.
+
+    `X-Rate-Limit-Retry` is documented to be a Unix time in seconds; milliseconds are accepted.
+    """
+    number = _number(headers.get("X-Rate-Limit-Retry", ""))
+    return number / 1000 if number is not None and number > _MIN_MILLISECONDS else number
+
+
+def is_believable(wait_seconds: float) -> bool:
+    """Whether a response may require this wait."""
+    return wait_seconds <= MAX_WAIT_SECONDS + _TOLERANCE_SECONDS
 
 
 def retry_after_seconds(headers: Mapping[str, str], clock: Clock) -> float:
-    """Return the seconds to wait after a 429, at least 1."""
-    with contextlib.suppress(KeyError, ValueError):
-        return max(1, float(headers["Retry-After"]))
-    with contextlib.suppress(KeyError, ValueError):
-        return max(1, float(headers["X-Rate-Limit-Retry"]) - server_time(headers, clock))
+    """Return the seconds to wait after a 429, from 1 to an hour.
+
+    `Retry-After` is a number of seconds or an HTTP date; without it, the rate limit's reset
+    counts. A wait that is not believable is ignored.
+    """
+    now = server_time(headers, clock)
+    retry_after = headers.get("Retry-After", "")
+    date, reset = _date(retry_after), reset_time(headers)
+    for seconds in (
+        _number(retry_after),
+        None if date is None else date - now,
+        None if reset is None else reset - now,
+    ):
+        if seconds is not None and is_believable(seconds):
+            return max(1, seconds)
     return 1
+
+
+def _number(text: str) -> float | None:
+    match = _NUMBER.fullmatch(text)
+    return float(match[1]) if match else None
+
+
+def _date(text: str) -> float | None:
+    try:
+        seconds = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return seconds if int(seconds) in _PLAUSIBLE_TIMES else None

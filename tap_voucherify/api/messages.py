@@ -28,6 +28,7 @@ class Request:
         params: Query.
         credentials: Credentials to use instead of the default.
         retry_warning: Warning if a request that may have succeeded is retried.
+        max_retry_seconds: For how long to retry it, if not as long as others.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Request:
     params: Mapping[str, str] | None = None
     credentials: Credentials | None = None
     retry_warning: str = ""
+    max_retry_seconds: float | None = None
 
 
 class Response(t.NamedTuple):

@@ -15,7 +15,7 @@ import logging
 import math
 import typing as t
 
-from tap_voucherify.api.headers import QUOTA, server_time
+from tap_voucherify.api.headers import QUOTA, count, is_believable, reset_time, server_time
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class RateLimit:
         self._reserve = reserve
         self._changed = clock.condition()
         self._in_flight = 0
-        self._limit_known = self._probing = False
+        self._limit_known = self._probing = self._warned = False
         self._limit: int | None = None
         self._left = math.inf
         # End of the period, by the server's clock and by ours.
@@ -111,16 +111,20 @@ class RateLimit:
 
     def _observe(self, headers: Mapping[str, str]) -> bool:
         """Update from response headers; False if they carry no limit."""
-        try:
-            limit = int(headers["X-Rate-Limit-Limit"])
-            remaining = int(headers["X-Rate-Limit-Remaining"])
-            period = float(headers["X-Rate-Limit-Retry"])
-        except (KeyError, ValueError):
+        limit = count(headers, "X-Rate-Limit-Limit")
+        remaining = count(headers, "X-Rate-Limit-Remaining")
+        period = reset_time(headers)
+        if limit is None or remaining is None or period is None:
             return False
-        if not math.isfinite(period):
+        seconds = period - server_time(headers, self._clock) + _ROUNDING_SECONDS
+        if not is_believable(seconds):
+            if not self._warned:
+                self._warned = True
+                logger.warning(
+                    "Ignoring a rate limit that resets in more than an hour (in %.0f s)", seconds
+                )
             return False
         left = remaining - self._in_flight
-        seconds = period - server_time(headers, self._clock) + _ROUNDING_SECONDS
         resets_at = self._clock.monotonic() + seconds
         if period > self._period + 2 * _ROUNDING_SECONDS:
             self._period, self._left, self._resets_at = period, left, resets_at

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import html
 import io
 import logging
+import re
+import ssl
 import typing as t
 import zlib
 from http import HTTPStatus
@@ -17,6 +20,7 @@ import urllib3
 from tap_voucherify.api.headers import QUOTA, retry_after_seconds
 from tap_voucherify.errors import (
     AccountError,
+    LinkExpiredError,
     NotFoundError,
     RateLimitError,
     RequestError,
@@ -25,7 +29,7 @@ from tap_voucherify.errors import (
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from _typeshed import WriteableBuffer
 
@@ -33,13 +37,15 @@ if t.TYPE_CHECKING:
 
 MAX_JSON_BYTES = 16 << 20
 CHUNK_BYTES = 1 << 16
+MAX_ERROR_BYTES = 1 << 16
 
-_RETRIED_STATUSES = {
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-}
+# Beside those of the standards, 499 of nginx, 520 to 530 of Cloudflare, and 598 of proxies.
+_RETRIED_STATUSES = {408, 409, 425, 499, 500, 502, 503, 504, 507, *range(520, 528), 530, 598}
+# A fresh link may do better: expired, or not there yet.
+_LINK_STATUSES = {202, 204, 401, 403, 410}
+# `utf-8` is a mistake that some servers make, and harmless.
+_NO_ENCODINGS = {"", "identity", "utf-8"}
+_GZIP_ENCODINGS = {"gzip", "x-gzip"}
 _SHOWN_FIELDS = ("key", "message", "details")
 _HINTS: dict[str | int, str] = {
     HTTPStatus.UNAUTHORIZED: "check app_id and app_token, or access_token, and that "
@@ -50,8 +56,9 @@ _HINTS: dict[str | int, str] = {
     HTTPStatus.NOT_FOUND: "check that region or api_url matches the account",
     "invalid_export_fields": "deselect the field that is not allowed",
 }
-# Maximum characters of each part shown.
+# Maximum characters of each part shown, and of what a storage says.
 _MAX_SHOWN_CHARACTERS = 500
+_MAX_STORAGE_CHARACTERS = 200
 
 _OBJECT = msgspec.json.Decoder(dict[str, t.Any])
 
@@ -119,7 +126,7 @@ def save_body(response: urllib3.BaseHTTPResponse, file: t.BinaryIO, deadline: De
         ) from error
     if not size:
         raise TransientError("the exported file is empty (no header)")
-    if not body.is_bounded and _encoding(response) != "gzip":
+    if not body.is_bounded and not _is_gzip(response):
         if not last.endswith((b"\n", b"\r")):
             raise TransientError("the exported file is truncated (no final newline)")
         logger.warning(
@@ -130,17 +137,22 @@ def save_body(response: urllib3.BaseHTTPResponse, file: t.BinaryIO, deadline: De
 
 
 def error_from_response(
-    status: int, headers: Mapping[str, str], body: bytes, clock: Clock
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    clock: Clock,
+    redact: Callable[[str], str] = str,
 ) -> Exception:
-    """Return the exception for an error response.
+    """Return the exception for an error response of the API.
 
-    Voucherify describes it by `key`, `message`, `details` and `request_id`.
+    Voucherify describes it by `key`, `message`, `details` and `request_id`. Secrets are masked
+    by `redact` before anything is cut.
     """
     try:
         fields = parse_object(body)
     except (TransientError, RequestError):
         fields = {}
-    message = _describe(status, headers, fields)
+    message = _describe(status, headers, fields, redact)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         if headers.get("X-Rate-Limit-Type") == QUOTA:
             return AccountError(f"{message}; the plan's API call quota is exhausted")
@@ -152,13 +164,50 @@ def error_from_response(
     return (TransientError if status in _RETRIED_STATUSES else RequestError)(message)
 
 
+def error_from_download(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    clock: Clock,
+    redact: Callable[[str], str] = str,
+) -> Exception:
+    """Return the exception for a download without a file; its storage may not be Voucherify's.
+
+    Storages describe it by a code and a message, in XML or JSON.
+    """
+    words = ": ".join(filter(None, (_storage_word(body, name) for name in ("code", "message"))))
+    message = f"download returned {status}"
+    if words:
+        message += f": {redact(' '.join(words.split())):.{_MAX_STORAGE_CHARACTERS}}"
+    if status in _LINK_STATUSES:
+        return LinkExpiredError(message)
+    if status in {HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.TOO_MANY_REQUESTS}:
+        return error_from_response(status, headers, body, clock, redact)
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFoundError(message)
+    return (TransientError if status in _RETRIED_STATUSES else RequestError)(message)
+
+
+def tls_error(host: str, error: BaseException) -> RequestError | TransientError:
+    """Return the error for a certificate that is not trusted, or a handshake that broke off."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__context__
+    if cause is None:
+        return TransientError(f"no response from {host}: {root_cause(error)}")
+    return RequestError(
+        f"TLS verification failed for {host}: {root_cause(error)}; for a private CA set "
+        "REQUESTS_CA_BUNDLE"
+    )
+
+
 class _Body(io.RawIOBase):
     """Raw response bytes; raises on truncation or timeout."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, deadline: Deadline) -> None:
         self._raw = response
         self._deadline = deadline
-        is_chunked = "chunked" in response.headers.get("Transfer-Encoding", "")
+        is_chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
         # urllib3 raises if the body is shorter than Content-Length.
         self.is_bounded = is_chunked or response.headers.get("Content-Length", "").isdecimal()
 
@@ -177,16 +226,21 @@ class _Body(io.RawIOBase):
         return len(chunk)
 
 
-def _encoding(response: urllib3.BaseHTTPResponse) -> str:
-    return response.headers.get("Content-Encoding", "identity").lower()
+def _is_gzip(response: urllib3.BaseHTTPResponse) -> bool:
+    """Whether a body is compressed.
+
+    Raises:
+        RequestError: If it has an encoding that was not requested.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _NO_ENCODINGS | _GZIP_ENCODINGS:
+        raise RequestError(f"unexpected Content-Encoding {encoding!r:.80}")
+    return encoding in _GZIP_ENCODINGS
 
 
 def _decode(response: urllib3.BaseHTTPResponse, body: _Body) -> Iterator[bytes]:
     """Yield the decoded bytes; gzip must reach its trailer."""
-    encoding = _encoding(response)
-    if encoding not in {"gzip", "identity"}:
-        raise RequestError(f"unexpected Content-Encoding {encoding!r}")
-    source = gzip.GzipFile(fileobj=body) if encoding == "gzip" else body
+    source = gzip.GzipFile(fileobj=body) if _is_gzip(response) else body
     try:
         while chunk := source.read(CHUNK_BYTES):
             yield chunk
@@ -194,16 +248,37 @@ def _decode(response: urllib3.BaseHTTPResponse, body: _Body) -> Iterator[bytes]:
         raise TransientError(f"invalid gzip data: {error}") from error
 
 
-def _describe(status: int, headers: Mapping[str, str], fields: Mapping[str, t.Any]) -> str:
+def _storage_word(body: bytes, name: str) -> str:
+    """Return a storage's code or message from XML or JSON, if there is one."""
+    with contextlib.suppress(TransientError, RequestError):
+        fields = parse_object(body)
+        error = fields.get("error")
+        for found in (fields, error if isinstance(error, dict) else {}):
+            for key in (name, name.title()):
+                if isinstance(found.get(key), (str, int)):
+                    return str(found[key])
+    text = body[:MAX_ERROR_BYTES].decode(errors="replace")
+    match = re.search(rf"<{name.title()}>([^<]*)</{name.title()}>", text)
+    return html.unescape(match[1]) if match else ""
+
+
+def _describe(
+    status: int,
+    headers: Mapping[str, str],
+    fields: Mapping[str, t.Any],
+    redact: Callable[[str], str],
+) -> str:
     parts = [f"Voucherify returned {status}"]
     parts += [
-        str(fields[name])[:_MAX_SHOWN_CHARACTERS] for name in _SHOWN_FIELDS if fields.get(name)
+        redact(str(fields[name]))[:_MAX_SHOWN_CHARACTERS]
+        for name in _SHOWN_FIELDS
+        if fields.get(name)
     ]
     if "Location" in headers:
         parts.append(f"redirect to {_host(headers['Location'])} not followed; check api_url")
     message = ": ".join(parts)
     if request_id := fields.get("request_id"):
-        message += f" (request_id {request_id!s:.80})"
+        message += f" (request_id {redact(str(request_id)):.80})"
     hint = _HINTS.get(str(fields.get("key"))) or _HINTS.get(status)
     return f"{message}; {hint}" if hint else message
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
+import math
 import typing as t
 
 import backoff
@@ -16,8 +16,10 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.clock import Clock, Deadline
 
-MAX_ATTEMPTS = 8
+# A single pause at most; a wait for the rate limit may be longer.
 MAX_PAUSE_SECONDS = 60
+# How often the rate limit may reject one request.
+MAX_RATE_LIMIT_ATTEMPTS = 8
 
 _T = t.TypeVar("_T")
 
@@ -29,18 +31,18 @@ class Retry:
 
     Args:
         clock: Clock.
-        max_wait_seconds: Maximum wait that a response can require.
+        max_retry_seconds: For how long failures are retried.
         jitter: Randomizes a delay.
     """
 
     def __init__(
         self,
         clock: Clock,
-        max_wait_seconds: float,
+        max_retry_seconds: float,
         jitter: Callable[[float], float] = backoff.full_jitter,
     ) -> None:
         self._clock = clock
-        self._max_wait_seconds = max_wait_seconds
+        self._max_retry_seconds = max_retry_seconds
         self._jitter = jitter
 
     def run(
@@ -50,31 +52,46 @@ class Retry:
         deadline: Deadline,
         *,
         retry_warning: str = "",
+        max_retry_seconds: float | None = None,
     ) -> _T:
-        """Make up to `MAX_ATTEMPTS` attempts.
+        """Make attempts until one succeeds or time is up, counted from the first failure.
 
         Args:
             attempt: Callable; a `TransientError` is retried.
             problem: Prefix of the log message.
-            deadline: Paused while the rate limit requires to wait.
+            deadline: Ends retries too; paused while the rate limit requires to wait.
             retry_warning: Added when an attempt that may have succeeded is repeated.
+            max_retry_seconds: For how long to retry, instead of the default.
 
         Raises:
             TransientError: From the last attempt.
         """
+        allowed = self._max_retry_seconds if max_retry_seconds is None else max_retry_seconds
+        pauses = backoff.expo(max_value=MAX_PAUSE_SECONDS)
         # backoff generators yield None first.
-        pauses = itertools.islice(backoff.expo(max_value=MAX_PAUSE_SECONDS), 1, MAX_ATTEMPTS)
-        for pause in pauses:
-            with contextlib.ExitStack() as uncounted:
-                try:
-                    return attempt()
-                except RateLimitError as error:
+        next(pauses)
+        ends_at = math.inf
+        rejections = 0
+        while True:
+            try:
+                return attempt()
+            except TransientError as error:  # noqa: PERF203 - retries are such a loop
+                if ends_at == math.inf:
+                    ends_at = deadline.elapsed_seconds + allowed
+                pause = self._jitter(next(pauses))
+                with contextlib.ExitStack() as uncounted:
                     reason = one_line(error)
-                    seconds = min(error.wait_seconds, self._max_wait_seconds)
-                    uncounted.enter_context(deadline.paused())
-                except TransientError as error:
-                    reason = f"{one_line(error)} {retry_warning}".strip()
-                    seconds = self._jitter(pause)
-                logger.warning("%s: %s; retrying in %.1f s", problem, reason, seconds)
-                self._clock.sleep(seconds)
-        return attempt()
+                    if isinstance(error, RateLimitError):
+                        rejections += 1
+                        if rejections >= MAX_RATE_LIMIT_ATTEMPTS or not allowed:
+                            raise
+                        pause = max(pause, error.wait_seconds)
+                        uncounted.enter_context(deadline.paused())
+                    else:
+                        left = min(ends_at - deadline.elapsed_seconds, deadline.remaining_seconds)
+                        if left <= 0:
+                            raise
+                        pause = min(pause, left)
+                        reason = f"{reason} {retry_warning}".strip()
+                    logger.warning("%s: %s; retrying in %.1f s", problem, reason, pause)
+                    self._clock.sleep(pause)

@@ -1,5 +1,6 @@
 """From an export request to files on disk.
 
-`request` describes an export, `job` runs one, `resume` finds unfinished ones of an earlier run,
+`request` describes an export and `job` runs one. `watch` knows the status of all exports in
+progress, `links` keeps links to files fresh, `resume` finds unfinished exports of an earlier run,
 and `prefetch` runs the exports of all streams ahead of their reader.
 """

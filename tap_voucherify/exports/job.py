@@ -3,58 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import math
 import os
 import tempfile
 import typing as t
 
-from tap_voucherify.api.messages import StaleLinkError
-from tap_voucherify.api.voucherify import ExportStatus
+from tap_voucherify.api.export import ExportStatus
 from tap_voucherify.clock import Deadline, StoppedError
 from tap_voucherify.errors import (
     AccountError,
     ExportFailedError,
     ExportTimeoutError,
-    LinkExpiredError,
     NotFoundError,
-    RequestError,
     StorageError,
     StreamError,
     TransientError,
 )
+from tap_voucherify.exports.links import DownloadLinks
 from tap_voucherify.exports.request import ExportedFiles
 from tap_voucherify.exports.resume import UnfinishedExports
+from tap_voucherify.exports.watch import ExportWatch
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from tap_voucherify.api.voucherify import Export, Voucherify
+    from tap_voucherify.api.export import Export
+    from tap_voucherify.api.voucherify import Voucherify
     from tap_voucherify.clock import Clock
     from tap_voucherify.exports.request import ExportRequest
 
-# Poll interval as a fraction of the time waited so far (within limits).
-POLL_SHARE = 0.2
-MAX_POLL_SECONDS = 30
-
-# Refresh download links older than this.
-FRESH_LINK_SECONDS = 10
-MAX_LINK_ATTEMPTS = 3
+# For how long a missing export, result or file may be a matter of time.
+GRACE_SECONDS = 60
 
 FIRST_REPORT_SECONDS = 10
 
+NO_FILE = "the export has no file (status DONE without a result)"
+
 logger = logging.getLogger("tap-voucherify.exports")
-
-
-def poll_intervals(poll_interval_seconds: float) -> Iterator[float]:
-    """Yield the pauses before each poll: a share of the time waited, within limits.
-
-    Completion is noticed within 20 % of the export's duration; one minute costs about 20 polls.
-    """
-    waited = 0.0
-    while True:
-        pause = max(poll_interval_seconds, min(POLL_SHARE * waited, MAX_POLL_SECONDS))
-        yield pause
-        waited += pause
 
 
 class ExportRunner:
@@ -63,7 +50,7 @@ class ExportRunner:
     Args:
         api: Voucherify's API.
         clock: Clock.
-        poll_interval_seconds: Minimum poll interval.
+        poll_interval_seconds: Minimum pause between two looks at an export.
         export_timeout_seconds: Time limit per export, including download.
         resume_exports: Whether to resume unfinished exports.
     """
@@ -79,11 +66,11 @@ class ExportRunner:
     ) -> None:
         self._api = api
         self._clock = clock
-        self._poll_interval_seconds = poll_interval_seconds
         self._export_timeout_seconds = export_timeout_seconds
         self._unfinished = UnfinishedExports(
             api, clock, export_timeout_seconds if resume_exports else 0
         )
+        self._watch = ExportWatch(api, clock, poll_interval_seconds)
 
     def run(self, request: ExportRequest, should_continue: Callable[[], bool]) -> ExportedFiles:
         """Run an export to its end and download its files.
@@ -104,13 +91,13 @@ class ExportRunner:
         export = export or self._create(request, deadline)
         job = _Job(request, export, deadline, should_continue)
         try:
-            urls = self._wait(job)
-            files = self._download(job, urls)
-            return ExportedFiles(request, export.id, export.created_at, files)
-        except NotFoundError as error:
-            raise ExportFailedError(
-                f"the export no longer exists: {error}", export.created_at
-            ) from error
+            links = self._wait(job)
+            files = self._download(job, links)
+        except TransientError as error:
+            if deadline.remaining_seconds > 0:
+                raise
+            raise self._timeout(export) from error
+        return ExportedFiles(request, export.id, export.created_at, files)
 
     def delete(self, exported: ExportedFiles) -> None:
         """Delete an export that has been read; a failure only logs a warning."""
@@ -124,6 +111,7 @@ class ExportRunner:
     def _create(self, request: ExportRequest, deadline: Deadline) -> Export:
         export = self._api.create_export(request.exported_object, request.parameters, deadline)
         logger.info("%s: created export %s", request, export.id)
+        self._unfinished.check_echo(request, export)
         return export
 
     def _resume(self, request: ExportRequest) -> Export | None:
@@ -133,29 +121,52 @@ class ExportRunner:
             logger.info("%s: resuming export %s", request, export.id)
         return export
 
-    def _wait(self, job: _Job) -> tuple[str, ...]:
-        """Poll until the export is done and return the links to its files."""
+    def _wait(self, job: _Job) -> DownloadLinks:
+        """Wait until the export is done and return the links to its files."""
         started, report_after = self._clock.monotonic(), FIRST_REPORT_SECONDS
-        intervals = poll_intervals(self._poll_interval_seconds)
-        while (remaining := job.deadline.remaining_seconds) > 0:
-            self._clock.sleep(min(next(intervals), remaining))
-            job.check()
-            urls = self._poll(job)
-            waited = self._clock.monotonic() - started
-            if urls:
-                logger.info("%s: export finished after %.0f s", job.request, waited)
-                return urls
-            if waited >= report_after:
-                logger.info("%s: still waiting after %.0f s", job.request, waited)
-                report_after *= 2
+        grace = _Grace(job, self._clock)
+        with self._watch.watch(job.export, job.deadline) as watched:
+            while job.deadline.remaining_seconds > 0:
+                self._clock.sleep(self._watch.pause_seconds(watched))
+                job.check()
+                waited = self._clock.monotonic() - started
+                try:
+                    has_news = self._watch.look(watched)
+                except NotFoundError as error:
+                    grace.wait(_missing(error))
+                    watched.started = grace.started
+                    continue
+                if has_news and (urls := self._urls(job, watched.export)):
+                    logger.info("%s: export finished after %.0f s", job.request, waited)
+                    return DownloadLinks(
+                        urls, watched.looked_at, self._clock, lambda: self._refresh(job)
+                    )
+                if has_news and watched.export.status is ExportStatus.DONE:
+                    grace.wait(NO_FILE)
+                    watched.started = grace.started
+                elif has_news:
+                    grace.end()
+                if waited >= report_after:
+                    logger.info("%s: still waiting after %.0f s", job.request, waited)
+                    report_after *= 2
         raise self._timeout(job.export)
 
-    def _poll(self, job: _Job) -> tuple[str, ...]:
-        """Return the links to the files; empty while the export is running."""
-        export = self._api.get_export(job.export.id, job.deadline)
+    def _urls(self, job: _Job, export: Export) -> tuple[str, ...]:
+        """Return the links to the files; empty while there are none."""
         if export.status is ExportStatus.ERROR:
             raise ExportFailedError("the export failed (status ERROR)", job.export.created_at)
         return export.urls if export.status is ExportStatus.DONE else ()
+
+    def _refresh(self, job: _Job) -> tuple[str, ...]:
+        """Return fresh links to the files.
+
+        Raises:
+            NotFoundError: If there are none.
+        """
+        urls = self._urls(job, self._api.get_export(job.export.id, job.deadline))
+        if not urls:
+            raise NotFoundError(NO_FILE)
+        return urls
 
     def _timeout(self, export: Export) -> ExportTimeoutError:
         return ExportTimeoutError(
@@ -164,29 +175,28 @@ class ExportRunner:
             export.created_at,
         )
 
-    def _download(self, job: _Job, urls: tuple[str, ...]) -> tuple[t.BinaryIO, ...]:
-        links = _DownloadLinks(urls, self._clock, lambda: self._poll(job))
+    def _download(self, job: _Job, links: DownloadLinks) -> tuple[t.BinaryIO, ...]:
         with contextlib.ExitStack() as opened:
-            files = tuple(opened.enter_context(_temporary_file()) for _ in urls)
+            files = tuple(opened.enter_context(_temporary_file()) for _ in range(len(links)))
             for index, file in enumerate(files):
                 job.check()
                 self._download_file(job, links, index, file)
             opened.pop_all()
             return files
 
-    def _download_file(
-        self, job: _Job, links: _DownloadLinks, index: int, file: t.BinaryIO
-    ) -> None:
+    def _download_file(self, job: _Job, links: DownloadLinks, index: int, file: t.BinaryIO) -> None:
+        grace = _Grace(job, self._clock)
+
         def attempt() -> int:
             try:
                 return links.download(
                     index,
                     lambda url, until: self._api.download(url, file, job.deadline, until),
                 )
-            except TransientError as error:
-                if job.deadline.remaining_seconds <= 0:
-                    raise self._timeout(job.export) from error
-                raise
+            except NotFoundError as error:
+                grace.wait(_missing(error))
+                links.expire()
+                raise TransientError(str(error)) from error
 
         started = self._clock.monotonic()
         size = self._api.retry(attempt, f"{job.request}: download failed", job.deadline) / 1e6
@@ -214,48 +224,32 @@ class _Job(t.NamedTuple):
             raise StoppedError
 
 
-class _DownloadLinks:
-    """The short-lived links to an export's files, refreshed when stale."""
+def _missing(error: NotFoundError) -> str:
+    return f"the export no longer exists: {error}"
 
-    def __init__(
-        self, urls: tuple[str, ...], clock: Clock, refresh: Callable[[], tuple[str, ...]]
-    ) -> None:
-        self._urls = urls
+
+class _Grace:
+    """The time in which what is missing may still appear."""
+
+    def __init__(self, job: _Job, clock: Clock) -> None:
+        self.started = math.inf
+        self._job = job
         self._clock = clock
-        self._refresh = refresh
-        self._fetched_at = clock.monotonic()
-        self._expired = 0
-        self._is_stale = False
 
-    def download(self, index: int, download: Callable[[str, float], int]) -> int:
-        """Download with a current link; an expired link raises a retryable error."""
-        while True:
-            url = self._current(index)
-            try:
-                return download(url, self._fresh_until)
-            except StaleLinkError:
-                continue
-            except LinkExpiredError as error:
-                self._expired += 1
-                self._is_stale = True
-                if self._expired < MAX_LINK_ATTEMPTS:
-                    raise
-                raise RequestError(
-                    f"{error}, even with a new link: check that the API key may download exports"
-                ) from error
+    def wait(self, problem: str) -> None:
+        """Allow for something missing.
 
-    @property
-    def _fresh_until(self) -> float:
-        return self._fetched_at + FRESH_LINK_SECONDS
+        Raises:
+            ExportFailedError: If it has been missing for too long.
+        """
+        now = self._clock.monotonic()
+        self.started = min(self.started, now)
+        if now - self.started >= GRACE_SECONDS:
+            raise ExportFailedError(problem, self._job.export.created_at)
 
-    def _current(self, index: int) -> str:
-        if self._clock.monotonic() > self._fresh_until or self._is_stale:
-            urls = self._refresh()
-            if len(urls) != len(self._urls):
-                raise RequestError("the number of an export's files changed")
-            self._urls, self._fetched_at = urls, self._clock.monotonic()
-            self._is_stale = False
-        return self._urls[index]
+    def end(self) -> None:
+        """Note that nothing is missing."""
+        self.started = math.inf
 
 
 def _temporary_file() -> t.BinaryIO:
@@ -265,6 +259,7 @@ def _temporary_file() -> t.BinaryIO:
         directory = os.environ.get("TMPDIR") or None
         return t.cast("t.BinaryIO", tempfile.TemporaryFile(prefix="tap-voucherify-", dir=directory))
     except OSError as error:
-        raise StorageError(
-            f"cannot create a temporary file: {error.strerror}; check TMPDIR"
-        ) from error
+        advice = "check TMPDIR"
+        if error.errno in {errno.EMFILE, errno.ENFILE}:
+            advice = "raise the limit of open files (ulimit -n)"
+        raise StorageError(f"cannot create a temporary file: {error.strerror}; {advice}") from error

@@ -6,10 +6,12 @@ import datetime as dt
 import logging
 import typing as t
 
+from tap_voucherify.api.voucherify import OPTIONAL_RETRY_SECONDS
 from tap_voucherify.errors import RequestError, TransientError
 
 if t.TYPE_CHECKING:
-    from tap_voucherify.api.voucherify import Export, Voucherify
+    from tap_voucherify.api.export import Export
+    from tap_voucherify.api.voucherify import Voucherify
     from tap_voucherify.clock import Clock
     from tap_voucherify.exports.request import ExportRequest
 
@@ -48,9 +50,15 @@ class UnfinishedExports:
                     return export
         return None
 
+    def check_echo(self, request: ExportRequest, created: Export) -> None:
+        """Stop resuming if the response to a creation lacks a parameter: so may the list."""
+        if created.parameters != request.parameters:
+            with self._listing:
+                self._exports = []
+
     def _list(self) -> list[Export]:
         try:
-            exports, server_time = self._api.list_exports()
+            exports, server_time = self._api.list_exports(max_retry_seconds=OPTIONAL_RETRY_SECONDS)
         except (RequestError, TransientError) as error:
             logger.warning("Could not list existing exports, so none will be resumed: %s", error)
             return []

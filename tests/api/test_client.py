@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import logging
+import math
+import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,10 +22,10 @@ from tap_voucherify.api.headers import server_time
 from tap_voucherify.api.messages import Request, Response
 from tap_voucherify.api.rate_limit import RateLimit
 from tap_voucherify.api.responses import error_from_response, parse_object
-from tap_voucherify.api.retry import MAX_ATTEMPTS
 from tap_voucherify.clock import Clock, Deadline, StoppedError
 from tap_voucherify.errors import (
     AccountError,
+    LinkExpiredError,
     NotFoundError,
     RateLimitError,
     RequestError,
@@ -53,7 +57,8 @@ def acquire(rate_limit: RateLimit) -> None:
 
 def send_list(client: Client, clock: Clock, deadline: Deadline | None = None) -> Response:
     """List the exports."""
-    return client.send(LIST, deadline or Deadline(clock))
+    limit = deadline or Deadline(clock)
+    return client.retry.run(lambda: client.send(LIST, limit), "Could not list", limit)
 
 
 @contextmanager
@@ -79,7 +84,6 @@ def client_of(
         **{
             "credentials": KeyPair(voucherify.app_id, voucherify.app_token),
             "request_timeout_seconds": 20.0,
-            "max_wait_seconds": 100.0,
             **options,
         },
     )
@@ -94,16 +98,48 @@ def listing(voucherify: Sandbox) -> int:
 
 
 def test_pauses_grow_up_to_a_minute(voucherify: Sandbox) -> None:
-    """A call is tried eight times, with pauses that double, in about two minutes."""
+    """A call is retried for a quarter of an hour, with pauses that double up to a minute."""
     before = listing(voucherify)
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=Raw(), times=None)):
         client = client_of(voucherify, clock)
         with pytest.raises(TransientError, match=r"no response from 127\.0\.0\.1"):
             send_list(client, clock)
 
-        assert clock.monotonic() == 1 + 2 + 4 + 8 + 16 + 32 + 60
-    assert listing(voucherify) - before == MAX_ATTEMPTS
-    assert client.summary == "8 calls (8 list); Voucherify reported no rate limit"
+        assert clock.monotonic() == 900
+    calls = 1 + 6 + math.ceil((900 - 63) / 60)
+    assert listing(voucherify) - before == calls
+    assert client.summary == f"{calls} calls ({calls} list); Voucherify reported no rate limit"
+
+
+@pytest.mark.parametrize(
+    "status", [408, 409, 425, 499, 500, 502, 503, 504, 507, *range(520, 528), 530, 598]
+)
+def test_a_status_that_may_pass_is_retried(voucherify: Sandbox, status: int) -> None:
+    """Whoever between the tap and Voucherify sends it."""
+    before = listing(voucherify)
+    with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=Reply(status))):
+        send_list(client_of(voucherify, clock), clock)
+        assert clock.monotonic() == 1
+    assert listing(voucherify) - before == 2
+
+
+def test_the_rate_limit_may_reject_a_request_eight_times(voucherify: Sandbox) -> None:
+    """Its waits are not counted as retries, but they are not endless."""
+    reply = Reply(429, {}, {"Retry-After": "3000"})
+    before = listing(voucherify)
+    with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply, times=None)):
+        with pytest.raises(RateLimitError):
+            send_list(client_of(voucherify, clock), clock)
+        assert clock.monotonic() == 7 * 3000
+    assert listing(voucherify) - before == 8
+
+
+def test_the_tap_says_who_it_is(voucherify: Sandbox) -> None:
+    """Every request has a User-Agent with the version."""
+    with VirtualClock() as clock:
+        send_list(client_of(voucherify, clock), clock)
+    agent = voucherify.requests[-1].headers["user-agent"]
+    assert agent == f"tap-voucherify/{metadata.version('tap-voucherify')}"
 
 
 def test_a_token_is_looked_at_after_the_wait_for_the_rate_limit(voucherify: Sandbox) -> None:
@@ -161,13 +197,14 @@ def test_a_wait_for_the_rate_limit_pauses_the_deadline(voucherify: Sandbox) -> N
         assert deadline.remaining_seconds == 100
 
 
-def test_a_long_wait_is_capped(voucherify: Sandbox) -> None:
-    """No response makes the tap wait longer than an export may take."""
-    reply = Reply(429, {}, {"Retry-After": "1e300"})
+@pytest.mark.parametrize("value", ["1e300", "9" * 400, "864000", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_wait_that_is_not_believable_is_ignored(voucherify: Sandbox, value: str) -> None:
+    """No response makes the tap wait for more than an hour."""
+    reply = Reply(429, {}, {"Retry-After": value})
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply)):
         send_list(client_of(voucherify, clock), clock)
 
-        assert clock.monotonic() == 100
+        assert clock.monotonic() == 1
 
 
 def test_a_wait_is_obeyed_even_if_its_reason_is_cut_short(voucherify: Sandbox) -> None:
@@ -211,6 +248,240 @@ def test_an_endless_response_ends(voucherify: Sandbox, action: Action) -> None:
     assert len(outcome) == 1
 
 
+@contextmanager
+def server(*parts: bytes, forever: bytes = b"", pause: float = 0.02) -> Iterator[str]:
+    """Serve one connection at a time: parts at once, and then `forever` in small pieces."""
+    over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while not over.is_set():
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.recv(65536)
+                    for part in parts:
+                        connection.sendall(part)
+                    while forever and not over.wait(pause):
+                        connection.sendall(forever)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        over.set()
+        # A thread in accept() is not woken by close().
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+
+
+def client_at(url: str, clock: Clock, **options: Any) -> Client:
+    """Return a client for a server of our own."""
+    return Client(
+        api_url=url,
+        hosts=TrustedHosts(url),
+        credentials=KeyPair("id", "token"),
+        rate_limit=RateLimit(clock, 0),
+        clock=clock,
+        **{"request_timeout_seconds": 0.5, "max_retry_seconds": 0, **options},
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "forever"),
+    [
+        ((b"HTTP/1.1 200 OK\r\nX: ",), b"y"),
+        ((b"HTTP/1.1 200 OK\r\n",), b"X: y\r\n"),
+        ((), b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",), b"0"),
+        ((b"HTTP/1.1 200 OK\r\n\r\n{",), b" "),
+        ((b"HTTP/1.1 500 X\r\nContent-Length: 9999\r\n\r\n{",), b" "),
+    ],
+    ids=["header", "headers", "continue", "chunk", "body", "error"],
+)
+def test_a_trickle_ends_in_time(parts: tuple[bytes, ...], forever: bytes) -> None:
+    """Neither headers nor a body outlast the timeout, however often a byte arrives."""
+    clock = Clock()
+    with server(*parts, forever=forever) as url:
+        started = time.monotonic()
+        with pytest.raises(TransientError):
+            send_list(client_at(url, clock), clock)
+        assert time.monotonic() - started < 5
+
+
+def test_the_headers_of_a_download_end_in_time() -> None:
+    """They are bounded as those of other responses."""
+    clock = Clock()
+    with server(b"HTTP/1.1 200 OK\r\nX: ", forever=b"y") as url:
+        client = client_at(url, clock)
+        with pytest.raises(TransientError, match="no complete headers within"):
+            client.download(url, io.BytesIO(), Deadline(clock, 3600))
+
+
+def test_a_download_ends_at_its_deadline() -> None:
+    """A file without length that is cut off there is not taken for complete."""
+    clock = Clock()
+    with server(b"HTTP/1.1 200 OK\r\n\r\nID\r\n", forever=b"1\r\n") as url:
+        client = client_at(url, clock)
+        with pytest.raises(TransientError, match="took too long"):
+            client.download(url, io.BytesIO(), Deadline(clock, 0.3))
+
+
+def download(head: str, body: bytes = b"ID\n", **options: Any) -> bytes:
+    """Return what the client makes of a response to a download."""
+    clock = Clock()
+    file = io.BytesIO()
+    with server(f"HTTP/1.1 {head}\r\n\r\n".encode() + body) as url:
+        client_at(url, clock, **options).download(f"{url}/file", file, Deadline(clock, 10))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "utf-8", "UTF-8", "Identity"])
+def test_encodings_that_are_none(encoding: str) -> None:
+    """Some servers send the character set, or nothing, in this header."""
+    assert download(f"200 OK\r\nContent-Length: 3\r\nContent-Encoding: {encoding}") == b"ID\n"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZip"])
+def test_encodings_that_are_gzip(encoding: str) -> None:
+    """The old name is the same."""
+    body = gzip.compress(b"ID\n")
+    head = f"200 OK\r\nContent-Length: {len(body)}\r\nContent-Encoding: {encoding}"
+    assert download(head, body) == b"ID\n"
+
+
+def test_another_encoding() -> None:
+    """What was not requested is not guessed."""
+    with pytest.raises(RequestError, match="unexpected Content-Encoding 'br'"):
+        download("200 OK\r\nContent-Length: 3\r\nContent-Encoding: br")
+
+
+def test_chunks_in_capitals(caplog: pytest.LogCaptureFixture) -> None:
+    """The file is complete, and no doubt is logged."""
+    body = b"3\r\nID\n\r\n0\r\n\r\n"
+    assert download("200 OK\r\nTransfer-Encoding: Chunked", body) == b"ID\n"
+    assert "completeness" not in caplog.text
+
+
+XML = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>Request &lt;has&gt; expired"
+XML += b"</Message><Token>0</Token></Error>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "text"),
+    [
+        (401, b"", LinkExpiredError, "download returned 401"),
+        (403, XML, LinkExpiredError, "download returned 403: ExpiredToken: Request <has> expired"),
+        (410, b'{"code": "Gone", "message": "a\\nb"}', LinkExpiredError, "410: Gone: a b"),
+        (403, b'{"error": {"code": 7, "message": "no"}}', LinkExpiredError, "403: 7: no"),
+        (403, b'{"error": "no", "code": null}', LinkExpiredError, "download returned 403"),
+        (403, b"<html>s3cret</html>", LinkExpiredError, "download returned 403"),
+        (202, b"", LinkExpiredError, "download returned 202"),
+        (204, b"", LinkExpiredError, "download returned 204"),
+        (404, XML, NotFoundError, "download returned 404: ExpiredToken"),
+        (503, b"", TransientError, "download returned 503"),
+        (400, b'{"message": "' + b"a" * 300 + b'"}', RequestError, "400: " + "a" * 200),
+        (402, b'{"message": "plan"}', AccountError, "Voucherify returned 402: plan"),
+        (429, b"", RateLimitError, "Voucherify returned 429"),
+    ],
+)
+def test_a_download_that_is_rejected(
+    status: int, body: bytes, error: type[Exception], text: str
+) -> None:
+    """The storage's own code and message are shown, as one short line."""
+    length = f"\r\nContent-Length: {len(body)}" if status != 204 else ""
+    with pytest.raises(error) as failure:
+        download(f"{status} X{length}", body)
+    assert type(failure.value) is error
+    assert text in str(failure.value)
+    assert len(str(failure.value)) < 300
+    assert "s3cret" not in str(failure.value)
+
+
+def test_secrets_are_masked_before_a_message_is_cut() -> None:
+    """No part of a secret is left at the end of what is shown."""
+    body = b'{"message": "' + b"a" * 195 + b's3cret-token"}'
+    with pytest.raises(RequestError) as failure:
+        download(
+            f"400 X\r\nContent-Length: {len(body)}",
+            body,
+            redact=lambda text: text.replace("s3cret-token", "***"),
+        )
+    assert str(failure.value).endswith("aaa***")
+
+
+def test_a_failed_handshake_is_retried() -> None:
+    """Only a certificate that is not trusted is final."""
+    clock = Clock()
+    with server() as url:
+        client = client_at(url.replace("http:", "https:"), clock)
+        with pytest.raises(TransientError, match=r"no response from 127\.0\.0\.1"):
+            send_list(client, clock)
+
+
+def test_this_machine_is_not_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy would get the key in clear."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert download("200 OK\r\nContent-Length: 3") == b"ID\n"
+
+
+def test_a_proxy_that_rejects_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the host behind it."""
+    clock = Clock()
+    with server(b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        with pytest.raises(TransientError, match="the proxy in the environment does not connect"):
+            send_list(client_at("https://api.example.com", clock), clock)
+
+
+def test_a_missing_bundle_of_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is named."""
+    clock = Clock()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent")
+    with pytest.raises(RequestError, match="check REQUESTS_CA_BUNDLE"):
+        send_list(client_at("https://127.0.0.1:1", clock), clock)
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("https://127.0.0.1:70000/", "invalid download URL"),
+        ("https://[::1", "invalid download URL"),
+        ("https://[fe80::1%25eth0]/", "ambiguous download URL"),
+        ("https://a%2eexample.com/", "ambiguous download URL"),
+        ("https://10.0.0.1/", "internal address"),
+        ("https://192.168.1.1/", "internal address"),
+        ("https://127.0.0.1/", "internal address"),
+        ("https://127.1/", "internal address"),
+        ("https://2130706433/", "internal address"),
+        ("https://localhost/", "internal address"),
+        ("https://169.254.169.254/", "internal address"),
+        ("https://0.0.0.0/", "internal address"),
+        ("https://[::]/", "internal address"),
+        ("https://[::ffff:10.0.0.1]/", "internal address"),
+        ("https://[fe80::1]/", "internal address"),
+    ],
+)
+def test_links_that_are_not_requested(url: str, error: str) -> None:
+    """No foreign link makes the tap look into the network that it runs in."""
+    with pytest.raises(RequestError, match=error):
+        TrustedHosts("https://api.voucherify.io").may_receive_credentials(url)
+
+
+@pytest.mark.parametrize("api_url", ["https://10.0.0.1", "http://127.0.0.1:8000"])
+def test_an_internal_api_may_link_to_internal_hosts(api_url: str) -> None:
+    """A cluster of one's own; its credentials stay with the API's host."""
+    assert not TrustedHosts(api_url).may_receive_credentials("https://192.168.1.1/")
+    assert TrustedHosts("https://example.com", "10.0.0.2").may_receive_credentials(
+        "https://10.0.0.2/"
+    )
+
+
 class _Impatient(Clock):
     """Gives up at the first pause."""
 
@@ -230,7 +501,7 @@ class _Impatient(Clock):
         (402, {}, AccountError, "plan"),
         (403, {}, RequestError, "api_url"),
         (404, {}, NotFoundError, "region"),
-        (409, {}, RequestError, "returned 409"),
+        (409, {}, TransientError, "returned 409"),
         (429, {}, RateLimitError, "returned 429"),
         (429, {"X-Rate-Limit-Type": "api_calls"}, RateLimitError, "returned 429"),
         (429, {"X-Rate-Limit-Type": "api_calls_cycle"}, AccountError, "quota"),
@@ -269,7 +540,12 @@ def test_error_response(
         ({"Retry-After": "7.5"}, 7.5),
         ({"Retry-After": "-7"}, 1),
         ({"Retry-After": "nan"}, 1),
-        ({"Retry-After": DATE, "X-Rate-Limit-Retry": str(AT_DATE + 30), "Date": DATE}, 30),
+        ({"Retry-After": DATE, "X-Rate-Limit-Retry": str(AT_DATE + 30), "Date": DATE}, 1),
+        ({"Retry-After": "Thu, 01 Jan 2026 00:10:00 GMT", "Date": DATE}, 600),
+        ({"Retry-After": "Thu, 01 Jan 2026 10:00:00 GMT", "Date": DATE}, 1),
+        ({"Retry-After": "86400", "X-Rate-Limit-Retry": str(AT_DATE + 30), "Date": DATE}, 30),
+        ({"X-Rate-Limit-Retry": str(1000 * AT_DATE + 30_000), "Date": DATE}, 30),
+        ({"X-Rate-Limit-Retry": "9" * 400, "Date": DATE}, 1),
         ({"X-Rate-Limit-Retry": str(AT_DATE + 30), "Date": DATE}, 30),
         ({"X-Rate-Limit-Retry": str(AT_DATE - 30), "Date": DATE}, 1),
         ({"X-Rate-Limit-Retry": "soon", "Date": DATE}, 1),

@@ -7,9 +7,10 @@ from email.utils import formatdate
 
 from tap_voucherify.api.client import Client
 from tap_voucherify.api.credentials import KeyPair, TrustedHosts
+from tap_voucherify.api.export import Export, ExportList
 from tap_voucherify.api.messages import StaleLinkError
 from tap_voucherify.api.rate_limit import RateLimit
-from tap_voucherify.api.voucherify import Export, ExportList, Voucherify
+from tap_voucherify.api.voucherify import Voucherify
 from tap_voucherify.clock import Deadline
 from tap_voucherify.errors import RateLimitError, TransientError
 
@@ -113,7 +114,7 @@ class SimulatedVoucherify(Voucherify):
         *,
         latency: Callable[[], float] = lambda: 0,
         reserve: float = 0.1,
-        max_wait_seconds: float = 3600,
+        max_retry_seconds: float = 900,
     ) -> None:
         """Connect.
 
@@ -122,7 +123,7 @@ class SimulatedVoucherify(Voucherify):
             clock: Measures the waits.
             latency: Returns the seconds that a request or a response takes.
             reserve: Fraction of the rate limit to leave unused.
-            max_wait_seconds: Maximum wait that a response can require.
+            max_retry_seconds: For how long failures are retried.
         """
         self._rate_limit = RateLimit(clock, reserve)
         client = Client(
@@ -132,7 +133,7 @@ class SimulatedVoucherify(Voucherify):
             rate_limit=self._rate_limit,
             clock=clock,
             request_timeout_seconds=60,
-            max_wait_seconds=max_wait_seconds,
+            max_retry_seconds=max_retry_seconds,
             jitter=lambda seconds: seconds,
         )
         super().__init__(client, clock)
@@ -155,14 +156,22 @@ class SimulatedVoucherify(Voucherify):
         """Return an export."""
         return self._call("poll", lambda: self._service.get(export_id), deadline)
 
-    def list_exports(self, limit: int = 100) -> ExportList:
+    def list_exports(
+        self,
+        limit: int = 100,
+        *,
+        deadline: Deadline | None = None,
+        max_retry_seconds: float | None = None,
+    ) -> ExportList:
         """Return the newest exports."""
-        exports, server_time = self._call("list", self._service.list, self._unlimited)
+        exports, server_time = self._call(
+            "list", self._service.list, deadline or self._unlimited, "", max_retry_seconds
+        )
         return ExportList(exports[:limit], server_time)
 
     def delete_export(self, export_id: str) -> None:
         """Delete an export."""
-        self._call("delete", lambda: self._service.delete(export_id), self._unlimited)
+        self._call("delete", lambda: self._service.delete(export_id), self._unlimited, "", 10)
 
     def download(self, url: str, file: t.BinaryIO, deadline: Deadline, fresh_until: float) -> int:
         """Write what the link leads to to `file`, in one attempt."""
@@ -179,13 +188,19 @@ class SimulatedVoucherify(Voucherify):
         return Deadline(self._virtual_clock)
 
     def _call(
-        self, label: str, respond: Callable[[], _Content], deadline: Deadline, warning: str = ""
+        self,
+        label: str,
+        respond: Callable[[], _Content],
+        deadline: Deadline,
+        warning: str = "",
+        max_retry_seconds: float | None = None,
     ) -> _Content:
         return self._client.retry.run(
             lambda: self._exchange(respond, deadline),
             f"Could not {label}",
             deadline,
             retry_warning=warning,
+            max_retry_seconds=max_retry_seconds,
         )
 
     def _exchange(

@@ -32,7 +32,7 @@ def test_repr_tells_no_secret() -> None:
             rate_limit=limit,
             clock=clock,
             request_timeout_seconds=60,
-            max_wait_seconds=60,
+            max_retry_seconds=60,
         )
         redaction = SecretFilter()
         for secret in secrets:

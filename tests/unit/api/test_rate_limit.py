@@ -363,6 +363,46 @@ def test_the_wait_counts_to_no_deadline() -> None:
         assert deadline.remaining_seconds == 50
 
 
+def test_a_reset_in_milliseconds() -> None:
+    """A time in the wrong unit is understood."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        acquire(rate_limit)
+        milliseconds = str(int(STARTED_AT * 1000) + 600_000)
+        rate_limit.release(reported(100, 0, 0, **{"X-Rate-Limit-Retry": milliseconds}))
+        acquire(rate_limit)
+        assert 600 <= clock.monotonic() <= 602
+
+
+@pytest.mark.parametrize("resets_in", [2 * PERIOD, 10 * 24 * PERIOD, 10 * 365 * 24 * PERIOD])
+def test_a_reset_that_is_too_far_ahead_is_ignored(
+    caplog: pytest.LogCaptureFixture, resets_in: float
+) -> None:
+    """One warning says so, and nothing waits for it."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        for _ in range(3):
+            acquire(rate_limit)
+            rate_limit.release(reported(100, 0, resets_in))
+        assert clock.monotonic() == 0
+    (message,) = caplog.messages
+    assert message.startswith("Ignoring a rate limit that resets in more than an hour")
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Retry"]
+)
+@pytest.mark.parametrize("value", ["9" * 400, "-5", "1e3", "1_0", "5.5", "\u0665"])
+def test_numbers_that_are_not_sane_do_not_block(name: str, value: str) -> None:
+    """Neither digits without end nor other forms of numbers are taken at their word."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        for _ in range(3):
+            acquire(rate_limit)
+            rate_limit.release(reported(100, 0, PERIOD, **{name: value}))
+        assert clock.monotonic() == 0
+
+
 def test_the_summary_reports_what_is_left() -> None:
     """The log ends with what the run leaves of the limit."""
     with VirtualClock() as clock:

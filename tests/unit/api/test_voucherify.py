@@ -10,9 +10,10 @@ import pytest
 
 from tap_voucherify.api.client import Client
 from tap_voucherify.api.credentials import KeyPair, TrustedHosts
+from tap_voucherify.api.export import Export, ExportStatus
 from tap_voucherify.api.messages import Request, Response
 from tap_voucherify.api.rate_limit import RateLimit
-from tap_voucherify.api.voucherify import Export, ExportStatus, Voucherify
+from tap_voucherify.api.voucherify import Voucherify
 from tap_voucherify.clock import Deadline
 from tap_voucherify.errors import RequestError
 from tap_voucherify.exports.request import ExportRequest
@@ -50,7 +51,6 @@ class RecordingClient(Client):
             rate_limit=RateLimit(clock, 0),
             clock=clock,
             request_timeout_seconds=60,
-            max_wait_seconds=60,
         )
         self.content: dict[str, t.Any] = {}
         self.requests: list[Request] = []
@@ -185,12 +185,13 @@ def test_the_newest_exports_are_listed(api: Voucherify, client: RecordingClient)
 
 
 @pytest.mark.parametrize("exports", [None, {}, "none"])
-def test_a_list_of_another_form_is_empty(
+def test_a_list_of_another_form_is_an_error(
     api: Voucherify, client: RecordingClient, exports: object
 ) -> None:
-    """The list is optional: the run goes on without it."""
+    """It says nothing about which exports there are."""
     client.content = {"exports": exports}
-    assert api.list_exports().exports == ()
+    with pytest.raises(RequestError, match="list exports: the response has no list"):
+        api.list_exports()
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,18 @@ def test_a_token_is_issued(api: Voucherify, client: RecordingClient) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [{}, {"access_token": "abc"}, {"access_token": "abc", "expires_in": "soon"}],
+    [
+        {},
+        {"access_token": "abc"},
+        {"access_token": "abc", "expires_in": "soon"},
+        {"access_token": "abc", "expires_in": None},
+        {"access_token": None, "expires_in": 900},
+        {"access_token": "", "expires_in": 900},
+        {"access_token": "a\nb", "expires_in": 900},
+        {"access_token": "a b", "expires_in": 900},
+        {"access_token": "\u00fc", "expires_in": 900},
+        {"access_token": 5, "expires_in": 900},
+    ],
     ids=repr,
 )
 def test_a_token_in_an_unknown_form(
@@ -267,6 +279,15 @@ def test_a_token_in_an_unknown_form(
     client.content = content
     with pytest.raises(RequestError, match="unexpected response to the token request"):
         api.issue_token(KeyPair("id", "token"), "exports")
+
+
+@pytest.mark.parametrize("seconds", [10**400, "1e400", float("nan"), -1, 3601])
+def test_a_token_is_not_believed_to_be_valid_for_long(
+    api: Voucherify, client: RecordingClient, seconds: object
+) -> None:
+    """It is renewed after an hour at the latest."""
+    client.content = {"access_token": "abc", "expires_in": seconds}
+    assert api.issue_token(KeyPair("id", "token"), "exports") == ("abc", 3600)
 
 
 # Links to files
@@ -284,11 +305,12 @@ def urls(result: object) -> tuple[str, ...]:
         {"url": ["a"]},
         {"urls": ["a"]},
         {"urls": "a"},
+        {"url": "a", "rows": 5, "expires_at": "2026-08-01", "by": {"name": "b", "no": None}},
     ],
     ids=repr,
 )
 def test_one_link(result: object) -> None:
-    """The documented form and its likely relatives are understood."""
+    """The documented form and its likely relatives are understood, further properties ignored."""
     assert urls(result) == ("a",)
 
 
@@ -299,24 +321,31 @@ def test_several_links_keep_their_order(result: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "result", [None, {}, {"url": None}, {"url": ""}, {"url": []}, {"rows": 0}], ids=repr
+)
+def test_a_result_without_links(result: object) -> None:
+    """They may be there at the next poll."""
+    assert urls(result) == ()
+
+
+@pytest.mark.parametrize(
     "result",
     [
-        None,
         "https://secret",
         ["https://secret"],
-        {},
-        {"url": None},
-        {"url": []},
         {"url": ["https://secret", None]},
+        {"url": ["https://secret", ""]},
         {"url": {"0": "https://secret"}},
+        {"url": 5},
         {"chunks": ["https://secret"]},
         {"url": "https://secret", "next": "https://secret"},
         {"url": "https://secret", "urls": ["https://secret"]},
-        {"url": "https://secret", 1: 2},
+        {"url": "https://secret", "parts": {"a": {"b": "s3://secret"}}},
+        {"url": "https://secret", "parts": {"a": []}},
     ],
     ids=repr,
 )
-def test_an_unknown_result_is_never_read_in_part(result: object) -> None:
+def test_a_result_with_further_files_is_never_read_in_part(result: object) -> None:
     """The error shows the keys of the result, and none of its values."""
     with pytest.raises(RequestError) as failure:
         urls(result)

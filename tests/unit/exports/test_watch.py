@@ -1,0 +1,422 @@
+"""The watch over all exports: as few calls as possible, and no end is missed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import typing as t
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap_voucherify.api.export import Export, ExportList, ExportStatus
+from tap_voucherify.errors import (
+    AccountError,
+    ExportFailedError,
+    ExportTimeoutError,
+    RateLimitError,
+    RequestError,
+    TransientError,
+)
+from tap_voucherify.exports.job import ExportRunner
+from tap_voucherify.exports.request import ExportRequest
+from tests.support.simulated_client import SimulatedLimit, SimulatedVoucherify
+from tests.support.virtual_clock import STARTED_AT, VirtualClock
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+UTC = dt.timezone.utc
+SEEDS = st.integers(0, 2**32)
+SEVEN = dict.fromkeys("abcdefg", 60.0)
+
+Distortion = t.Callable[[list[Export], float], list[Export]]
+
+
+@dataclass
+class Service:
+    """A Voucherify whose list may be wrong.
+
+    Attributes:
+        clock: Measures how long an export takes.
+        seconds: How long the export of each object takes.
+        distort: Makes the list from the exports as they are, and the time.
+        list_seconds: How long the list takes.
+        limit: The account's rate limit, if any.
+        calls: The kind and the time of every call.
+        ends: When each object's export ended.
+    """
+
+    clock: VirtualClock
+    seconds: Mapping[str, float]
+    distort: Distortion = lambda exports, _: exports
+    list_seconds: float = 0
+    limit: SimulatedLimit | None = None
+    calls: list[tuple[str, float]] = field(default_factory=list)
+    ends: dict[str, float] = field(default_factory=dict)
+    _exports: dict[str, Export] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a response that is sent now."""
+        return self.limit.headers if self.limit else {}
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many calls of each kind there were."""
+        return Counter(kind for kind, _ in self.calls)
+
+    def create(self, exported_object: str, parameters: Mapping[str, t.Any]) -> Export:
+        """Create an export."""
+        self._count("create")
+        now = self.clock.monotonic()
+        created_at = dt.datetime.fromtimestamp(STARTED_AT + now, UTC)
+        export = Export(
+            exported_object, ExportStatus.SCHEDULED, created_at, exported_object, parameters
+        )
+        self._exports[export.id] = export
+        self.ends[export.id] = now + self.seconds[exported_object]
+        return export
+
+    def get(self, export_id: str) -> Export:
+        """Report an export as it is."""
+        self._count("poll")
+        return self._now(export_id)
+
+    def list(self) -> ExportList:
+        """List the exports, newest first, as far as that goes right."""
+        self._count("list")
+        self.clock.spend(self.list_seconds)
+        exports = [self._now(export_id) for export_id in reversed(self._exports)]
+        listed = self.distort(exports, self.clock.monotonic())
+        return ExportList(tuple(listed), dt.datetime.fromtimestamp(self.clock.now(), UTC))
+
+    def delete(self, export_id: str) -> None:
+        """Delete no export."""
+
+    def file(self, url: str) -> bytes:
+        """Return a file that holds its link."""
+        self._count("download")
+        return url.encode()
+
+    def _count(self, kind: str) -> None:
+        if self.limit:
+            self.limit.take()
+        self.calls.append((kind, self.clock.monotonic()))
+
+    def _now(self, export_id: str) -> Export:
+        export = self._exports[export_id]
+        if self.clock.monotonic() < self.ends[export_id]:
+            return replace(export, status=ExportStatus.IN_PROGRESS)
+        return replace(export, status=ExportStatus.DONE, result={"url": f"https://{export_id}"})
+
+
+class Outcome(t.NamedTuple):
+    """How an export went: when its file was there, or what it failed with."""
+
+    at: float
+    error: Exception | None = None
+
+
+def run_all(
+    service: Service,
+    *,
+    latency: float = 0,
+    seed: int = 0,
+    timeout: float = 3600,
+    stagger: float = 0,
+) -> dict[str, Outcome]:
+    """Run one export of each object at the same time."""
+    random = Random(seed)
+    runner = ExportRunner(
+        SimulatedVoucherify(
+            service, service.clock, latency=lambda: random.uniform(0, latency), reserve=0
+        ),
+        service.clock,
+        poll_interval_seconds=1,
+        export_timeout_seconds=timeout,
+    )
+    outcomes: dict[str, Outcome] = {}
+
+    def run(name: str, delay: float) -> None:
+        service.clock.spend(delay)
+        error = None
+        try:
+            exported = runner.run(ExportRequest(name, name, ("id",)), lambda: True)
+            assert exported.files[0].read() == f"https://{name}".encode()
+            exported.close()
+        except (AccountError, ExportFailedError, RequestError) as failure:
+            error = failure
+        outcomes[name] = Outcome(service.clock.monotonic(), error)
+
+    for name in service.seconds:
+        thread = threading.Thread(
+            target=run, args=(name, random.uniform(0, stagger)), name=f"export-{name}", daemon=True
+        )
+        thread.start()
+    service.clock.settle()
+    return outcomes
+
+
+def check_ends(service: Service, outcomes: Mapping[str, Outcome], *, slack: float = 1) -> None:
+    """Check that every end is noticed within a second, or about a third of the duration."""
+    for name, outcome in outcomes.items():
+        assert outcome.error is None
+        late = outcome.at - service.ends[name]
+        assert late <= max(1, min(0.35 * service.seconds[name], 30)) + slack
+
+
+def test_seven_exports_of_a_minute_cost_thirty_calls() -> None:
+    """Each is created and downloaded, and one list reports them all."""
+    with VirtualClock() as clock:
+        service = Service(clock, SEVEN)
+        outcomes = run_all(service)
+        assert len(service.calls) <= 30
+        assert service.kinds["create"] == service.kinds["download"] == 7
+        check_ends(service, outcomes, slack=0.01)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.sampled_from([0.1, 0.3]))
+def test_seven_exports_that_begin_one_after_the_other(seed: int, latency: float) -> None:
+    """Their looks fall together, although they were not created at the same moment."""
+    with VirtualClock(seed) as clock:
+        service = Service(clock, SEVEN)
+        outcomes = run_all(service, latency=latency, seed=seed)
+        assert len(service.calls) <= 30
+        check_ends(service, outcomes, slack=1 + 8 * latency)
+
+
+def test_seven_quick_exports_cost_sixteen_calls() -> None:
+    """They are done at the first look: one list, or two."""
+    with VirtualClock() as clock:
+        service = Service(clock, dict.fromkeys("abcdefg", 0.5))
+        run_all(service)
+        assert len(service.calls) <= 16
+        assert service.kinds["poll"] == 0
+
+
+def test_the_only_export_in_progress_is_polled() -> None:
+    """A list would cost the same, and say less for certain."""
+    with VirtualClock() as clock:
+        service = Service(clock, {"a": 60})
+        run_all(service)
+        assert len(service.calls) <= 16
+        assert service.kinds["list"] == 0
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS)
+def test_a_late_export_sets_the_pace(seed: int) -> None:
+    """An export that begins late is not watched at the pace of old ones."""
+    with VirtualClock(seed) as clock:
+        service = Service(clock, {"old": 500, "new": 3})
+        outcomes = run_all(service, seed=seed, stagger=300)
+        check_ends(service, outcomes, slack=1)
+
+
+def test_an_export_beyond_the_list_is_polled() -> None:
+    """What a hundred others have pushed out, or an object that it does not name."""
+    with VirtualClock() as clock:
+
+        def distort(exports: list[Export], _: float) -> list[Export]:
+            return [export for export in exports if export.id != "a"]
+
+        service = Service(clock, SEVEN, distort)
+        check_ends(service, run_all(service), slack=0.01)
+        assert service.kinds["poll"] >= 13
+        assert len(service.calls) <= 30 + 14
+
+
+def test_exports_beyond_the_list_are_polled_without_a_list() -> None:
+    """A list that names none of them is not asked again."""
+    with VirtualClock() as clock:
+        service = Service(clock, SEVEN, lambda *_: [])
+        check_ends(service, run_all(service), slack=0.01)
+        assert service.kinds["list"] == 1
+
+
+def failing(error: Exception) -> Distortion:
+    """Return a list that fails."""
+
+    def fail(_: list[Export], __: float) -> list[Export]:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RequestError("Voucherify returned 403"),
+        TransientError("Voucherify returned 500"),
+        RateLimitError("Voucherify returned 429", 60),
+    ],
+)
+def test_a_list_that_fails_is_given_up(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """At once, for the rest of the run, with one line."""
+    with VirtualClock() as clock:
+        service = Service(clock, SEVEN, failing(error))
+        check_ends(service, run_all(service), slack=0.01)
+        assert service.kinds["list"] == 1
+    assert caplog.text.count("polling each instead") == 1
+
+
+def test_wrong_credentials_are_not_only_the_list_s_problem() -> None:
+    """They stop the run."""
+    with VirtualClock() as clock:
+        service = Service(clock, SEVEN, failing(AccountError("Voucherify returned 401")))
+        outcomes = run_all(service)
+        assert any(isinstance(outcome.error, AccountError) for outcome in outcomes.values())
+
+
+def with_status(status: ExportStatus, *, after: float, result: object = None) -> Distortion:
+    """Return a list that has this status for every export from some time on."""
+
+    def distort(exports: list[Export], now: float) -> list[Export]:
+        changed = [replace(export, status=status, result=result) for export in exports]
+        return changed if now >= after else exports
+
+    return distort
+
+
+def test_an_older_status_than_seen_before_is_a_contradiction() -> None:
+    """The list is given up when a status goes back."""
+    with VirtualClock() as clock:
+        service = Service(clock, SEVEN, with_status(ExportStatus.SCHEDULED, after=10))
+        check_ends(service, run_all(service), slack=0.01)
+        assert service.kinds["list"] <= 10
+
+
+def test_an_export_that_is_listed_twice_is_a_contradiction() -> None:
+    """One of the two is wrong."""
+    with VirtualClock() as clock:
+
+        def distort(exports: list[Export], _: float) -> list[Export]:
+            return [*exports, replace(exports[0], status=ExportStatus.SCHEDULED)]
+
+        service = Service(clock, SEVEN, distort)
+        check_ends(service, run_all(service), slack=0.01)
+        assert service.kinds["list"] == 1
+
+
+@pytest.mark.parametrize(
+    "distort",
+    [
+        with_status(ExportStatus.ERROR, after=20),
+        with_status(ExportStatus.DONE, after=20),
+        with_status(ExportStatus.DONE, after=20, result=["unknown"]),
+    ],
+    ids=["error", "no-result", "unknown-result"],
+)
+def test_an_end_that_a_poll_denies_is_a_contradiction(distort: Distortion) -> None:
+    """The list is given up, and no export fails because of it."""
+    with VirtualClock() as clock:
+        service = Service(clock, SEVEN, distort)
+        check_ends(service, run_all(service), slack=0.01)
+        assert service.kinds["list"] <= 10
+
+
+def test_a_result_that_only_polls_have_is_used() -> None:
+    """A finished export without a link in the list is polled at once."""
+    with VirtualClock() as clock:
+
+        def distort(exports: list[Export], _: float) -> list[Export]:
+            return [replace(export, result=None) for export in exports]
+
+        service = Service(clock, SEVEN, distort)
+        check_ends(service, run_all(service), slack=0.01)
+        assert len(service.calls) <= 30 + 7
+
+
+def test_a_list_that_stays_behind_is_found_out() -> None:
+    """A list from a cache never contradicts itself; a poll now and then does."""
+    with VirtualClock() as clock:
+        stale: list[Export] = []
+
+        def distort(exports: list[Export], _: float) -> list[Export]:
+            stale.extend(export for export in exports if len(stale) < len(SEVEN))
+            return stale
+
+        service = Service(clock, SEVEN, distort)
+        outcomes = run_all(service)
+        check_ends(service, outcomes, slack=120)
+        assert len(service.calls) <= 40
+
+
+@pytest.mark.parametrize("list_seconds", [10, 40])
+def test_a_slow_list_delays_nothing_for_long(list_seconds: float) -> None:
+    """Whoever waits for it notices an end when it is there."""
+    with VirtualClock() as clock:
+        service = Service(clock, SEVEN, list_seconds=list_seconds)
+        check_ends(service, run_all(service), slack=2 * list_seconds)
+
+
+def test_an_export_whose_time_is_over_is_polled_a_last_time() -> None:
+    """The list is not asked at the deadline, and nothing waits beyond it."""
+    with VirtualClock() as clock:
+        service = Service(clock, dict.fromkeys("ab", 1000.0))
+        outcomes = run_all(service, timeout=50)
+        for outcome in outcomes.values():
+            assert isinstance(outcome.error, ExportTimeoutError)
+            assert outcome.at == pytest.approx(50)
+        assert [kind for kind, time in service.calls if time >= 50] == ["poll", "poll"]
+
+
+def test_a_list_that_waits_for_the_rate_limit_counts_to_no_deadline() -> None:
+    """All exports wait for one list, and none of them times out."""
+    with VirtualClock() as clock:
+        limit = SimulatedLimit(clock, 10, period_seconds=2000)
+        service = Service(clock, dict.fromkeys("abc", 30.0), limit=limit)
+        outcomes = run_all(service, timeout=100)
+        assert limit.rejected == 0
+        assert all(outcome.error is None for outcome in outcomes.values())
+        assert max(outcome.at for outcome in outcomes.values()) > 1900
+
+
+def random_list(seed: int) -> Callable[[list[Export], float], list[Export]]:
+    """Return a list that is sometimes wrong in some way."""
+    random = Random(seed)
+    share = random.choice([0.05, 0.3, 1])
+    wrongs: list[Callable[[list[Export]], list[Export]]] = [
+        lambda exports: [export for export in exports if random.random() < 0.5],
+        lambda exports: [
+            replace(export, status=random.choice([*ExportStatus])) for export in exports
+        ],
+        lambda exports: [replace(export, result=None) for export in exports],
+        lambda exports: exports + exports,
+        lambda _: [],
+        lambda exports: failing(TransientError("Voucherify returned 502"))(exports, 0),
+        lambda exports: failing(RequestError("expected a JSON object"))(exports, 0),
+    ]
+    wrong = random.choice(wrongs)
+    return lambda exports, _: wrong(exports) if random.random() < share else exports
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=SEEDS,
+    exports=st.integers(1, 8),
+    latency=st.sampled_from([0, 0.4]),
+    list_seconds=st.sampled_from([0, 0, 5]),
+    stagger=st.sampled_from([0, 3, 60]),
+)
+def test_any_list_costs_little_and_hides_nothing(
+    seed: int, exports: int, latency: float, list_seconds: float, stagger: float
+) -> None:
+    """Whatever the list says: every export is read, in time, and calls stay bounded."""
+    with VirtualClock(seed) as clock:
+        random = Random(seed)
+        seconds = {f"{number}": random.uniform(0, 100) for number in range(exports)}
+        service = Service(clock, seconds, random_list(seed), list_seconds=list_seconds)
+        outcomes = run_all(service, latency=latency, seed=seed, stagger=stagger)
+        assert sorted(outcomes) == sorted(seconds)
+        # A status that is wrong, but not contradictory, is found out by the next cross-check.
+        check_ends(service, outcomes, slack=120 + 4 * (latency + list_seconds))
+        # Alone, each would cost a creation, a download, and polls up to a pause after its end.
+        alone = 2 + 15
+        assert len(service.calls) <= exports * alone + 20
