@@ -12,6 +12,9 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+ROUNDING_SECONDS = 1e-6
+
+
 class StoppedError(Exception):
     """A wait was cut short because the run has ended."""
 
@@ -70,7 +73,9 @@ class Deadline:
     @property
     def remaining_seconds(self) -> float:
         """Seconds left; zero or negative once it has passed."""
-        return self._seconds - self.elapsed_seconds
+        seconds = self._seconds - self.elapsed_seconds
+        # Too short a rest for a sleep to end it.
+        return 0 if 0 < seconds < ROUNDING_SECONDS else seconds
 
     @property
     def paused_seconds(self) -> float:

@@ -30,7 +30,7 @@ import typing as t
 from dataclasses import dataclass
 
 from tap_voucherify.api.export import ExportStatus
-from tap_voucherify.clock import Deadline
+from tap_voucherify.clock import ROUNDING_SECONDS, Deadline
 from tap_voucherify.errors import RequestError, TransientError
 
 if t.TYPE_CHECKING:
@@ -51,8 +51,6 @@ CHECK_SECONDS = 1
 LIST_TIMEOUT_SECONDS = 30
 # After so many lists in a row, a poll shows whether they are up to date.
 MAX_LISTS_IN_A_ROW = 5
-
-ROUNDING_SECONDS = 1e-6
 
 logger = logging.getLogger("tap-voucherify.exports")
 
