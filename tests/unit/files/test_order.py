@@ -73,6 +73,52 @@ def test_a_file_that_cannot_be_read_to_its_end_is_not_in_order(end: bytes) -> No
     assert not measure(io.BytesIO(b"a,time,b\nx,2026-01-01,\n" + end), 1).is_ascending
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        'x,"2026-01-01T00:00:05Z",b',
+        'x "y",2026-01-01T00:00:05Z,b',
+        'x,2026-01-01T00:00:05Z,b"c"',
+        '"a,""b"",\n",2026-01-01T00:00:05Z,""',
+        '"",2026-01-01T00:00:05Z,"\r"',
+        "x,2026-01-01T00:00:05Z,b\r",
+    ],
+)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_rows_are_found_as_the_reader_finds_them(row: str, line_end: str) -> None:
+    """Whatever quotes and carriage returns they have."""
+    before, after = (f"x,2026-01-01T00:00:0{second},b" for second in (4, 6))
+    rows = ["\ufeffa,time,b", before, row, after]
+    in_order = line_end.join(rows).encode()
+    out_of_order = line_end.join([rows[0], after, row, before]).encode()
+
+    for end in ("", line_end):
+        assert measure(io.BytesIO(in_order + end.encode()), 1).is_ascending
+        assert not measure(io.BytesIO(out_of_order + end.encode()), 1).is_ascending
+
+
+@pytest.mark.parametrize("shift", range(0, 60, 7))
+def test_a_row_may_be_longer_than_what_is_read_at_once(shift: int) -> None:
+    """With line breaks and commas in quotes, across any border."""
+    huge = "x" * shift + 'a,"b"\r\n' * 100_000
+    rows = [["a", "time", "b"], *([huge, form(2_000 * n), huge] for n in range(4))]
+
+    assert measure(io.BytesIO(write(rows)), 1).is_ascending
+    assert not measure(io.BytesIO(write([rows[0], *rows[:0:-1]])), 1).is_ascending
+
+
+@pytest.mark.parametrize("cell", ["x", 'quoted "x"', "two\nlines", ""])
+@pytest.mark.parametrize("late", [None, 1, 40_000, 59_999])
+def test_large_files_are_checked_to_their_end(cell: str, late: int | None) -> None:
+    """In several pieces."""
+    times = [form(number) for number in range(60_000)]
+    if late:
+        times[late] = form(-2_000)
+    rows = [["a", "time", "b"], *([cell, time, cell] for time in times)]
+
+    assert measure(io.BytesIO(write(rows)), 1).is_ascending is (late is None)
+
+
 def test_the_position_of_the_file_is_kept() -> None:
     """Whoever reads it does not notice."""
     with io.BytesIO(b"\xef\xbb\xbfa,time\n" + b"x,2026-01-01\n" * 1_000) as file:
