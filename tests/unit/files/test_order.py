@@ -97,10 +97,10 @@ def test_rows_are_found_as_the_reader_finds_them(row: str, line_end: str) -> Non
         assert not measure(io.BytesIO(out_of_order + end.encode()), 1).is_ascending
 
 
-@pytest.mark.parametrize("shift", range(0, 60, 7))
+@pytest.mark.parametrize("shift", [0, 7, 23])
 def test_a_row_may_be_longer_than_what_is_read_at_once(shift: int) -> None:
     """With line breaks and commas in quotes, across any border."""
-    huge = "x" * shift + 'a,"b"\r\n' * 100_000
+    huge = "x" * shift + 'a,"b"\r\n' * 30_000
     rows = [["a", "time", "b"], *([huge, form(2_000 * n), huge] for n in range(4))]
 
     assert measure(io.BytesIO(write(rows)), 1).is_ascending
@@ -108,10 +108,10 @@ def test_a_row_may_be_longer_than_what_is_read_at_once(shift: int) -> None:
 
 
 @pytest.mark.parametrize("cell", ["x", 'quoted "x"', "two\nlines", ""])
-@pytest.mark.parametrize("late", [None, 1, 40_000, 59_999])
+@pytest.mark.parametrize("late", [None, 1, 12_000, 19_999])
 def test_large_files_are_checked_to_their_end(cell: str, late: int | None) -> None:
     """In several pieces."""
-    times = [form(number) for number in range(60_000)]
+    times = [form(number) for number in range(20_000)]
     if late:
         times[late] = form(-2_000)
     rows = [["a", "time", "b"], *([cell, time, cell] for time in times)]

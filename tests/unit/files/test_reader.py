@@ -28,13 +28,16 @@ from tap_voucherify.columns import (
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.cells import to_integer, to_number
 from tap_voucherify.files.fields import MetadataOptions
+from tap_voucherify.files.header import Binding
+from tap_voucherify.files.reader import ExportReader
+from tap_voucherify.files.rows import CsvRows
 from tests.support.csv_files import export_reader, write
 from tests.support.expectations import Exact, identity, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_voucherify.files.reader import Block, ExportReader
+    from tap_voucherify.files.reader import Block
 
 ID = Column("id", TEXT, "The key.", title="ID")
 CODE = Column("code", TEXT, "A known title.", title="Code")
@@ -603,3 +606,27 @@ def test_empty_lines_before_anything_else_are_an_error(end: str) -> None:
 def test_in_one_column_an_empty_line_is_an_error() -> None:
     """It could be a row."""
     assert "row 2, has 0 cells" in error_of(b"ID\na\n\n", [ID])
+
+
+# Many rows
+
+
+def test_many_different_cells_are_read() -> None:
+    """Also more than are cached, and some that are too long for that."""
+    numbers = [str(number) for number in range(12_000)] + ["1" * 300] * 2 + ["7"]
+    value = Column("value", NUMBER, "A number.")
+
+    records = read(write([["ID", "Value"], *(["a", number] for number in numbers)]), [ID, value])
+
+    assert [record["value"] for record in records] == list(map(Exact, numbers))
+
+
+def test_a_fault_is_found_beside_a_missing_column() -> None:
+    """A column that is missing has no faults."""
+    content = write([["ID", "Value"], ["a", "many"]])
+    columns = [COUNT, ID, Column("value", NUMBER, "A number.")]
+    reader = ExportReader(CsvRows(io.BytesIO(content)), Binding((None, 0, 1), (), 2), columns)
+
+    with pytest.raises(ExportFileError, match="row 1, column 'value': 'many' is not a number"):
+        list(reader)
+    assert reader.missing == [COUNT]
