@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
     from tap_voucherify.files.reader import Block, ExportReader
 
 # Size of a table, which becomes a row group of a Parquet file.
-_BYTES_PER_TABLE = 8 << 20
+_BYTES_PER_TABLE = 4 << 20
 _ROWS_PER_TABLE = 1 << 15
 
 ARROW_TYPES = {

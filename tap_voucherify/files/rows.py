@@ -20,7 +20,7 @@ ROWS_PER_BLOCK = 250
 _BYTES_PER_BLOCK = 1 << 20
 
 # Rows read before the size of a block is checked.
-_MAX_ROWS_PER_STEP = 10
+_MAX_ROWS_PER_STEP = 5
 
 # Python 3.10's csv rejects NUL. No text that was valid UTF-8 contains a lone surrogate.
 _NUL, _NUL_STAND_IN = "\0", "\udc00"
