@@ -68,7 +68,7 @@ def test_the_catalog_lists_each_attribute_with_its_type(sandbox: Sandbox, typed:
                 schema = attributes[key.name]
                 expected = (["array", "string", "null"], "") if key.array else TYPES[key.type]
                 assert (schema["type"], schema.get("title", "")) == expected
-                    assert "format" not in schema
+                assert "format" not in schema
 
 
 def test_values_arrive_typed(sandbox: Sandbox, tap: Tap, typed: Json) -> None:
