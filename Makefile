@@ -45,7 +45,7 @@ test-airflow: .venv/installed .venv-airflow/installed .airflow/installed ## Run 
 	$(BIN)/python -m tests.airflow
 
 .PHONY: bench
-bench: .venv/installed .venv-bench/installed ## Measure the tap beside other tools
+bench: .venv/installed .venv-bench/installed .meltano/installed .meltano/loaders-installed ## Measure the tap beside other tools
 	$(BIN)/python -m dev.bench
 
 .PHONY: format

@@ -31,13 +31,16 @@ def main() -> None:
         print("\n### Memory\n", *throughput.measure_memory(), sep="\n", flush=True)
     start = start_up.measure(2 * options.rounds + 1)
     print("\n### Start-up\n", *start.table(), "\n### Orchestration\n", sep="\n", flush=True)
-    # In a process of its own: what is resident here would count as the contenders' memory.
+    # In a separate process: memory resident here would count as the contenders'.
     orchestration = ("-m", "dev.bench.orchestration", f"{start.tap.wall_seconds}")
     subprocess.run((PYTHON, *orchestration), cwd=ROOT, check=True)
+    print("\n### Tap and loader\n", flush=True)
+    pairs = ("-m", "dev.bench.pairs", f"--rounds={options.rounds}")
+    subprocess.run((PYTHON, *pairs), cwd=ROOT, check=True)
 
 
 def machine() -> str:
-    """Describe what this runs on."""
+    """Describe this machine and the installed versions."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     pandas = map(str, ROOT.glob(".venv-bench/lib/*/site-packages"))
     found = distributions(path=[*sys.path, *pandas])
@@ -50,7 +53,7 @@ def machine() -> str:
 
 
 def processor() -> str:
-    """Return the name of the processor, as far as the system tells it."""
+    """Return the name of the processor, if the system knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Waiting for exports: how long it takes, and how many calls, as the sandbox counts them."""
+"""Waiting for exports: elapsed time, and calls as the sandbox counts them."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def measure(start_up_seconds: float) -> Iterator[str]:
     wall, calls = _sync(STREAMS, STREAMS_EXPORT_SECONDS)
     yield (
         f"| {len(STREAMS)} streams, exports of {STREAMS_EXPORT_SECONDS} s | {wall:.1f} "
-        f"| {STREAMS_LIMIT_SECONDS} | {_told(calls)}, at most {CALLS_LIMIT} |"
+        f"| {STREAMS_LIMIT_SECONDS} | {_summary(calls)}, at most {CALLS_LIMIT} |"
     )
     end = START + timedelta(days=WINDOWS)
     dates = {"start_date": START.isoformat(), "end_date": end.isoformat(), "window_days": 1}
     wall, calls = _sync(("vouchers",), WINDOWS_EXPORT_SECONDS, **dates)
     yield (
         f"| {WINDOWS} windows, exports of {WINDOWS_EXPORT_SECONDS} s | {wall:.1f} "
-        f"| {WINDOWS_LIMIT_SECONDS + start_up_seconds:.1f} | {_told(calls)} |"
+        f"| {WINDOWS_LIMIT_SECONDS + start_up_seconds:.1f} | {_summary(calls)} |"
     )
 
 
@@ -67,7 +67,7 @@ def _sync(
         return used.wall_seconds, Counter(request.kind for request in sandbox.requests)
 
 
-def _told(calls: Counter[str]) -> str:
+def _summary(calls: Counter[str]) -> str:
     return f"{calls.total()} ({', '.join(f'{count} {kind}' for kind, count in calls.items())})"
 
 

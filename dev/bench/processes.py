@@ -1,4 +1,4 @@
-"""Processes, and what they cost."""
+"""Run processes and measure their cost."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Json = dict[str, Any]
 
 
 class Usage(NamedTuple):
-    """What a process has used from its start to its end.
+    """What one process used, end to end.
 
     Attributes:
         cpu_seconds: User and system time of all its threads.
-        wall_seconds: Time that passed.
-        peak_mib: The most memory that was resident.
+        wall_seconds: Elapsed time.
+        peak_mib: Peak resident memory.
     """
 
     cpu_seconds: float
@@ -39,7 +39,7 @@ class Usage(NamedTuple):
 
 
 def run(command: Sequence[str], output: Path) -> Usage:
-    """Run a command, with its standard output in a file, and return what it has used."""
+    """Run a command with its standard output in a file."""
     log = output.with_suffix(".log")
     started = time.monotonic()
     with output.open("wb") as stdout, log.open("wb") as stderr:
@@ -48,19 +48,19 @@ def run(command: Sequence[str], output: Path) -> Usage:
     wall_seconds = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"{' '.join(command)} has failed:\n{log.read_text()[-2000:]}")
+        sys.exit(f"{' '.join(command)} failed:\n{log.read_text()[-2000:]}")
     return Usage(used.ru_utime + used.ru_stime, wall_seconds, used.ru_maxrss / 1024)
 
 
 @contextmanager
 def sandbox(vouchers: int) -> Iterator[Json]:
-    """Run a sandbox in a process of its own and return what a client has to know of it."""
+    """Run a sandbox in a separate process; yields the settings of a client."""
     sizes = ("--vouchers", str(vouchers), "--export-seconds", "0")
     command = (PYTHON, "-m", "dev.sandbox", *sizes)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
     ) as process:
-        # It then tells nothing more until it is ended.
+        # It prints nothing else until it ends.
         lines = itertools.islice(process.stdout or (), 3)
         settings = dict(line.strip().split("=", 1) for line in lines)
         try:

@@ -1,4 +1,4 @@
-"""Starting: an empty sync beside the import of the SDK, which every tap pays."""
+"""Start-up: an empty sync, compared with importing the SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows to JSON lines: the tap beside a stock tap and beside tools that only convert."""
+"""Rows to JSON lines: the tap, a stock tap, and tools that only convert."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def measure(rounds: int, rows: int = ROWS) -> Iterator[str]:
         with sandbox(rows) as config:
             file = directory / "vouchers.csv"
             settings = write_json(directory / "sandbox.json", config)
-            # From here on, the sandbox serves a file that it has finished.
+            # The sandbox writes its file once, before anything is measured.
             run(
                 [PYTHON, "-m", "dev.bench.rivals.export", settings, str(file)], directory / "export"
             )
@@ -74,7 +74,7 @@ def measure(rounds: int, rows: int = ROWS) -> Iterator[str]:
 
 
 def measure_memory() -> Iterator[str]:
-    """Yield the tap's peak memory for few and for many rows."""
+    """Yield the tap's peak memory for few and many rows."""
     for rows in (ROWS, MANY_ROWS):
         with tempfile.TemporaryDirectory(prefix="tap-voucherify-bench-") as name:
             directory = Path(name)
@@ -89,7 +89,7 @@ def measure_memory() -> Iterator[str]:
 
 
 def _commands(directory: Path, config: Mapping[str, str], file: Path) -> dict[str, list[str]]:
-    """Return what to run, by its name in the table."""
+    """Return the command of each row in the table."""
     settings = str(directory / "sandbox.json")
     tap, batches = directory / "tap", directory / "batches"
     tap.mkdir()
@@ -112,18 +112,18 @@ def _commands(directory: Path, config: Mapping[str, str], file: Path) -> dict[st
     if importlib.util.find_spec("pyarrow"):
         commands[BATCH_PATH] = tap_command(batches, {**config, "batch_config": batch_config})
     else:
-        print(f"{BATCH_PATH}: left out, since pyarrow is not installed")
+        print(f"{BATCH_PATH}: skipped: pyarrow is not installed")
     if PYTHON_WITH_PANDAS.exists():
         commands[PANDAS_TITLE] = [str(PYTHON_WITH_PANDAS), "-c", PANDAS, *converted]
     else:
-        print(f"{PANDAS_TITLE}: left out, since it has no environment: `make bench` makes it")
+        print(f"{PANDAS_TITLE}: skipped: `make bench` makes its environment")
     return commands
 
 
 def _in_turn(
     commands: Mapping[str, Sequence[str]], rounds: int, directory: Path, rows: int
 ) -> dict[str, list[Usage]]:
-    """Run all commands once a round, each time beginning with another."""
+    """Run all commands once per round, starting with a different one each time."""
     usages: dict[str, list[Usage]] = {contender: [] for contender in commands}
     order = list(commands)
     for number in range(rounds):
@@ -139,15 +139,15 @@ def _in_turn(
 
 
 def _check(output: Path, contender: str, rows: int) -> None:
-    """End the benchmark if a tap has not emitted all rows."""
+    """Exit if a tap has not emitted all rows."""
     with output.open("rb") as lines:
         emitted = sum(line.startswith(b'{"type":"RECORD"') for line in lines)
     if emitted != rows:
-        raise SystemExit(f"{contender} has emitted {emitted} of {rows} rows")
+        raise SystemExit(f"{contender} emitted {emitted} of {rows} rows")
 
 
 def _clean(directory: Path) -> None:
-    """Delete what a contender has written."""
+    """Delete the output of a contender."""
     for written in ("output", "converted.jsonl", "batches/*.parquet"):
         for path in directory.glob(written):
             path.unlink()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -13,12 +14,15 @@ import pytest
 
 from dev import ROOT
 from dev.sandbox import Dataset, Sandbox
+from tests.support.expectations import OBJECTS
 
+from .comparison import Record, differences, make_dataset
 from .postgres import Postgres, postgres
 from .project import INSTALLED
+from .test_loaders import as_duckdb, read_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 EXAMPLES = ROOT / "examples" / "without_a_loader"
@@ -54,6 +58,21 @@ def batch_config(directory: Path, encoding: dict[str, str]) -> dict[str, Any]:
     files = directory / "batches"
     files.mkdir()
     return {"batch_config": {"encoding": encoding, "storage": {"root": files.as_uri()}}}
+
+
+def write_catalog(
+    directory: Path, config: str, streams: Iterable[str], replication_method: str = ""
+) -> str:
+    """Write a catalog with some streams selected, and return its name."""
+    catalog = json.loads(subprocess.check_output((*TAP, "--config", config, "--discover")))
+    for stream in catalog["streams"]:
+        (whole,) = (entry["metadata"] for entry in stream["metadata"] if not entry["breadcrumb"])
+        whole["selected"] = stream["tap_stream_id"] in streams
+        if replication_method:
+            stream["replication_method"] = replication_method
+    path = directory / "catalog.json"
+    path.write_text(json.dumps(catalog))
+    return str(path)
 
 
 def pipe(tap: tuple[str, ...], loader: tuple[str, ...]) -> bytes:
@@ -117,27 +136,41 @@ def test_jsonl_into_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path)
     assert not list((tmp_path / "batches").glob("vouchers-*"))
 
 
+def target_postgres(directory: Path, server: Postgres, **settings: object) -> tuple[str, ...]:
+    """Return the command of a loader with some settings."""
+    path = directory / "loader.json"
+    path.write_text(json.dumps({**server.settings, **settings}))
+    program = INSTALLED / "loaders" / "target-postgres" / "venv" / "bin" / "target-postgres"
+    return (str(program), "--config", str(path))
+
+
+def read_as_floats(server: Postgres, schema: str, stream: str) -> list[Record]:
+    """Return the rows of a table, with numbers as floats."""
+    return [as_duckdb(row) for row in read_postgres(server, schema, stream)]
+
+
+def test_the_fast_settings_of_target_postgres(server: Postgres, tmp_path: Path) -> None:
+    """Without validation, with COPY and batch files, all arrives, but numbers are floats."""
+    fast = {"validate_records": False, "use_copy": True, "default_target_schema": "fast"}
+    loader = target_postgres(tmp_path, server, **fast)
+    files = batch_config(tmp_path, {"format": "jsonl", "compression": "gzip"})
+    with Sandbox(make_dataset(), latency_seconds=0.05) as sandbox:
+        config = write_config(tmp_path, sandbox, track_updates=True, **files)
+        catalog = write_catalog(tmp_path, config, OBJECTS)
+        pipe((*TAP, "--config", config, "--catalog", catalog), loader)
+
+        assert not differences(sandbox, partial(read_as_floats, server, "fast"), as_duckdb)
+
+
 def test_a_weekly_refresh_finds_deletions(
     sandbox: Sandbox, server: Postgres, tmp_path: Path
 ) -> None:
     """A full-table sync with ACTIVATE_VERSION removes rows that Voucherify no longer has."""
     config = write_config(tmp_path, sandbox, emit_activate_version_messages=True)
-    discover = subprocess.check_output((*TAP, "--config", config, "--discover"))
-    catalog = json.loads(discover)
-    for stream in catalog["streams"]:
-        whole = next(entry["metadata"] for entry in stream["metadata"] if not entry["breadcrumb"])
-        whole["selected"] = stream["tap_stream_id"] in {"vouchers", "customers"}
-        whole["replication-method"] = "FULL_TABLE"
-        stream["replication_method"] = "FULL_TABLE"
-    chosen = tmp_path / "catalog.json"
-    chosen.write_text(json.dumps(catalog))
-    settings = tmp_path / "loader.json"
-    settings.write_text(
-        json.dumps({**server.settings, "default_target_schema": "weekly", "hard_delete": True})
-    )
-    program = INSTALLED / "loaders" / "target-postgres" / "venv" / "bin" / "target-postgres"
-    loader = (str(program), "--config", str(settings))
-    tap = (*TAP, "--config", config, "--catalog", str(chosen))
+    streams = ("vouchers", "customers")
+    chosen = write_catalog(tmp_path, config, streams, replication_method="FULL_TABLE")
+    loader = target_postgres(tmp_path, server, default_target_schema="weekly", hard_delete=True)
+    tap = (*TAP, "--config", config, "--catalog", chosen)
 
     pipe(tap, loader)
     server.query("INSERT INTO weekly.vouchers (id, _sdc_table_version) VALUES ('v_deleted', 1)")

@@ -1,1 +1,1 @@
-"""Other ways to sync vouchers, as somebody would write them with the same SDK."""
+"""Other ways to sync vouchers with the same SDK."""

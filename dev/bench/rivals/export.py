@@ -18,7 +18,7 @@ POLL_INTERVAL_SECONDS = 1
 # Writing millions of rows for the first time takes the sandbox minutes.
 TIMEOUT_SECONDS = 900
 
-# As the tap asks for them, in the same order: the sandbox then serves the same file.
+# What the tap requests, in the same order, so that the sandbox serves the same file.
 FIELDS = (
     *("code", "voucher_type", "value", "formula", "discount_type", "campaign", "category"),
     *("start_date", "expiration_date", "gift_balance", "loyalty_balance", "redemption_quantity"),
@@ -31,7 +31,7 @@ FIELDS = (
 
 
 def download(config: Mapping[str, Any], fields: Iterable[str] = FIELDS) -> requests.Response:
-    """Export all vouchers and return the answer that holds the file, its body unread."""
+    """Export all vouchers and return the response with the file, its body unread."""
     session = requests.Session()
     session.headers.update({"X-App-Id": config["app_id"], "X-App-Token": config["app_token"]})
     exports = f"{config['api_url']}/v1/exports"
@@ -50,7 +50,7 @@ def download(config: Mapping[str, Any], fields: Iterable[str] = FIELDS) -> reque
 
 
 def save(config: str, file: str) -> None:
-    """Save the file of an export, for the contenders that read one from a disk."""
+    """Save the file of an export, for contenders that read one from disk."""
     with download(json.loads(Path(config).read_text())) as answer, Path(file).open("wb") as target:
         shutil.copyfileobj(answer.raw, target)
 
