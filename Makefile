@@ -14,15 +14,15 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: .venv/installed .meltano/installed ## Sync a mock Voucherify into DuckDB with Meltano
-	$(BIN)/python -m dev.demo
+demo: .venv-demo/installed .meltano/installed ## Sync a mock Voucherify into DuckDB with Meltano
+	.venv-demo/bin/python -m dev.demo
 
 .PHONY: demo-dbt
-demo-dbt: .demo/voucherify.duckdb .venv-dbt/installed ## Build and test the example's dbt models on the demo's data
+demo-dbt: .demo/complete .venv-dbt/installed ## Build and test the example's dbt models on the demo's data
 	cd examples/dbt && VOUCHERIFY_MODELS=../../.demo/models.duckdb ../../.venv-dbt/bin/dbt build \
 		--profiles-dir . --target-path ../../.demo/dbt/target --log-path ../../.demo/dbt/logs
 
-.demo/voucherify.duckdb:
+.demo/complete:
 	$(MAKE) demo
 
 .PHONY: check
@@ -73,7 +73,7 @@ pytest: .venv/installed .meltano/installed .meltano/loaders-installed ## Run the
 
 .PHONY: clean
 clean: ## Remove everything these targets created
-	rm -rf .venv .venv-airflow .venv-bench .venv-dbt .venv-meltano .airflow .demo .meltano .nox dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-airflow .venv-bench .venv-dbt .venv-demo .venv-meltano .airflow .demo .meltano .nox dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 define new-venv
@@ -101,6 +101,12 @@ endef
 .venv-bench/installed: pyproject.toml
 	$(call new-venv,.venv-bench)
 	.venv-bench/bin/python -m pip install --quiet --group bench
+	touch $@
+
+# Less than .venv, so that a first look takes little time.
+.venv-demo/installed: pyproject.toml
+	$(call new-venv,.venv-demo)
+	.venv-demo/bin/python -m pip install --quiet --group demo
 	touch $@
 
 .venv-dbt/installed: pyproject.toml

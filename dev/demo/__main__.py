@@ -88,6 +88,7 @@ def main() -> None:
             print("All tables equal the mock's data.")
             say("Redemptions by day and result")
             print(*redemptions_by_day(database), sep="\n")
+    (OUTPUT / "complete").touch()
 
 
 def say(text: str) -> None:
