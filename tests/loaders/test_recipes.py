@@ -91,12 +91,14 @@ def ids(sandbox: Sandbox, exported_object: str) -> set[str]:
 def test_parquet_into_duckdb(sandbox: Sandbox, tmp_path: Path) -> None:
     """Two runs with state leave one row per key, and no file."""
     config = write_config(tmp_path, sandbox, **batch_config(tmp_path, {"format": "parquet"}))
+    catalog = write_catalog(tmp_path, config, ("vouchers", "redemptions"))
+    tap = (*TAP, "--config", config, "--catalog", catalog)
     database, state = tmp_path / "warehouse.duckdb", tmp_path / "state.json"
     loader = (sys.executable, str(EXAMPLES / "load_duckdb.py"), str(database))
 
-    state.write_bytes(pipe((*TAP, "--config", config), loader))
+    state.write_bytes(pipe(tap, loader))
     sandbox.dataset.grow({"voucher": 20, "redemption": 30})
-    state.write_bytes(pipe((*TAP, "--config", config, "--state", str(state)), loader))
+    state.write_bytes(pipe((*tap, "--state", str(state)), loader))
 
     with duckdb.connect(str(database), read_only=True) as loaded:
         vouchers = [name for (name,) in loaded.execute("SELECT id FROM vouchers").fetchall()]
@@ -111,6 +113,7 @@ def test_jsonl_into_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path)
     """COPY and upsert leave one row per key, with the whole record, and no file."""
     encoding = {"format": "jsonl", "compression": "gzip"}
     config = write_config(tmp_path, sandbox, **batch_config(tmp_path, encoding))
+    catalog = write_catalog(tmp_path, config, ("vouchers",))
     connection = {f"PG{name.upper()}": str(value) for name, value in server.settings.items()}
     path = f"{server.psql.parent}{os.pathsep}{os.environ['PATH']}"
     load = ("sh", str(EXAMPLES / "load_postgres.sh"), str(tmp_path / "batches"), "vouchers")
@@ -120,7 +123,7 @@ def test_jsonl_into_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path)
     for options in ((), ("--state", str(state))):
         with messages.open("wb") as output:
             subprocess.run(
-                (*TAP, "--config", config, *options),
+                (*TAP, "--config", config, "--catalog", catalog, *options),
                 stdout=output,
                 stderr=subprocess.DEVNULL,
                 check=True,
