@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 import typing as t
+from types import MappingProxyType
 
 from singer_sdk.singerlib import Schema
 from singer_sdk.singerlib.catalog import Metadata
 from typing_extensions import override
 
 from tap_voucherify.columns import METADATA, MODIFIED_AT, Column, metadata_schema
+from tap_voucherify.errors import SettingsError
 from tap_voucherify.files.selection import Selection
 from tap_voucherify.singer.batches import wants_parquet
 from tap_voucherify.singer.block_stream import BlockStream
 
 if t.TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from singer_sdk import Tap
     from singer_sdk.singerlib import Catalog
@@ -35,6 +37,7 @@ class DeclaredStream(BlockStream):
             `track_updates`, an instance of a stream that supports it has `modified_at`.
         updated_column: Column of the update time, if exports can be filtered by it.
         has_metadata: Whether metadata can be exported.
+        digests: Properties that the tap adds: a digest of other columns, as a key.
         selected_by_default: Whether a new catalog selects the stream.
         tracks_updates: Whether updated records are extracted again, as `track_updates` asks for.
     """
@@ -46,6 +49,7 @@ class DeclaredStream(BlockStream):
     replication_key: str | None = None
     updated_column: t.ClassVar[str] = ""
     has_metadata: t.ClassVar[bool] = True
+    digests: t.ClassVar[Mapping[str, Sequence[str]]] = MappingProxyType({})
 
     def __init__(self, tap: Tap, session: Session) -> None:
         """Start without a request.
@@ -55,6 +59,7 @@ class DeclaredStream(BlockStream):
             session: What all streams of the run share.
         """
         self.session = session
+        self._rejected: set[str] = set()
         super().__init__(tap, session.clock)
         self.tracks_updates = bool(self.updated_column and self.config.get("track_updates"))
         if self.tracks_updates:
@@ -65,7 +70,11 @@ class DeclaredStream(BlockStream):
     def schema(self) -> dict[str, t.Any]:
         """The JSON schema of the records."""
         columns = [*self.columns, *([MODIFIED_AT] if self.tracks_updates else [])]
-        properties = {
+        properties: dict[str, t.Any] = {
+            name: {"type": ["string"], "description": f"Digest of {', '.join(sources)} (added)."}
+            for name, sources in self.digests.items()
+        }
+        properties |= {
             column.name: column.schema(
                 nullable=column.name not in self.primary_keys, as_text=self.writes_parquet
             )
@@ -79,9 +88,19 @@ class DeclaredStream(BlockStream):
 
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
-        """Apply a catalog's selection and types; the keys stay the stream's own."""
+        """Apply a catalog's selection and types; the keys stay the stream's own.
+
+        Raises:
+            SettingsError: If it sets another replication key.
+        """
         keys, replication_key = self.primary_keys, self.replication_key
         if entry := catalog.get_stream(self.name):
+            wanted = entry.replication_key or entry.metadata.root.replication_key
+            if wanted not in {None, replication_key, self.created_column}:
+                raise SettingsError(
+                    f"catalog: stream '{self.name}' cannot be replicated by another key than "
+                    f"{replication_key or 'none'}; to extract updated records, set track_updates"
+                )
             entry.key_properties = keys
             for name in self.always_selected:
                 entry.schema.properties = entry.schema.properties or {}
@@ -118,16 +137,36 @@ class DeclaredStream(BlockStream):
         sources = (self.updated_column, self.created_column or "")
         return Selection(
             exported_object=self.exported_object,
-            declared=self.columns,
+            declared=[column for column in self.columns if column.name not in self._rejected],
+            digests=self.digests,
             keys=self.primary_keys,
             always_selected=self.always_selected,
             schemas=self.effective_schema.get("properties", {}),
             mask=self.mask,
-            has_metadata=self.has_metadata,
+            has_metadata=self.has_metadata and METADATA not in self._rejected,
             coalesce={MODIFIED_AT.name: sources} if self.tracks_updates else {},
             # Parquet columns have one type, and a value may not fit its schema.
             typed_metadata=not self.writes_parquet,
         )
+
+    def leave_out(self, allowed: Collection[str]) -> bool:
+        """Request no field any longer that the service does not have.
+
+        Args:
+            allowed: The fields that it has.
+
+        Returns:
+            Whether all others can be left out: they are neither keys nor needed for filters.
+        """
+        fields = {column.name: column.api_field for column in self.selection.columns}
+        fields |= {METADATA: METADATA} if self.selection.metadata else {}
+        rejected = [name for name, field in fields.items() if field not in allowed]
+        if not rejected or set(rejected) & set(self.always_selected):
+            return False
+        self._rejected |= set(rejected)
+        del self.selection
+        self.warn(f"Voucherify does not export {', '.join(map(repr, rejected))}; left out")
+        return True
 
     def warn(self, message: str) -> None:
         """Log a warning that concerns the whole stream, once per run."""

@@ -7,6 +7,7 @@
   failed stream continues from its last bookmark in the next run.
     - `RequestError`: Voucherify rejects a request, or sends an undocumented response.
         - `NotFoundError`: what the request names does not exist.
+        - `FieldsRejectedError`: an export requests fields that the service does not have.
     - `ExportFileError`: an exported file does not match the request.
     - `StorageError`: an exported file cannot be stored locally.
     - `TransientError`: the network or the server was still failing after all retries.
@@ -61,6 +62,18 @@ class RequestError(StreamError):
 
 class NotFoundError(RequestError):
     """What a request names does not exist."""
+
+
+class FieldsRejectedError(RequestError):
+    """An export requests fields that the service does not have.
+
+    Attributes:
+        allowed: The fields that it has.
+    """
+
+    def __init__(self, message: str, allowed: frozenset[str]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class ExportFileError(StreamError):

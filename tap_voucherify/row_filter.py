@@ -46,7 +46,6 @@ class RowFilter:
         self._created_column = created_column
         self._updated_column = updated_column
         self._bounds = Window(bounds.start_date, bounds.end_date)
-        self._repeated: list[ExportRequest] = []
 
     def span(self, request: ExportRequest, files: Iterable[OpenFile]) -> Span:
         """Return the times of an export's rows, by the column of its window.
@@ -86,19 +85,6 @@ class RowFilter:
             if not all(mask):
                 block = block.select(mask)
         return block
-
-    def repeat(self, request: ExportRequest) -> None:
-        """Note that no row of an export lies in the requested range, and that it is repeated.
-
-        Raises:
-            ExportFileError: If it was repeated before.
-        """
-        if request in self._repeated:
-            raise ExportFileError(
-                f"{request}: no row of the file lies in the requested range, again. Please report "
-                "this"
-            )
-        self._repeated.append(request)
 
     def report(self, warn: Callable[[str], None]) -> None:
         """Warn about the rows outside the requested ranges, if there were any."""

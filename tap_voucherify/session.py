@@ -20,10 +20,12 @@ from tap_voucherify.api.voucherify import Voucherify
 from tap_voucherify.errors import AccountError, SettingsError, StreamError, one_line
 from tap_voucherify.exports.job import ExportRunner
 from tap_voucherify.exports.prefetch import ExportPrefetcher
+from tap_voucherify.exports.request import ExportRequest
 from tap_voucherify.files.metadata import schemas_by_object
+from tap_voucherify.files.rows import CsvRows
 from tap_voucherify.instants import EPOCH, parse_instant
 from tap_voucherify.settings import API_URLS
-from tap_voucherify.windows import Bounds
+from tap_voucherify.windows import Bounds, Window
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,12 +33,21 @@ if t.TYPE_CHECKING:
     from singer_sdk.exceptions import SingerSDKError
 
     from tap_voucherify.clock import Clock
-    from tap_voucherify.exports.request import ExportRequest
     from tap_voucherify.redaction import SecretFilter
     from tap_voucherify.singer.signals import StopFlag
     from tap_voucherify.validation import Problem
 
 logger = logging.getLogger("tap-voucherify")
+
+# No object was created in this range: such an export shows how the service behaves.
+EMPTY_RANGE = Window(EPOCH, EPOCH + dt.timedelta(seconds=1))
+EMPTY_EXPORT = ExportRequest(
+    stream="empty export",
+    exported_object="customer",
+    fields=("id",),
+    window=EMPTY_RANGE,
+    filter_field="created_at",
+)
 
 
 class Session:
@@ -155,16 +166,46 @@ class Session:
     @functools.cached_property
     def exports(self) -> ExportPrefetcher:
         """The exports of all selected streams, prefetched in the order they are read."""
-        exports = ExportPrefetcher(
+        exports = self.prefetcher(deletes=self._config["delete_exports"])
+        for stream, requests in self._plan():
+            exports.plan(stream, requests)
+        return exports
+
+    def prefetcher(self, *, deletes: bool) -> ExportPrefetcher:
+        """Return a prefetcher.
+
+        Args:
+            deletes: Whether exports are deleted after they have been read.
+        """
+        return ExportPrefetcher(
             self.runner.run,
             self.clock,
             max_concurrent_exports=self._config["max_concurrent_exports"],
             check_interruption=self.stop.check,
-            on_read=self.runner.delete if self._config["delete_exports"] else None,
+            on_read=self.runner.delete if deletes else None,
         )
-        for stream, requests in self._plan():
-            exports.plan(stream, requests)
-        return exports
+
+    def export_headers(self, requests: Sequence[ExportRequest]) -> list[list[str]]:
+        """Run exports of an empty range and return the cells of their headers.
+
+        Raises:
+            ExportFileError: If a file has no header.
+        """
+        prefetcher = self.prefetcher(deletes=True)
+        prefetcher.plan("headers", requests)
+        headers = [CsvRows(exported.files[0]).header for exported in prefetcher.read("headers")]
+        prefetcher.finish()
+        prefetcher.close()
+        return headers
+
+    @functools.cached_property
+    def empty_exports_have_no_header(self) -> bool:
+        """Whether the file of an export without rows has 0 bytes, as one such export shows."""
+        exported = self.runner.run(EMPTY_EXPORT, lambda: True)
+        has_empty_file = exported.has_empty_file
+        exported.close()
+        self.runner.delete(exported)
+        return has_empty_file
 
     def metadata_schemas(self, exported_object: str) -> dict[str, t.Any]:
         """Return the JSON schemas of an object's metadata keys, if they are to be typed."""

@@ -14,6 +14,8 @@ from typing_extensions import override
 from tap_voucherify.declared import DeclaredStream
 from tap_voucherify.errors import (
     AccountError,
+    ExportFileError,
+    FieldsRejectedError,
     Interruption,
     OutputError,
     SettingsError,
@@ -22,17 +24,21 @@ from tap_voucherify.exports.request import ExportRequest
 from tap_voucherify.files.exported import FileReader
 from tap_voucherify.instants import Span, format_instant
 from tap_voucherify.row_filter import RowFilter
+from tap_voucherify.session import EMPTY_RANGE
 from tap_voucherify.singer.bookmark import Bookmark
 
 if t.TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
 
+    from singer_sdk import Tap
     from singer_sdk.helpers import types
 
+    from tap_voucherify.errors import StreamError
     from tap_voucherify.exports.request import ExportedFiles
     from tap_voucherify.files.arrow import ArrowBlock
     from tap_voucherify.files.reader import Block
+    from tap_voucherify.session import Session
 
 
 class ExportStream(DeclaredStream):
@@ -40,9 +46,17 @@ class ExportStream(DeclaredStream):
 
     Attributes:
         order: Field by which exports are sorted; empty if none is sent.
+        filter_of_nothing: A field by which exports can be filtered to have no rows, if there is
+            no date filter.
     """
 
     order: t.ClassVar[str] = "created_at"
+    filter_of_nothing: t.ClassVar[str] = ""
+
+    @override
+    def __init__(self, tap: Tap, session: Session) -> None:
+        super().__init__(tap, session)
+        self._repeated: list[ExportRequest] = []
 
     @property
     @override
@@ -86,7 +100,7 @@ class ExportStream(DeclaredStream):
         if activates_version:
             self.begin_version()
         try:
-            for exported in self.session.exports.read(self.name):
+            for exported in self.session.exports.read(self.name, self._recover):
                 yield from self._read(exported)
         except (AccountError, OutputError, SettingsError, Interruption, SyncLifecycleSignal):
             raise
@@ -112,7 +126,12 @@ class ExportStream(DeclaredStream):
             self._rewind(bookmark, exported.created_at)
             self.session.exports.replace(self.name, self.requests())
             return
+        if exported.has_empty_file:
+            self._accept_empty(request)
+            return
         files = [self._file_reader.open(file) for file in exported.files]
+        if titles := self._file_reader.titles:
+            self.stream_state["titles"] = titles
         span = self._rows.span(request, files)
         if bookmark:
             bookmark.start_export(exported.created_at, is_ordered=self._is_in_order(span))
@@ -127,9 +146,7 @@ class ExportStream(DeclaredStream):
                 bookmark.cover(block.values(str(self.replication_key)))
             self.session.stop.check()
         if rows < self._rows.rows and self._rows.rows - rows == self._rows.outsiders - outsiders:
-            self._rows.repeat(request)
-            self.warn(f"{request}: no row of the file lies in the requested range; trying again")
-            self.session.exports.replace(self.name, [request])
+            self._repeat(request, "no row of the file lies in the requested range")
             return
         if bookmark:
             bookmark.finish_export(request.window)
@@ -142,6 +159,57 @@ class ExportStream(DeclaredStream):
             seconds,
             emitted / max(seconds, 1e-3),
         )
+
+    def _recover(self, error: StreamError) -> list[ExportRequest]:
+        """Return the exports to request after a failure; none if it is final."""
+        if not isinstance(error, FieldsRejectedError) or not self.leave_out(error.allowed):
+            return []
+        del self._file_reader
+        return self.requests()
+
+    def _accept_empty(self, request: ExportRequest) -> None:
+        """Take a file of 0 bytes as one without rows, if that is what the service sends.
+
+        Raises:
+            ExportFileError: If it is not.
+        """
+        if not self.session.empty_exports_have_no_header:
+            self._repeat(request, "the exported file is empty (no header)")
+            return
+        self.warn(
+            "the exported file has 0 bytes, and so has an export of an empty range: taken as no "
+            "rows; the bookmark does not move"
+        )
+        if self._bookmark:
+            self._bookmark.hold()
+
+    def _repeat(self, request: ExportRequest, problem: str) -> None:
+        """Request an export again whose file is useless, once.
+
+        Raises:
+            ExportFileError: If it was repeated before.
+        """
+        if request in self._repeated:
+            raise ExportFileError(f"{request}: {problem}, again. Please report this")
+        self._repeated.append(request)
+        self.warn(f"{request}: {problem}; trying again")
+        self.session.exports.replace(self.name, [request])
+
+    def _ask(self, fields: list[tuple[str, ...]]) -> list[list[str]]:
+        """Return the headers of exports of these fields, without rows as far as possible."""
+        request = self.empty_request()
+        return self.session.export_headers([replace(request, fields=each) for each in fields])
+
+    def empty_request(self) -> ExportRequest:
+        """Return an export of all selected fields, without rows as far as there is a filter."""
+        request = ExportRequest(
+            stream=self.name, exported_object=self.exported_object, fields=self.selection.fields
+        )
+        if self.created_column:
+            return replace(request, window=EMPTY_RANGE, filter_field="created_at")
+        conditions = {"conditions": {"$is": ["none"]}}
+        filters = {self.filter_of_nothing: conditions} if self.filter_of_nothing else {}
+        return replace(request, extra_parameters={"filters": filters} if filters else {})
 
     def _rewind(self, bookmark: Bookmark, server_time: dt.datetime) -> None:
         self.warn(
@@ -211,4 +279,6 @@ class ExportStream(DeclaredStream):
                 self.config.get("flattening_enabled") and self.config["flattening_max_depth"]
             ),
             warn=self.warn,
+            ask=self._ask,
+            titles=self.stream_state.get("titles"),
         )

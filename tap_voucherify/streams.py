@@ -12,6 +12,8 @@ their creation time, and for the last two no list of fields to sort by either.
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from tap_voucherify.columns import (
     BOOLEAN,
     DATE,
@@ -190,7 +192,19 @@ class Publications(ExportStream):
 
     name = "publications"
     exported_object = "publication"
-    primary_keys = ("voucher_code", "customer_id", "created_at")
+    primary_keys = ("publication_key",)
+    digests = MappingProxyType(
+        {
+            "publication_key": (
+                "voucher_code",
+                "customer_id",
+                "customer_source_id",
+                "created_at",
+                "channel",
+                "campaign",
+            )
+        }
+    )
     replication_key = "created_at"
     columns = (
         Column("voucher_code", TEXT, "Unique voucher code.", expected_title="Code"),
@@ -338,6 +352,7 @@ class PointsExpirations(ExportStream):
     primary_keys = ("id",)
     has_metadata = False
     order = "expires_at"
+    filter_of_nothing = "voucher_id"
     columns = (
         Column("id", TEXT, "Loyalty points bucket ID."),
         Column("campaign_id", TEXT, "ID of the loyalty campaign."),
@@ -349,13 +364,12 @@ class PointsExpirations(ExportStream):
 
 
 class Products(ExportStream):
-    """Products. Only the prose of the reference says that they can be exported."""
+    """Products, exported since 2025-09."""
 
     name = "products"
     exported_object = "product"
     primary_keys = ("id",)
     selected_by_default = False
-    has_metadata = False
     order = ""
     columns = (
         Column("id", TEXT, "Unique product ID."),
@@ -371,13 +385,12 @@ class Products(ExportStream):
 
 
 class Skus(ExportStream):
-    """Stock keeping units. Only the prose says that they can be exported."""
+    """Stock keeping units, exported since 2025-09."""
 
     name = "skus"
     exported_object = "sku"
     primary_keys = ("id",)
     selected_by_default = False
-    has_metadata = False
     order = ""
     columns = (
         Column("id", TEXT, "Unique SKU ID."),
@@ -394,6 +407,33 @@ class Skus(ExportStream):
     )
 
 
+class ApiLogs(ExportStream):
+    """Calls to the API with their bodies, exported since 2025-10 and kept for six months."""
+
+    name = "api_logs"
+    exported_object = "api_log"
+    primary_keys = ("id",)
+    replication_key = "created_at"
+    selected_by_default = False
+    has_metadata = False
+    columns = (
+        Column("id", TEXT, "Unique log entry ID."),
+        Column("created_at", TIMESTAMP, "When the call was made.", expected_title="Creation Date"),
+        Column("status", TEXT, "Status of the response."),
+        Column("request_id", TEXT, "Request ID."),
+        Column("channel", TEXT, "Channel of the call."),
+        Column("method", TEXT, "HTTP method."),
+        Column("endpoint", TEXT, "Endpoint."),
+        Column("url", TEXT, "URL."),
+        Column("user_email", TEXT, "E-mail address of the user."),
+        Column("app_id", TEXT, "Application ID."),
+        Column("client_app_id", TEXT, "Client-side application ID."),
+        Column("request_duration", TEXT, "Duration of the request, as exported."),
+        Column("request_body", TEXT, "Body of the request."),
+        Column("response_body", TEXT, "Body of the response."),
+    )
+
+
 STREAMS: tuple[type[ExportStream], ...] = (
     Vouchers,
     Redemptions,
@@ -404,4 +444,5 @@ STREAMS: tuple[type[ExportStream], ...] = (
     PointsExpirations,
     Products,
     Skus,
+    ApiLogs,
 )

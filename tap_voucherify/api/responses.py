@@ -20,6 +20,7 @@ import urllib3
 from tap_voucherify.api.headers import QUOTA, retry_after_seconds
 from tap_voucherify.errors import (
     AccountError,
+    FieldsRejectedError,
     LinkExpiredError,
     NotFoundError,
     RateLimitError,
@@ -59,6 +60,9 @@ _HINTS: dict[str | int, str] = {
 # Maximum characters of each part shown, and of what a storage says.
 _MAX_SHOWN_CHARACTERS = 500
 _MAX_STORAGE_CHARACTERS = 200
+
+# "Unsupported field used. Allowed fields: id, object, ..." (the reference's example).
+_ALLOWED_FIELDS = re.compile(r"(?i)allowed fields:(.*)", re.DOTALL)
 
 _OBJECT = msgspec.json.Decoder(dict[str, t.Any])
 
@@ -108,7 +112,8 @@ def save_body(response: urllib3.BaseHTTPResponse, file: t.BinaryIO, deadline: De
     Raises:
         RequestError: If it has an unexpected encoding.
         StorageError: If the file cannot be written.
-        TransientError: If it is empty or incomplete, or takes too long.
+        TransientError: If it is incomplete, takes too long, or is empty without any proof
+            that it is complete.
     """
     body = _Body(response, deadline)
     last = b""
@@ -124,9 +129,9 @@ def save_body(response: urllib3.BaseHTTPResponse, file: t.BinaryIO, deadline: De
             f"cannot store the exported file: {error.strerror}; free up disk space or set "
             "TMPDIR to a larger disk"
         ) from error
-    if not size:
-        raise TransientError("the exported file is empty (no header)")
     if not body.is_bounded and not _is_gzip(response):
+        if not size:
+            raise TransientError("the exported file is empty (no header)")
         if not last.endswith((b"\n", b"\r")):
             raise TransientError("the exported file is truncated (no final newline)")
         logger.warning(
@@ -161,6 +166,10 @@ def error_from_response(
         return AccountError(message)
     if status == HTTPStatus.NOT_FOUND:
         return NotFoundError(message)
+    if fields.get("key") == "invalid_export_fields" and (
+        listed := _ALLOWED_FIELDS.search(str(fields.get("details")))
+    ):
+        return FieldsRejectedError(message, frozenset(re.findall(r"[\w.]+", listed[1])))
     return (TransientError if status in _RETRIED_STATUSES else RequestError)(message)
 
 

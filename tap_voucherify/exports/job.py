@@ -199,7 +199,12 @@ class ExportRunner:
                 raise TransientError(str(error)) from error
 
         started = self._clock.monotonic()
-        size = self._api.retry(attempt, f"{job.request}: download failed", job.deadline) / 1e6
+        problem = f"{job.request}: download failed"
+        size = self._api.retry(attempt, problem, job.deadline) / 1e6
+        if not size:
+            # An export without rows may look like this, but so may a fault.
+            links.expire()
+            size = self._api.retry(attempt, problem, job.deadline) / 1e6
         seconds = self._clock.monotonic() - started
         logger.info(
             "%s: downloaded %.1f MB in %.1f s (%.1f MB/s)",

@@ -18,6 +18,8 @@ of workers is the limit. From there, one of these cases applies:
   The first in the queue then waits for those to end, and later ones do not overtake it, because
   the reader needs this one next. If the limit is reached, the reader gets the last failure.
 - The reader finds the files of an export useless, and replaces it: as if it had failed.
+- The stream recovers from a failure by requesting other exports: as above, and its later exports
+  are cancelled.
 - The reader leaves a stream (it failed, or is not read to its end). Its exports are cancelled:
   those in the queue are removed, those that are done are closed without being deleted, those in
   progress stop when they next look.
@@ -37,7 +39,7 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 
 from tap_voucherify.clock import StoppedError
-from tap_voucherify.errors import ExportFailedError, ExportTimeoutError
+from tap_voucherify.errors import ExportFailedError, ExportTimeoutError, StreamError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -113,10 +115,19 @@ class ExportPrefetcher:
             self._queue.extend(exports)
             self._start_workers(len(exports))
 
-    def read(self, stream: str) -> Iterator[ExportedFiles]:
+    def read(
+        self,
+        stream: str,
+        recover: Callable[[StreamError], list[ExportRequest]] = lambda _: [],
+    ) -> Iterator[ExportedFiles]:
         """Yield the exports of a stream in order, as their files become available.
 
         An export that failed is retried or split.
+
+        Args:
+            stream: The stream.
+            recover: Returns the exports to read instead of this and all later ones after
+                another failure; none if the stream fails.
 
         Raises:
             StreamError: If the stream fails.
@@ -130,6 +141,13 @@ class ExportPrefetcher:
                     if len(self._failures[stream]) >= MAX_FAILURES_PER_STREAM:
                         raise
                     exports.extendleft(reversed(self._requeue(exports.popleft(), error)))
+                    continue
+                except StreamError as error:
+                    if not (requests := recover(error)):
+                        raise
+                    replacements = self._put_first(exports.popleft(), requests)
+                    self._cancel(exports)
+                    exports = deque(replacements)
                     continue
                 yield exported
                 if requests := self._replacements.pop(stream, []):

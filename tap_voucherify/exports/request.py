@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 from dataclasses import dataclass, field, replace
 
@@ -78,6 +79,14 @@ class ExportedFiles:
     export_id: str
     created_at: dt.datetime
     files: tuple[t.BinaryIO, ...]
+
+    @property
+    def has_empty_file(self) -> bool:
+        """Whether a file has 0 bytes, and so not even a header."""
+        sizes = [file.seek(0, os.SEEK_END) for file in self.files]
+        for file in self.files:
+            file.seek(0)
+        return not all(sizes)
 
     def close(self) -> None:
         """Delete the temporary files."""

@@ -70,6 +70,10 @@ class Bookmark:
         """Move back to the server's time: a later bookmark would hide every row until then."""
         self._value = self._reached = self._state[_VALUE] = format_instant(server_time)
 
+    def hold(self) -> None:
+        """Do not move any more in this run: what was read next to it may be incomplete."""
+        self._limit = self._value
+
     def start_export(self, created_at: dt.datetime, *, is_ordered: bool) -> None:
         """Begin to read an export.
 
