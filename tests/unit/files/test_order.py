@@ -99,7 +99,7 @@ def test_rows_are_found_as_the_reader_finds_them(row: str, line_end: str) -> Non
 
 @pytest.mark.parametrize("shift", [0, 7, 23])
 def test_a_row_may_be_longer_than_what_is_read_at_once(shift: int) -> None:
-    """With line breaks and commas in quotes, across any border."""
+    """With line breaks and commas in quotes."""
     huge = "x" * shift + 'a,"b"\r\n' * 30_000
     rows = [["a", "time", "b"], *([huge, form(2_000 * n), huge] for n in range(4))]
 
@@ -110,7 +110,7 @@ def test_a_row_may_be_longer_than_what_is_read_at_once(shift: int) -> None:
 @pytest.mark.parametrize("cell", ["x", 'quoted "x"', "two\nlines", ""])
 @pytest.mark.parametrize("late", [None, 1, 12_000, 19_999])
 def test_large_files_are_checked_to_their_end(cell: str, late: int | None) -> None:
-    """In several pieces."""
+    """In all blocks."""
     times = [form(number) for number in range(20_000)]
     if late:
         times[late] = form(-2_000)
