@@ -29,13 +29,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # These two look at a package index and at Meltano Hub: the test provides what they install.
 ONLINE = ("meltano install", "meltano add target-jsonl")
 
+INSTALLED_TAP = "meltano --no-environment config set tap-voucherify _pip_url -- '-e .'"
+
 LOADER_PROGRAMS = INSTALLED / "loaders" / "target-jsonl" / "venv" / "bin"
 
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Return a small Voucherify."""
-    with Sandbox(Dataset(seed=7), latency_seconds=0.05) as sandbox:
+    """Return a small Voucherify without publications, which may lack a key."""
+    with Sandbox(Dataset(seed=7, sizes={"publication": 0}), latency_seconds=0.05) as sandbox:
         yield sandbox
 
 
@@ -111,8 +113,10 @@ def test_with_meltano(sandbox: Sandbox, tmp_path: Path) -> None:
     }
     lines = WITH_MELTANO.splitlines()
     assert all(any(line.startswith(online) for line in lines) for online in ONLINE)
+    # Meltano would install the tap again if it came from elsewhere than what `make` installed.
+    commands = [line if line != ONLINE[0] else INSTALLED_TAP for line in lines]
 
-    run("\n".join(line for line in lines if not line.startswith(ONLINE)), project, variables)
+    run("\n".join(line for line in commands if not line.startswith(ONLINE)), project, variables)
 
     assert ids(tmp_path / "files" / "vouchers.jsonl") == expected(sandbox, "voucher")
     assert not (tmp_path / "files" / "products.jsonl").exists()
