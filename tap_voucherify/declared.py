@@ -10,7 +10,7 @@ from singer_sdk.singerlib import Schema
 from singer_sdk.singerlib.catalog import Metadata
 from typing_extensions import override
 
-from tap_voucherify.columns import METADATA, MODIFIED_AT, Column, metadata_schema
+from tap_voucherify.columns import JSON_OBJECT, METADATA, MODIFIED_AT, Column, metadata_schema
 from tap_voucherify.errors import SettingsError
 from tap_voucherify.files.selection import Selection
 from tap_voucherify.singer.batches import wants_parquet
@@ -102,8 +102,13 @@ class DeclaredStream(BlockStream):
                     f"{replication_key or 'none'}; to extract updated records, set track_updates"
                 )
             entry.key_properties = keys
+            entry.schema.properties = entry.schema.properties or {}
+            if self.writes_parquet:
+                # Parquet holds JSON as text, whatever a catalog for records declares.
+                for name in entry.schema.properties.keys() & self.json_columns:
+                    declared = Schema.from_dict(self.schema["properties"][name])
+                    entry.schema.properties[name] = declared
             for name in self.always_selected:
-                entry.schema.properties = entry.schema.properties or {}
                 entry.schema.properties.setdefault(
                     name, Schema.from_dict(self.schema["properties"][name])
                 )
@@ -117,6 +122,11 @@ class DeclaredStream(BlockStream):
     def writes_parquet(self) -> bool:
         """Whether batch files are Parquet."""
         return wants_parquet(self.get_batch_config(self.config))
+
+    @property
+    def json_columns(self) -> set[str]:
+        """Names of the columns that hold JSON objects."""
+        return {column.name for column in self.columns if column.type is JSON_OBJECT}
 
     @property
     def created_column(self) -> str | None:

@@ -93,6 +93,7 @@ class FileReader:
             metadata=selection.metadata,
             coalesce=selection.coalesce,
             digests=selection.digests,
+            hidden=selection.hidden,
         )
         self._check_columns(reader)
         self._check_metadata(reader)

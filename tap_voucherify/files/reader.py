@@ -21,7 +21,7 @@ from tap_voucherify.files.fields import (
 
 if t.TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import msgspec
 
@@ -105,6 +105,7 @@ class ExportReader:
         metadata: MetadataOptions | None = None,
         coalesce: Mapping[str, tuple[str, str]] | None = None,
         digests: Mapping[str, Sequence[str]] | None = None,
+        hidden: Collection[str] = (),
     ) -> None:
         """Read no row yet.
 
@@ -117,6 +118,7 @@ class ExportReader:
             coalesce: Extra properties: the first non-empty of two timestamps.
             digests: Extra properties: a key made of other columns, by their names; those
                 that were not requested count as empty.
+            hidden: Names of columns that are not emitted.
         """
         self.columns = columns
         self.keys = keys
@@ -136,6 +138,8 @@ class ExportReader:
         self._metadata = MetadataField(binding.metadata, metadata or MetadataOptions())
         if metadata is not None:
             fields[self._metadata.name] = self._metadata
+        for name in hidden:
+            fields.pop(name, None)
         self.fields = list(fields.values())
         self._layout = RecordLayout(self.fields)
 

@@ -62,6 +62,16 @@ class Selection:
         return tuple(sorted(selected, key=lambda column: column in anchors[:1]))
 
     @functools.cached_property
+    def hidden(self) -> frozenset[str]:
+        """Names of the columns that are requested for a digest only, and not emitted."""
+        sources = frozenset(itertools.chain(*self.digests.values()))
+        return frozenset(
+            name
+            for name in sources
+            if name not in self.always_selected and not self._is_selected(name)
+        )
+
+    @functools.cached_property
     def fields(self) -> tuple[str, ...]:
         """Requested fields; metadata comes last."""
         fields = tuple(column.api_field for column in self.columns)

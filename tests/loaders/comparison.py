@@ -39,7 +39,7 @@ def make_dataset() -> Dataset:
     dataset.add("order", created, cells={"amount": "0.10"}, metadata={"order": f'{EMOJI}"\\\n'})
     megabyte = EMOJI * (MEGABYTE // len(EMOJI.encode()) + 1)
     dataset.add("customer", created, cells={"name": EMOJI, "description": megabyte})
-    # Two that failed, equal in the whole key.
+    # Two that failed, and differ in nothing but the channel.
     for channel in ("API", "Automation"):
         cells = {"voucher_code": "", "customer_id": "", "channel": channel}
         dataset.add("publication", created, cells=cells)

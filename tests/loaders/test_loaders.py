@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 # All of them together take no more than ten minutes.
 pytestmark = pytest.mark.timeout(100)
 
-# What meltano.yml puts in the place of an empty key.
-NO_KEY = "(none)"
-
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 
@@ -89,11 +86,8 @@ def as_duckdb(value: Any) -> Any:
 
 
 def in_duckdb(record: Record) -> Record:
-    """Return a record as the loader writes it, with an alias for an empty key."""
+    """Return a record as the loader writes it."""
     converted: Record = as_duckdb(record)
-    if "voucher_code" in record and "channel" in record:
-        keys = ("voucher_code", "customer_id")
-        converted.update({name: record[name] or NO_KEY for name in keys})
     return converted
 
 
@@ -166,11 +160,11 @@ def test_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path) -> None:
     assert voucher == ["2000.00", LONG_DECIMAL]
     (length,) = server.query("SELECT max(octet_length(description)) FROM plain.customers")
     assert length > MEGABYTE
-    (channel,) = server.query(
+    channels = server.query(
         "SELECT to_json(channel) FROM plain.publications"
-        " WHERE voucher_code = '' AND customer_id = ''"
+        " WHERE voucher_code IS NULL AND customer_id IS NULL"
     )
-    assert channel in {"API", "Automation"}
+    assert sorted(channels) == ["API", "Automation"]
 
     # A product that Voucherify no longer has.
     server.query("INSERT INTO plain.products (id, _sdc_table_version) VALUES ('prod_old', 1)")
