@@ -762,6 +762,6 @@ def test_redaction_of_log_records() -> None:
     assert secret not in printed
     assert printed.count(MASK) == 4
     assert printed.count("Traceback") == 2
-    assert "with a traceback\nTraceback" in printed
+    assert "with a traceback\n    Traceback" in printed
     assert "in passing\nTraceback" in printed
     assert printed.endswith("a line without\n")

@@ -234,6 +234,7 @@ REMEDIES: dict[type[BaseException], str] = {
     errors.AccountError: "401-and-403",
     errors.RequestError: "undocumented-responses",
     errors.NotFoundError: "400-and-404",
+    errors.FieldsRejectedError: "400-and-404",
     errors.ExportFileError: "header-and-cells",
     errors.StorageError: "disk",
     errors.TransientError: "5xx-timeouts-and-broken-connections",

@@ -1,6 +1,6 @@
--- A failed publication may have no voucher code; a loader that cannot store an empty key has
--- a placeholder for it.
+-- A failed publication may have no voucher code.
 select
+    publication_key,
     voucher_code,
     customer_id,
     campaign,
