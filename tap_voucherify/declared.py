@@ -7,7 +7,7 @@ import typing as t
 from types import MappingProxyType
 
 from singer_sdk.singerlib import Schema
-from singer_sdk.singerlib.catalog import Metadata
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, Metadata
 from typing_extensions import override
 
 from tap_voucherify.columns import JSON_OBJECT, METADATA, MODIFIED_AT, Column, metadata_schema
@@ -177,6 +177,34 @@ class DeclaredStream(BlockStream):
         del self.selection
         self.warn(f"Voucherify does not export {', '.join(map(repr, rejected))}; left out")
         return True
+
+    @property
+    def extra_parameters(self) -> dict[str, t.Any]:
+        """Parameters that the settings add to exports."""
+        parameters: dict[str, t.Any] = self.config.get("export_parameters", {}).get(self.name, {})
+        return parameters
+
+    @property
+    def may_activate_version(self) -> bool:
+        """Whether loaders may delete what this run does not emit: it emits the whole table."""
+        if (
+            not self.config.get("emit_activate_version_messages")
+            or self.replication_method != REPLICATION_FULL_TABLE
+        ):
+            return False
+        obstacles = ["batch_config"] if self.get_batch_config(self.config) else []
+        if self.extra_parameters:
+            obstacles.append("export_parameters")
+        if self.is_filtered:
+            obstacles.append("stream_maps.__filter__")
+        if self.created_column:
+            obstacles += [name for name in ("start_date", "end_date") if self.config.get(name)]
+        if obstacles:
+            self.warn(
+                f"no ACTIVATE_VERSION is emitted, since {' and '.join(obstacles)} is set: "
+                "loaders keep the rows that no longer exist in Voucherify",
+            )
+        return not obstacles
 
     def warn(self, message: str) -> None:
         """Log a warning that concerns the whole stream, once per run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import logging
@@ -28,7 +29,7 @@ from tap_voucherify.settings import API_URLS
 from tap_voucherify.windows import Bounds, Window
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk.exceptions import SingerSDKError
 
@@ -228,6 +229,14 @@ class Session:
         if (stream, message) not in self._warnings:
             self._warnings.add((stream, message))
             logger.warning("%s: %s", stream, message)
+
+    @contextlib.contextmanager
+    def failing(self, stream: str) -> Iterator[None]:
+        """Let a stream fail alone."""
+        try:
+            yield
+        except StreamError as error:
+            self.fail_stream(stream, error)
 
     def fail_stream(self, stream: str, error: SingerSDKError) -> None:
         """Log the failure of a stream on one line; the others continue."""

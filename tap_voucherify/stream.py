@@ -11,20 +11,17 @@ from singer_sdk.exceptions import SingerSDKError, SyncLifecycleSignal
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_voucherify.declared import DeclaredStream
 from tap_voucherify.errors import (
     AccountError,
     ExportFileError,
-    FieldsRejectedError,
     Interruption,
     OutputError,
     SettingsError,
 )
 from tap_voucherify.exports.request import ExportRequest
-from tap_voucherify.files.exported import FileReader
 from tap_voucherify.instants import Span, format_instant
+from tap_voucherify.probe import ProbedStream
 from tap_voucherify.row_filter import RowFilter
-from tap_voucherify.session import EMPTY_RANGE
 from tap_voucherify.singer.bookmark import Bookmark
 
 if t.TYPE_CHECKING:
@@ -41,17 +38,14 @@ if t.TYPE_CHECKING:
     from tap_voucherify.session import Session
 
 
-class ExportStream(DeclaredStream):
+class ExportStream(ProbedStream):
     """A stream that reads one of Voucherify's exported objects.
 
     Attributes:
         order: Field by which exports are sorted; empty if none is sent.
-        filter_of_nothing: A field by which exports can be filtered to have no rows, if there is
-            no date filter.
     """
 
     order: t.ClassVar[str] = "created_at"
-    filter_of_nothing: t.ClassVar[str] = ""
 
     @override
     def __init__(self, tap: Tap, session: Session) -> None:
@@ -76,7 +70,7 @@ class ExportStream(DeclaredStream):
             fields=self.selection.fields,
             order=self.order,
             resumable=self._bookmark is not None,
-            extra_parameters=self._extra_parameters,
+            extra_parameters=self.extra_parameters,
         )
         if not self.created_column:
             return [request]
@@ -96,7 +90,7 @@ class ExportStream(DeclaredStream):
     @override
     def blocks(self) -> Iterator[Block | ArrowBlock | None]:
         """Yield the records of all exports; a failure ends this stream only."""
-        activates_version = self._may_activate_version
+        activates_version = self.may_activate_version
         if activates_version:
             self.begin_version()
         try:
@@ -129,8 +123,8 @@ class ExportStream(DeclaredStream):
         if exported.has_empty_file:
             self._accept_empty(request)
             return
-        files = [self._file_reader.open(file) for file in exported.files]
-        if titles := self._file_reader.titles:
+        files = [self.file_reader.open(file) for file in exported.files]
+        if titles := self.file_reader.titles:
             self.stream_state["titles"] = titles
         span = self._rows.span(request, files)
         if bookmark:
@@ -162,10 +156,7 @@ class ExportStream(DeclaredStream):
 
     def _recover(self, error: StreamError) -> list[ExportRequest]:
         """Return the exports to request after a failure; none if it is final."""
-        if not isinstance(error, FieldsRejectedError) or not self.leave_out(error.allowed):
-            return []
-        del self._file_reader
-        return self.requests()
+        return self.requests() if self.recovers(error) else []
 
     def _accept_empty(self, request: ExportRequest) -> None:
         """Take a file of 0 bytes as one without rows, if that is what the service sends.
@@ -195,22 +186,6 @@ class ExportStream(DeclaredStream):
         self.warn(f"{request}: {problem}; trying again")
         self.session.exports.replace(self.name, [request])
 
-    def _ask(self, fields: list[tuple[str, ...]]) -> list[list[str]]:
-        """Return the headers of exports of these fields, without rows as far as possible."""
-        request = self.empty_request()
-        return self.session.export_headers([replace(request, fields=each) for each in fields])
-
-    def empty_request(self) -> ExportRequest:
-        """Return an export of all selected fields, without rows as far as there is a filter."""
-        request = ExportRequest(
-            stream=self.name, exported_object=self.exported_object, fields=self.selection.fields
-        )
-        if self.created_column:
-            return replace(request, window=EMPTY_RANGE, filter_field="created_at")
-        conditions = {"conditions": {"$is": ["none"]}}
-        filters = {self.filter_of_nothing: conditions} if self.filter_of_nothing else {}
-        return replace(request, extra_parameters={"filters": filters} if filters else {})
-
     def _rewind(self, bookmark: Bookmark, server_time: dt.datetime) -> None:
         self.warn(
             f"the bookmark {format_instant(t.cast('dt.datetime', bookmark.instant))} is ahead of "
@@ -232,33 +207,6 @@ class ExportStream(DeclaredStream):
     def _rows(self) -> RowFilter:
         return RowFilter(self.created_column, self.updated_column, self.session.bounds)
 
-    @property
-    def _extra_parameters(self) -> dict[str, t.Any]:
-        parameters: dict[str, t.Any] = self.config.get("export_parameters", {}).get(self.name, {})
-        return parameters
-
-    @property
-    def _may_activate_version(self) -> bool:
-        """Whether loaders may delete what this run does not emit: it emits the whole table."""
-        if (
-            not self.config.get("emit_activate_version_messages")
-            or self.replication_method != REPLICATION_FULL_TABLE
-        ):
-            return False
-        obstacles = ["batch_config"] if self.get_batch_config(self.config) else []
-        if self._extra_parameters:
-            obstacles.append("export_parameters")
-        if self.is_filtered:
-            obstacles.append("stream_maps.__filter__")
-        if self.created_column:
-            obstacles += [name for name in ("start_date", "end_date") if self.config.get(name)]
-        if obstacles:
-            self.warn(
-                f"no ACTIVATE_VERSION is emitted, since {' and '.join(obstacles)} is set: "
-                "loaders keep the rows that no longer exist in Voucherify",
-            )
-        return not obstacles
-
     @functools.cached_property
     def _bookmark(self) -> Bookmark | None:
         if self.replication_method == REPLICATION_FULL_TABLE or not self.replication_key:
@@ -268,17 +216,4 @@ class ExportStream(DeclaredStream):
             self.replication_key,
             end=self.session.bounds.end_date,
             moves_within_stream=self.is_sorted,
-        )
-
-    @functools.cached_property
-    def _file_reader(self) -> FileReader:
-        return FileReader(
-            self.selection,
-            as_tables=self.writes_parquet,
-            is_flattened=bool(
-                self.config.get("flattening_enabled") and self.config["flattening_max_depth"]
-            ),
-            warn=self.warn,
-            ask=self._ask,
-            titles=self.stream_state.get("titles"),
         )

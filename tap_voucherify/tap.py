@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import typing as t
 
 from singer_sdk import Tap
@@ -13,8 +12,7 @@ from typing_extensions import override
 from tap_voucherify.clock import Clock
 from tap_voucherify.columns import MODIFIED_AT
 from tap_voucherify.errors import Interruption, OutputError, SettingsError
-from tap_voucherify.exports.request import ExportRequest
-from tap_voucherify.instants import EPOCH, is_instant
+from tap_voucherify.instants import is_instant
 from tap_voucherify.session import Session
 from tap_voucherify.settings import SECRETS, SETTINGS
 from tap_voucherify.singer.cli import CommandLineTap
@@ -22,11 +20,11 @@ from tap_voucherify.singer.signals import StopFlag
 from tap_voucherify.singer.writer import MessageWriter
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.validation import coerce, validate
-from tap_voucherify.windows import Window
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tap_voucherify.exports.request import ExportRequest
     from tap_voucherify.stream import ExportStream
 
 
@@ -166,29 +164,42 @@ class TapVoucherify(CommandLineTap):
         finally:
             self.session.clock.stop()
             self.message_writer.flush()
-            self.logger.info("%s", self.session.client.summary)
-        return 1 if self.session.failed_streams else 0
+            self.logger.info("%s", self._summary)
+        return self._exit_code
 
     @override
-    def test_connection(self) -> None:
-        """Check credentials and permissions with a few requests.
+    def test_connection(self) -> int:
+        """Prove a first sync: export each selected stream without rows and match its header.
+
+        Returns:
+            The exit code: 1 if a stream could not be read.
 
         Raises:
             AccountError: If Voucherify rejects the account.
-            StreamError: If exports cannot be listed, created or downloaded.
         """
-        self.session.api.list_exports(limit=1)
-        request = ExportRequest(
-            stream="connection test",
-            exported_object="customer",
-            fields=("id",),
-            window=Window(EPOCH, EPOCH + dt.timedelta(seconds=1)),
-            filter_field="created_at",
-        )
-        exported = self.session.runner.run(request, lambda: True)
-        exported.close()
-        self.session.runner.delete(exported)
-        self.logger.info("The connection test passed")
+        streams = [t.cast("ExportStream", each) for each in self.streams.values() if each.selected]
+        exports = self.session.prefetcher(deletes=True)
+        for stream in streams:
+            exports.plan(stream.name, [stream.empty_request()])
+        for stream in streams:
+            with self.session.failing(stream.name):
+                for exported in exports.read(stream.name, stream.recover_test):
+                    self.logger.info("%s: %s", stream.name, stream.describe(exported))
+        exports.finish()
+        exports.close()
+        self.logger.info("%s", self.session.client.summary)
+        return self._exit_code
+
+    @property
+    def _summary(self) -> str:
+        """Rows by stream, calls by kind and the remaining rate limit, for the log."""
+        streams = t.cast("dict[str, ExportStream]", self.streams).values()
+        rows = [f"{each.name} {each.records_emitted:,}" for each in streams if each.selected]
+        return f"Records: {', '.join(rows)}. {self.session.client.summary}"
+
+    @property
+    def _exit_code(self) -> int:
+        return 1 if self.session.failed_streams else 0
 
     def _plan(self) -> Iterator[tuple[str, list[ExportRequest]]]:
         for stream in self.streams.values():

@@ -1,7 +1,6 @@
 """Prefetch exports in reading order.
 
-A sync takes as long as the slowest exports, not their sum. A limit on exports in progress or
-unread also limits disk use.
+A sync takes as long as the slowest exports, not their sum. The limit also bounds disk use.
 
 The exports of all streams stand in one queue, in the order in which the reader will want them.
 Each worker thread takes the first, runs it, and keeps it until its files are read, so the number
@@ -12,21 +11,19 @@ of workers is the limit. From there, one of these cases applies:
   reader up; `finish` waits for it.
 - The export fails before the reader wants it. Its worker waits, so that the slot stays taken.
   The reader then finds the failure and requeues the export, whole or split in two, at the front
-  of the queue; in the same step the worker is let go. Were the slot free for a moment in between,
-  a later export could take it, and that export would wait for its reader as the reader for a slot.
+  of the queue, and lets the worker go in the same step. Were the slot free in between, a later
+  export could take it, and wait for its reader as the reader waits for a slot.
 - The stream has failed so often that, together with its exports in progress, it reaches its limit.
-  The first in the queue then waits for those to end, and later ones do not overtake it, because
-  the reader needs this one next. If the limit is reached, the reader gets the last failure.
+  The first in the queue then waits for those to end, and is not overtaken, since it is needed
+  next. If the limit is reached, the reader gets the last failure.
 - The reader finds the files of an export useless, and replaces it: as if it had failed.
 - The stream recovers from a failure by requesting other exports: as above, and its later exports
   are cancelled.
 - The reader leaves a stream (it failed, or is not read to its end). Its exports are cancelled:
   those in the queue are removed, those that are done are closed without being deleted, those in
   progress stop when they next look.
-- The export fails in any other way, expected or not. The reader gets the exception when it wants
-  that export: until then, it is not this stream's turn to fail.
-- Closing a file or deleting an export fails. That is logged; the accounts are kept all the same, so
-  the worker goes on and nothing waits for it.
+- The export fails in any other way. The reader gets the exception when it wants that export.
+- Closing a file or deleting an export fails. That is logged, and the worker continues.
 - The run ends. The queue is closed, and workers end when they next wait.
 """
 

@@ -40,8 +40,8 @@ class CommandLineTap(Tap, abc.ABC):
         """Sync all streams and return the exit code."""
 
     @abc.abstractmethod
-    def test_connection(self) -> None:
-        """Check credentials and permissions with a few requests."""
+    def test_connection(self) -> int:
+        """Check credentials and permissions with a few requests; return the exit code."""
 
     @classmethod
     def all_settings(cls) -> dict[str, t.Any]:
@@ -103,8 +103,7 @@ class CommandLineTap(Tap, abc.ABC):
             return
         config = ctx.params["config"]
         tap = cls(config=config.config, parse_env_config=config.parse_env)
-        tap.test_connection()
-        ctx.exit()
+        ctx.exit(tap.test_connection())
 
     @classmethod
     @override

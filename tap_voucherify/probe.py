@@ -1,0 +1,91 @@
+"""`ProbedStream`: ask the service with exports of an empty range."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from dataclasses import replace
+
+from tap_voucherify.declared import DeclaredStream
+from tap_voucherify.errors import FieldsRejectedError
+from tap_voucherify.exports.request import ExportRequest
+from tap_voucherify.files.exported import FileReader
+from tap_voucherify.session import EMPTY_RANGE
+
+if t.TYPE_CHECKING:
+    from tap_voucherify.errors import StreamError
+    from tap_voucherify.exports.request import ExportedFiles
+
+
+class ProbedStream(DeclaredStream):
+    """A stream that asks the service what a header does not show.
+
+    Attributes:
+        filter_of_nothing: A field by which exports can be filtered to have no rows, if there is
+            no date filter.
+    """
+
+    filter_of_nothing: t.ClassVar[str] = ""
+
+    @functools.cached_property
+    def file_reader(self) -> FileReader:
+        """Reads the exported files of this run."""
+        return FileReader(
+            self.selection,
+            as_tables=self.writes_parquet,
+            is_flattened=bool(
+                self.config.get("flattening_enabled") and self.config["flattening_max_depth"]
+            ),
+            warn=self.warn,
+            ask=self._ask,
+            titles=self.stream_state.get("titles"),
+        )
+
+    def empty_request(self) -> ExportRequest:
+        """Return an export of all selected fields, without rows as far as there is a filter."""
+        request = ExportRequest(
+            stream=self.name, exported_object=self.exported_object, fields=self.selection.fields
+        )
+        if self.created_column:
+            return replace(request, window=EMPTY_RANGE, filter_field="created_at")
+        conditions = {"conditions": {"$is": ["none"]}}
+        filters = {self.filter_of_nothing: conditions} if self.filter_of_nothing else {}
+        return replace(request, extra_parameters={"filters": filters} if filters else {})
+
+    def describe(self, exported: ExportedFiles) -> str:
+        """Describe how the header of a test's export matches, for a person.
+
+        Raises:
+            ExportFileError: If it does not.
+        """
+        if exported.has_empty_file:
+            return "an export without rows has no header; the first sync with rows will match it"
+        binding = self.file_reader.open(exported.files[0]).binding
+        missing = binding.positions.count(None)
+        parts = [f"{len(binding.positions) - missing} columns matched"]
+        if binding.unverified:
+            column, title = binding.unverified
+            parts.append(f"{column.api_field!r} accepted by position as {title!r}")
+        if self.file_reader.titles:
+            parts.append("titles learned from the service")
+        if missing:
+            parts.append(f"{missing} missing")
+        if binding.metadata:
+            parts.append(f"{len(binding.metadata)} metadata keys")
+        return ", ".join(parts)
+
+    def recover_test(self, error: StreamError) -> list[ExportRequest]:
+        """Return the export to test with after a failure; none if it is final."""
+        return [self.empty_request()] if self.recovers(error) else []
+
+    def recovers(self, error: StreamError) -> bool:
+        """Whether exports can be requested again after a failure, with fewer fields."""
+        if not isinstance(error, FieldsRejectedError) or not self.leave_out(error.allowed):
+            return False
+        vars(self).pop("file_reader", None)
+        return True
+
+    def _ask(self, fields: list[tuple[str, ...]]) -> list[list[str]]:
+        """Return the headers of exports of these fields, without rows as far as possible."""
+        request = self.empty_request()
+        return self.session.export_headers([replace(request, fields=each) for each in fields])
