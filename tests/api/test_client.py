@@ -19,9 +19,10 @@ from dev.sandbox import OBJECTS, Action, Behaviour, Dataset, Fault, Raw, Reply, 
 from tap_voucherify.api.client import Client
 from tap_voucherify.api.credentials import KeyPair, RenewableToken, TrustedHosts
 from tap_voucherify.api.headers import server_time
-from tap_voucherify.api.messages import Request, Response
+from tap_voucherify.api.messages import Request, Response, StaleLinkError
 from tap_voucherify.api.rate_limit import RateLimit
 from tap_voucherify.api.responses import error_from_response, parse_object
+from tap_voucherify.api.watchdog import Watchdog
 from tap_voucherify.clock import Clock, Deadline, StoppedError
 from tap_voucherify.errors import (
     AccountError,
@@ -284,9 +285,13 @@ def client_at(url: str, clock: Clock, **options: Any) -> Client:
         api_url=url,
         hosts=TrustedHosts(url),
         credentials=KeyPair("id", "token"),
-        rate_limit=RateLimit(clock, 0),
         clock=clock,
-        **{"request_timeout_seconds": 0.5, "max_retry_seconds": 0, **options},
+        **{
+            "rate_limit": RateLimit(clock, 0),
+            "request_timeout_seconds": 0.5,
+            "max_retry_seconds": 0,
+            **options,
+        },
     )
 
 
@@ -411,6 +416,25 @@ def test_secrets_are_masked_before_a_message_is_cut() -> None:
             redact=lambda text: text.replace("s3cret-token", "***"),
         )
     assert str(failure.value).endswith("aaa***")
+
+
+def test_a_link_that_grew_old_while_waiting_is_not_sent() -> None:
+    """The caller gets a fresh one; no call is claimed in vain."""
+    with VirtualClock() as clock:
+        limit = RateLimit(clock, 0.1)
+        acquire(limit)
+        limit.release(reported(100, 10, AT_DATE + 600))
+        client = client_at("https://api.example.com", clock, rate_limit=limit)
+        with pytest.raises(StaleLinkError):
+            client.download("https://api.example.com/", io.BytesIO(), Deadline(clock), 10)
+        assert clock.monotonic() > 600
+        assert client.calls.total() == 0
+
+
+def test_a_connection_that_is_not_known_is_not_watched() -> None:
+    """A SOCKS proxy's are made by another class."""
+    with Watchdog(1).body():
+        pass
 
 
 def test_a_failed_handshake_is_retried() -> None:
