@@ -50,7 +50,7 @@ CHECK_SECONDS = 1
 # A list that takes longer has failed.
 LIST_TIMEOUT_SECONDS = 30
 # After so many lists in a row, a poll shows whether they are up to date.
-MAX_LISTS_IN_A_ROW = 5
+MAX_LISTS_IN_A_ROW = 7
 
 logger = logging.getLogger("tap-voucherify.exports")
 
