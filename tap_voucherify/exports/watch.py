@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import typing as t
 from dataclasses import dataclass
 
@@ -101,6 +102,7 @@ class ExportWatch:
         self._known: dict[str, ExportStatus] = {}
         self._uses_list = True
         self._lists_in_a_row = 0
+        self._listed_at = -math.inf
         self._paused_seconds = 0.0
 
     @contextlib.contextmanager
@@ -118,7 +120,7 @@ class ExportWatch:
 
     def pause_seconds(self, watched: WatchedExport) -> float:
         """Return for how long its worker may sleep."""
-        due_in = watched.due_at(self._poll_interval_seconds) - self._clock.monotonic()
+        due_in = self._due_at(watched) - self._clock.monotonic()
         return min(max(due_in, 0), CHECK_SECONDS, max(watched.deadline.remaining_seconds, 0))
 
     def look(self, watched: WatchedExport) -> bool:
@@ -144,8 +146,15 @@ class ExportWatch:
 
     def _is_due(self, watched: WatchedExport) -> bool:
         # A sleep may end a rounding error too early.
-        due_at = watched.due_at(self._poll_interval_seconds) - ROUNDING_SECONDS
+        due_at = self._due_at(watched) - ROUNDING_SECONDS
         return watched.deadline.remaining_seconds <= 0 or self._clock.monotonic() >= due_at
+
+    def _due_at(self, watched: WatchedExport) -> float:
+        """Return when to look; lists have a pause between them, for whichever export they are."""
+        due_at = watched.due_at(self._poll_interval_seconds)
+        if watched.is_listed is False:
+            return due_at
+        return max(due_at, self._listed_at + self._poll_interval_seconds)
 
     def _list_helps(self, watched: WatchedExport) -> bool:
         listed = sum(other.is_listed is not False for other in self._watched)
@@ -168,6 +177,7 @@ class ExportWatch:
         finally:
             self._paused_seconds += deadline.paused_seconds
         self._lists_in_a_row += 1
+        self._listed_at = self._clock.monotonic()
         listed: dict[str, Export] = {}
         for export in exports:
             same = listed.setdefault(export.id, export)
