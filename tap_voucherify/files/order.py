@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
+import re
 import typing as t
 from itertools import starmap
 
@@ -18,7 +19,8 @@ if t.TYPE_CHECKING:
 # Exported dates may differ by milliseconds from the instants that the server sorts by.
 _MARGIN = dt.timedelta(seconds=1)
 
-_BOOKMARK_FORM = "YYYY-MM-DDTHH:MM:SS.mmmZ"
+# The form of bookmarks; whether it is a time is for the reader to check.
+_BOOKMARK_FORM = re.compile(r"[0-9-]{10}T[0-9:]{8}\.[0-9]{3}Z")
 
 
 def measure(file: t.BinaryIO, position: int) -> Span:
@@ -52,15 +54,10 @@ def _times(file: t.BinaryIO, position: int) -> Iterator[list[str]]:
     for rows in CsvRows(file):
         # The reader decides whether empty lines are allowed.
         times = list(filter(None, map(cell_of, filter(None, rows))))
-        if not all(map(_is_bookmark, times)):
+        if not all(map(_BOOKMARK_FORM.fullmatch, times)):
             times = list(map(to_timestamp, times))
         if times:
             yield times
-
-
-def _is_bookmark(cell: str) -> bool:
-    """Whether a time is in bookmark format, if it is a time; the reader checks that."""
-    return len(cell) == len(_BOOKMARK_FORM) and cell[10] == "T" and cell[-1] == "Z"
 
 
 def _descents(greatest: str, times: list[str]) -> Iterator[tuple[str, str]]:

@@ -48,11 +48,13 @@ class CsvRows:
         csv.field_size_limit(sys.maxsize)
         self.file = file
         self._rows_per_block = rows_per_block
-        self._has_nul = False
+        self._has_nul = _has_nul(file)
         self._rows_per_step = 1
         if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             file.seek(0)
-        self._reader = csv.reader(map(self._decode, file), strict=True)
+        self._reader = csv.reader(
+            map(_decode if self._has_nul else bytes.decode, file), strict=True
+        )
         header = next(self._blocks(1), None)
         if header is None:
             raise ExportFileError("the file is empty (no header)")
@@ -96,13 +98,17 @@ class CsvRows:
             affordable = _BYTES_PER_BLOCK * len(rows) // size
             self._rows_per_step = max(1, min(_MAX_ROWS_PER_STEP, affordable))
 
-    def _decode(self, line: bytes) -> str:
-        text = line.decode()
-        if _NUL in text:
-            self._has_nul = True
-            text = text.replace(_NUL, _NUL_STAND_IN)
-        return text
-
     @staticmethod
     def _restore(rows: list[list[str]]) -> list[list[str]]:
         return [[cell.replace(_NUL_STAND_IN, _NUL) for cell in row] for row in rows]
+
+
+def _has_nul(file: t.BinaryIO) -> bool:
+    """Whether a file has a NUL anywhere, so that all others are read by compiled code alone."""
+    found = any(b"\0" in chunk for chunk in iter(lambda: file.read(_BYTES_PER_BLOCK), b""))
+    file.seek(0)
+    return found
+
+
+def _decode(line: bytes) -> str:
+    return line.decode().replace(_NUL, _NUL_STAND_IN)
