@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import pytest
 
-from dev.sandbox import Amend, Behaviour, Fault, Reply, Sandbox, Turn
-from tests.support.expectations import OBJECTS, expected_records, in_any_order
+from dev.sandbox import Amend, Behaviour, Fault, Reply, Sandbox, Turn, service
+from tests.support.expectations import DEFAULT, OBJECTS, expected_records, in_any_order
 from tests.support.runner import (
     Json,
     Output,
@@ -148,38 +149,68 @@ def test_a_token_has_the_scopes_it_needs(sandbox: Sandbox, tap: Tap) -> None:
 def test_the_connection_test_exports_next_to_nothing(
     sandbox: Sandbox, tap: Tap, option: str, *, use_oauth: bool
 ) -> None:
-    """Its one export is bounded on both sides, and deleted in the end."""
+    """Every stream has one export without rows, one line in the log, and nothing left behind."""
     options = tap.options({**tap.config, "use_oauth": use_oauth})
 
     run = tap.command(*options, option)
 
     assert run.exit_code == 0
-    (body,) = created_exports(sandbox)
-    conditions = body["parameters"]["filters"]["created_at"]["conditions"]
-    assert {*conditions} == {"$after", "$before"}
+    assert not run.lines
+    bodies = created_exports(sandbox)
+    assert len(bodies) == len(DEFAULT)
+    assert all(body["parameters"]["filters"] for body in bodies)
     assert all(export.deleted for export in sandbox.exports)
+    for stream in DEFAULT:
+        assert re.search(rf"{stream}: \d+ columns matched", run.stderr), stream
+
+
+def test_the_connection_test_shows_how_headers_match(sandbox: Sandbox, tap: Tap) -> None:
+    """Columns that are accepted by position, learned, missing, or metadata are reported."""
+    sandbox.behaviour = Behaviour(
+        titles={("customer", "name"): "Full Name"},
+        rejected_fields={"order": {"referrer_id"}},
+        omitted_columns={("redemption", "tracking_id")},
+        column_order="shuffled",
+    )
+
+    run = tap.command(*tap.options(tap.config), "--test")
+
+    assert run.exit_code == 0
+    assert "orders: Voucherify does not export 'referrer_id'; left out" in run.stderr
+    assert re.search(r"redemptions: \d+ columns matched.*1 missing", run.stderr)
+    assert re.search(r"customers: \d+ columns matched.*titles learned", run.stderr)
+
+
+def test_the_connection_test_accepts_files_without_a_header(sandbox: Sandbox, tap: Tap) -> None:
+    """What an export without rows looks like is undocumented."""
+    sandbox.behaviour = service("empty_files")
+
+    run = tap.command(*tap.options(tap.config), "--test")
+
+    assert run.exit_code == 0
+    assert run.stderr.count("an export without rows has no header") == len(DEFAULT)
 
 
 @pytest.mark.parametrize(
     ("on", "status", "told"),
     [
-        ("list", 401, "401"),
+        ("create", 401, "401"),
         ("create", 403, "403"),
-        ("poll", 404, "no longer exists"),
+        ("poll", 403, "403"),
         ("download", 401, "download"),
     ],
 )
-def test_the_connection_test_tells_what_is_refused(
+def test_the_connection_test_reports_what_is_rejected(
     sandbox: Sandbox, tap: Tap, on: Kind, status: int, told: str
 ) -> None:
     """It proves each permission that a sync needs, and one line tells which is lacking."""
     sandbox.faults.add(Fault(on=on, action=Reply(status, {"key": "odd"}), times=None))
 
-    run = tap.command(*tap.options(tap.config), "--test")
+    run = tap.command(*tap.options({**tap.config, "max_concurrent_exports": 1}), "--test")
 
     assert run.exit_code == 1
-    (error,) = run.errors
-    assert told in error
+    assert len(run.errors) == (1 if status == 401 and on == "create" else len(DEFAULT))
+    assert all(told in error for error in run.errors)
     assert not run.lines
 
 
@@ -195,16 +226,14 @@ def test_the_schemas_alone_can_be_printed(sandbox: Sandbox, tap: Tap) -> None:
 # Exports of other runs
 
 
-def test_an_export_of_a_killed_run_is_gone_on_with(
-    sandbox: Sandbox, tap: Tap, discovered: Json
-) -> None:
+def test_an_export_of_a_killed_run_is_resumed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """A restart creates no second export, and misses nothing."""
     sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
     catalog = select(discovered, ["orders"])
     with tap.start(catalog=catalog) as process:
         wait_for_log(process, b"created export")
         process.kill()
-    with tap.start(catalog=catalog) as process:
+    with tap.start(catalog=catalog, resume_exports=True) as process:
         wait_for_log(process, b"resuming export")
         (export,) = sandbox.exports
         export.forced_status = None
@@ -214,11 +243,11 @@ def test_an_export_of_a_killed_run_is_gone_on_with(
     assert process.returncode == 0
     assert len(created_exports(sandbox)) == 1
     listed = [request.query for request in sandbox.requests if request.kind == "list"]
-    assert listed == [{"limit": "100", "order": "-created_at"}] * 2
+    assert listed == [{"limit": "100", "order": "-created_at"}]
     assert in_any_order(output.records("orders")) == expected_records(sandbox, "orders")
 
 
-def test_a_stream_that_is_made_a_whole_table_adopts_no_export(
+def test_a_stream_that_is_made_a_whole_table_resumes_no_export(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
     """An older export lacks what was created since, which a loader would then delete."""
@@ -231,18 +260,18 @@ def test_a_stream_that_is_made_a_whole_table_adopts_no_export(
         process.kill()
     sandbox.dataset.grow({"order": 5})
 
-    run = tap.run(catalog=catalog, emit_activate_version_messages=True)
+    run = tap.run(catalog=catalog, emit_activate_version_messages=True, resume_exports=True)
 
     assert run.exit_code == 0
     assert len(created_exports(sandbox)) == 2
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
-def test_adoption_can_be_switched_off(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """Then no list is asked for, and each run has exports of its own."""
+def test_exports_are_not_resumed_by_default(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """It is off by default: no list precedes the first export, and each run has its own."""
     catalog = select(discovered, ["orders"])
 
-    runs = [tap.run(catalog=catalog, resume_exports=False) for _ in range(2)]
+    runs = [tap.run(catalog=catalog) for _ in range(2)]
 
     assert len(created_exports(sandbox)) == 2
     assert "list" not in kinds(sandbox)
@@ -250,28 +279,24 @@ def test_adoption_can_be_switched_off(sandbox: Sandbox, tap: Tap, discovered: Js
         assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
-def test_a_finished_export_is_not_gone_on_with(
-    sandbox: Sandbox, tap: Tap, discovered: Json
-) -> None:
+def test_a_finished_export_is_not_resumed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """It may lack what was created since."""
     catalog = select(discovered, ["orders"])
-    tap.run(catalog=catalog)
+    tap.run(catalog=catalog, resume_exports=True)
     sandbox.dataset.grow({"order": 5})
 
-    run = tap.run(catalog=catalog)
+    run = tap.run(catalog=catalog, resume_exports=True)
 
     assert len(created_exports(sandbox)) == 2
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
-def test_a_list_that_is_refused_is_done_without(
-    sandbox: Sandbox, tap: Tap, discovered: Json
-) -> None:
+def test_a_list_that_is_rejected_is_optional(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """A key that may not list exports costs a warning, not the run."""
     reply = Reply(403, {"key": "forbidden"})
     sandbox.faults.add(Fault(on="list", action=reply, times=None))
 
-    run = tap.run(catalog=select(discovered, ["orders"]))
+    run = tap.run(catalog=select(discovered, ["orders"]), resume_exports=True)
 
     assert run.exit_code == 0
     (warning,) = run.warnings
@@ -279,7 +304,7 @@ def test_a_list_that_is_refused_is_done_without(
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
-def test_a_whole_table_is_exported_anew(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+def test_a_whole_table_is_never_resumed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """An older export of it would hide what has changed since, so none is looked for."""
     sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
     catalog = select(discovered, ["points_expirations"])
@@ -287,7 +312,7 @@ def test_a_whole_table_is_exported_anew(sandbox: Sandbox, tap: Tap, discovered: 
         wait_for_log(process, b"created export")
         process.kill()
 
-    run = tap.run(catalog=catalog)
+    run = tap.run(catalog=catalog, resume_exports=True)
 
     assert len(created_exports(sandbox)) == 2
     assert "list" not in kinds(sandbox)

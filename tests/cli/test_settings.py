@@ -168,11 +168,12 @@ def test_settings_come_from_the_environment(sandbox: Sandbox, tap: Tap) -> None:
         **sandbox.config,
         "poll_interval_seconds": "0.02",
         "lookback_seconds": "90.5",
-        "max_concurrent_exports": "2",
+        "max_concurrent_exports": "1",
         "window_days": "30",
         "start_date": "2026-01-10",
         "end_date": "",
         "resume_exports": "No",
+        "max_retry_seconds": "60",
         "stream_maps": '{"orders": {"__alias__": "purchases"}}',
     }
 

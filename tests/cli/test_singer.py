@@ -13,13 +13,17 @@ import yaml
 
 from dev.sandbox import Fault, Reply, Sandbox
 from tap_voucherify.settings import SETTINGS
-from tests.support.expectations import INCREMENTAL, KEYS, OBJECTS, expected_records, in_any_order
+from tests.support.expectations import (
+    FULL_TABLE,
+    KEYS,
+    OBJECTS,
+    expected_records,
+    in_any_order,
+)
 from tests.support.runner import Json, Tap, read_lines, select
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FULL_TABLE = [stream for stream in OBJECTS if stream not in INCREMENTAL]
 
 
 def md5(text: str) -> str:

@@ -208,7 +208,7 @@ def test_updates_of_what_lies_outside_the_dates_are_dropped(
     within = [row for row in sandbox.rows("order") if start <= row.cells["created_at"] < end]
     assert 0 < len(within) < len(rows)
     assert table("orders", second) == in_any_order(with_time("orders", within))
-    assert "dropped" in second.stderr
+    assert not second.warnings
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,6 @@ KEYS = {
     "skus": ["id"],
     "api_logs": ["id"],
 }
-# Those that a new catalog selects.
 INCREMENTAL = (
     "vouchers",
     "redemptions",
@@ -45,6 +44,9 @@ INCREMENTAL = (
     "orders",
     "voucher_transactions",
 )
+FULL_TABLE = ("points_expirations", "products", "skus")
+# Those that a new catalog selects.
+DEFAULT = (*INCREMENTAL, "points_expirations")
 WITH_METADATA = (
     "vouchers",
     "redemptions",
@@ -99,6 +101,17 @@ _RENAMED = {
 }
 
 
+# What the key of a publication is made of.
+DIGESTED = (
+    "voucher_code",
+    "customer_id",
+    "customer_source_id",
+    "created_at",
+    "channel",
+    "campaign",
+)
+
+
 class Exact(Decimal):
     """A number that equals another only if all its digits do: `1.0` is not `1.00`."""
 
@@ -139,16 +152,8 @@ def expected_record(stream: str, row: Row) -> dict[str, Any]:
 
 def publication_key(record: Mapping[str, Any]) -> str:
     """Return the key of a publication, which the mock does not have."""
-    names = (
-        "voucher_code",
-        "customer_id",
-        "customer_source_id",
-        "created_at",
-        "channel",
-        "campaign",
-    )
     texts = json.dumps(
-        [record[name] or "" for name in names], ensure_ascii=False, separators=(",", ":")
+        [record[name] or "" for name in DIGESTED], ensure_ascii=False, separators=(",", ":")
     )
     return hashlib.sha256(texts.encode()).hexdigest()
 
