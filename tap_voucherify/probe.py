@@ -23,9 +23,11 @@ class ProbedStream(DeclaredStream):
     Attributes:
         filter_of_nothing: A field by which exports can be filtered to have no rows, if there is
             no date filter.
+        request_being_read: The request whose files are being read.
     """
 
     filter_of_nothing: t.ClassVar[str] = ""
+    request_being_read: ExportRequest | None = None
 
     @functools.cached_property
     def file_reader(self) -> FileReader:
@@ -86,6 +88,16 @@ class ProbedStream(DeclaredStream):
         return True
 
     def _ask(self, fields: list[tuple[str, ...]]) -> list[list[str]]:
-        """Return the headers of exports of these fields, without rows as far as possible."""
-        request = self.empty_request()
-        return self.session.export_headers([replace(request, fields=each) for each in fields])
+        """Return the headers of exports of these fields.
+
+        An export of an empty range shows them at the least cost, unless such a file has 0 bytes;
+        then the range of the file that is being read, which has rows, is exported again.
+        """
+        requests = [self.empty_request(), self.request_being_read]
+        for request in filter(None, requests):
+            headers = self.session.export_headers(
+                [replace(request, fields=each) for each in fields]
+            )
+            if all(headers):
+                break
+        return headers

@@ -187,14 +187,13 @@ class Session:
         )
 
     def export_headers(self, requests: Sequence[ExportRequest]) -> list[list[str]]:
-        """Run exports of an empty range and return the cells of their headers.
-
-        Raises:
-            ExportFileError: If a file has no header.
-        """
+        """Run exports and return the cells of their headers; none for a file of 0 bytes."""
         prefetcher = self.prefetcher(deletes=True)
         prefetcher.plan("headers", requests)
-        headers = [CsvRows(exported.files[0]).header for exported in prefetcher.read("headers")]
+        headers = [
+            [] if exported.has_empty_file else CsvRows(exported.files[0]).header
+            for exported in prefetcher.read("headers")
+        ]
         prefetcher.finish()
         prefetcher.close()
         return headers

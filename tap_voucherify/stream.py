@@ -123,6 +123,7 @@ class ExportStream(ProbedStream):
         if exported.has_empty_file:
             self._accept_empty(request)
             return
+        self.request_being_read = request
         files = [self.file_reader.open(file) for file in exported.files]
         if titles := self.file_reader.titles:
             self.stream_state["titles"] = titles
