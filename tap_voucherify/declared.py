@@ -39,7 +39,7 @@ class DeclaredStream(BlockStream):
         has_metadata: Whether metadata can be exported.
         digests: Properties that the tap adds: a digest of other columns, as a key.
         selected_by_default: Whether a new catalog selects the stream.
-        tracks_updates: Whether updated records are extracted again, as `track_updates` asks for.
+        tracks_updates: Whether updated records are extracted again, as `track_updates` requests.
     """
 
     name: str

@@ -14,7 +14,7 @@ its duration. What a look costs depends:
   and what the poll says counts.
 - The list failed, or contradicts what is known (a status goes back, a status changes after the end,
   one export twice with different statuses): the list is not used again in this run, and all poll.
-- The list may also be out of date without a contradiction. Every so many lists in a row, the
+- The list may also be out of date without a contradiction. After `MAX_LISTS_IN_A_ROW`, the
   worker that is due polls its export instead: if that has ended, the next list contradicts it.
 - The time for the export is over: its worker polls a last time.
 
@@ -50,7 +50,7 @@ CHECK_SECONDS = 1
 
 # A list that takes longer has failed.
 LIST_TIMEOUT_SECONDS = 30
-# After so many lists in a row, a poll shows whether they are up to date.
+# After this many lists in a row, a poll shows whether they are up to date.
 MAX_LISTS_IN_A_ROW = 7
 
 logger = logging.getLogger("tap-voucherify.exports")

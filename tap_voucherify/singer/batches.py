@@ -31,8 +31,8 @@ def write_batches(
 ) -> Iterator[list[str]]:
     """Write blocks to files, and yield the manifest of each file once it is complete.
 
-    The stream's state covers a block as soon as the next one is asked for. A file is
-    therefore told of even if the blocks end in an error.
+    The stream's state covers a block as soon as the next one is requested. A file is
+    therefore reported even if the blocks end in an error.
 
     Args:
         name: Begins the names of the files.
@@ -96,22 +96,22 @@ class _BatchFile:
         if not self.rows:
             self._number += 1
         self.rows += len(block)
-        with self._told():
+        with self._raising_output_error():
             if isinstance(block, Block):
                 self._write_json_lines(block)
             else:
                 self._write_parquet(block)
 
     def finish(self) -> list[str]:
-        """Complete the file and return the manifest that tells of it."""
-        with self._told():
+        """Complete the file and return the manifest that names it."""
+        with self._raising_output_error():
             self._opened.close()
         self._json_lines = self._parquet = None
         self.rows = 0
         return [self._config.storage.get_url(self._filename)]
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _raising_output_error(self) -> Iterator[None]:
         try:
             yield
         # What the SDK raises for storage that it does not know, or not without an extra.

@@ -71,7 +71,7 @@ class Bookmark:
         self._value = self._reached = self._state[_VALUE] = format_instant(server_time)
 
     def hold(self) -> None:
-        """Do not move any more in this run: what was read next to it may be incomplete."""
+        """No longer move in this run: what was read next to it may be incomplete."""
         self._limit = self._value
 
     def start_export(self, created_at: dt.datetime, *, is_ordered: bool) -> None:

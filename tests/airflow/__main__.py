@@ -311,7 +311,7 @@ def check_overlap(requests: Sequence[Request]) -> Iterator[str]:
 
 
 def month_of(request: Request) -> str:
-    """Return the month in which an export begins: it asks for one second more than it keeps."""
+    """Return the month in which an export begins: it requests one second more than it keeps."""
     filters = request.json["parameters"].get("filters", {})
     if "created_at" not in filters:
         return "all months"
@@ -320,7 +320,7 @@ def month_of(request: Request) -> str:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal, ahead of what comes next."""
+    """Print to the terminal at once, ahead of what comes next."""
     print(text, flush=True)  # noqa: T201 - the one place
 
 

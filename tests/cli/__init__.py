@@ -1,1 +1,1 @@
-"""The command, run as its users run it."""
+"""Tests that run the command as its users do."""

@@ -1,4 +1,4 @@
-"""Batch files hold what RECORD messages would tell, and STATE covers no more than they do."""
+"""Batch files contain what RECORD messages would, and STATE never gets ahead of them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def records_of(run: Output, stream: str) -> list[Json]:
 def test_batches_hold_what_records_would(
     tap: Tap, discovered: Json, folder: Path, form: str
 ) -> None:
-    """Each file has at most so many rows, and all of them together are the records."""
+    """No file has more rows than the limit, and all of them together are the records."""
     catalog = select(discovered, OBJECTS)
     plain = tap.run(catalog=catalog)
 
@@ -129,7 +129,7 @@ def test_batches_hold_what_records_would(
 
 
 def test_files_need_not_be_compressed(tap: Tap, discovered: Json, folder: Path) -> None:
-    """The encoding that a BATCH message tells is that of its file."""
+    """The encoding that a BATCH message names is that of its file."""
     catalog = select(discovered, ["orders"])
 
     run = tap.run(catalog=catalog, batch_config=batches(folder, "jsonl", 100, "none"))
@@ -298,7 +298,7 @@ def test_a_project_without_metadata_has_nulls(
     assert pq.read_schema(path).field("metadata").type == pa.null()
 
 
-def test_a_faulty_cell_is_told_as_for_records(
+def test_a_faulty_cell_is_reported_as_for_records(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path
 ) -> None:
     """The row, the column and the value are named, and the rows before it are in the file."""
@@ -380,7 +380,7 @@ def test_an_empty_export_needs_no_file(
 def test_a_column_that_the_file_lacks_is_empty(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str
 ) -> None:
-    """One warning tells it, and the column is there, as it is in records."""
+    """One warning reports it, and the column is there, as it is in records."""
     drop_column(sandbox, "voucher", "bar_code")
     catalog = select(discovered, ["vouchers"])
 
@@ -427,7 +427,7 @@ def drop_column(sandbox: Sandbox, name: str, field: str) -> None:
 
 @FORMS
 @pytest.mark.parametrize("row", [4, 33])
-def test_rows_before_a_faulty_one_are_told(  # noqa: PLR0913, PLR0917 - each is a fixture or a parameter
+def test_rows_before_a_faulty_one_are_written(  # noqa: PLR0913, PLR0917 - each is a fixture or a parameter
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str, row: int
 ) -> None:
     """A file that an error cuts short comes before the STATE that covers it."""
@@ -450,22 +450,22 @@ def test_rows_before_a_faulty_one_are_told(  # noqa: PLR0913, PLR0917 - each is 
 
 
 @FORMS
-def test_a_signal_ends_a_run_with_the_files_it_has_told(
+def test_a_signal_ends_a_run_with_the_files_it_has_reported(
     tmp_path: Path, discovered: Json, folder: Path, form: str
 ) -> None:
-    """The file under way is told as it is, and the next run continues behind it."""
+    """The unfinished file is reported as it is, and the next run continues after it."""
     with Sandbox(Dataset(sizes={**dict.fromkeys(DOCUMENTED, 0), "order": 20_000})) as sandbox:
         tap = Tap(tmp_path, sandbox.config)
         catalog = select(discovered, ["orders"])
-        # So many files that a pipe does not hold what is told of them.
+        # Too many files for a pipe to hold the messages about them.
         with tap.start(catalog=catalog, batch_config=batches(folder, form, 70)) as process:
             before = read_lines(process.stdout, 6)
             process.terminate()
-            told = Output([*before, *read_lines(process.stdout, 20_000)])
-        rest = tap.run(catalog=catalog, state=told.state)
+            output = Output([*before, *read_lines(process.stdout, 20_000)])
+        rest = tap.run(catalog=catalog, state=output.state)
 
         assert process.returncode == 143
-        ids = [row["id"] for row in rows_of(told, "orders") + rest.records("orders")]
+        ids = [row["id"] for row in rows_of(output, "orders") + rest.records("orders")]
         assert set(ids) == {row.cells["id"] for row in sandbox.rows("order")}
 
 
@@ -477,7 +477,7 @@ def test_a_signal_ends_a_run_with_the_files_it_has_told(
         ("s3://bucket", "s3fs"),
     ],
 )
-def test_storage_that_cannot_be_written_is_told(
+def test_storage_that_cannot_be_written_is_reported(
     tap: Tap, folder: Path, root: str, reason: str
 ) -> None:
     """One line has the folder and the reason, and no STATE covers what is lost."""

@@ -1,4 +1,4 @@
-"""One more export type is one more class."""
+"""Supporting another export type takes one more class."""
 
 from __future__ import annotations
 

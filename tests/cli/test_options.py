@@ -1,4 +1,4 @@
-"""What the settings beyond the plain sync do, through the command."""
+"""Optional settings change a sync as documented."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_parameters_are_added_to_the_date_filter(
         ({"filters": ["code"]}, "export_parameters.vouchers.filters"),
     ],
 )
-def test_parameters_that_would_break_the_sync_are_refused(
+def test_parameters_that_would_break_the_sync_are_rejected(
     sandbox: Sandbox, tap: Tap, parameters: Json, setting: str
 ) -> None:
     """One line names the setting, and no request is made."""
@@ -112,7 +112,7 @@ def test_one_token_serves_all_exports(sandbox: Sandbox, tap: Tap) -> None:
 def test_a_token_that_ends_is_renewed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """A run that lasts longer than its token has another one issued, ahead of time."""
     sandbox.behaviour = Behaviour(latency_seconds=2.5)
-    # A minute before its end, a token is not used any more.
+    # A token is no longer used in the minute before it expires.
     sandbox.faults.add(Fault(on="oauth", action=Amend({"expires_in": 61})))
 
     run = tap.run(catalog=select(discovered, ["orders"]), use_oauth=True)
@@ -192,7 +192,7 @@ def test_the_connection_test_accepts_files_without_a_header(sandbox: Sandbox, ta
 
 
 @pytest.mark.parametrize(
-    ("on", "status", "told"),
+    ("on", "status", "expected"),
     [
         ("create", 401, "401"),
         ("create", 403, "403"),
@@ -201,16 +201,16 @@ def test_the_connection_test_accepts_files_without_a_header(sandbox: Sandbox, ta
     ],
 )
 def test_the_connection_test_reports_what_is_rejected(
-    sandbox: Sandbox, tap: Tap, on: Kind, status: int, told: str
+    sandbox: Sandbox, tap: Tap, on: Kind, status: int, expected: str
 ) -> None:
-    """It proves each permission that a sync needs, and one line tells which is lacking."""
+    """It proves each permission that a sync needs, and one line names the missing one."""
     sandbox.faults.add(Fault(on=on, action=Reply(status, {"key": "odd"}), times=None))
 
     run = tap.command(*tap.options({**tap.config, "max_concurrent_exports": 1}), "--test")
 
     assert run.exit_code == 1
     assert len(run.errors) == (1 if status == 401 and on == "create" else len(DEFAULT))
-    assert all(told in error for error in run.errors)
+    assert all(expected in error for error in run.errors)
     assert not run.lines
 
 

@@ -1,4 +1,4 @@
-"""The fast way to write records and the SDK's own lead to the same messages."""
+"""The fast path and the SDK's path emit the same messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is ended in its midst loses nothing, and says how it ended."""
+"""An interrupted run loses nothing and reports how it ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROWS = 14_000
 # After how many lines of output a run is killed: behind its first STATE.
 POINTS = [random.Random(seed).randrange(11_500, ROWS) for seed in range(3)]
 
-# Neither a loader nor an orchestrator waits longer for a run that is told to end.
+# Neither a loader nor an orchestrator waits longer for a run that is asked to stop.
 SECONDS_TO_END = 4
 
 
@@ -74,7 +74,7 @@ def ids(output: Output) -> list[str]:
 
 
 def kill_after(process: subprocess.Popen[bytes], lines: int) -> Output:
-    """Read so many lines, kill the process at once and return what a loader has committed."""
+    """Read that many lines, kill the process at once and return what a loader has committed."""
     with process:
         output = Output(read_lines(process.stdout, lines))
         process.kill()
@@ -105,7 +105,7 @@ def test_a_killed_run_resumes_without_a_gap(
 
     assert resumed.exit_code == 0
     assert {*ids(killed), *ids(resumed)} == set(everyone)
-    # Only what was in order need not be read again; over several files, nobody knows.
+    # Only what was in order need not be read again; over several files, the order is unknown.
     is_ordered = behaviour.honours_order and behaviour.files == 1
     assert (len(ids(resumed)) < ROWS // 2) == is_ordered
     bookmarks = killed.bookmarks("customers") + resumed.bookmarks("customers")
@@ -183,7 +183,7 @@ def test_a_signal_ends_the_run_with_the_state_of_what_is_written(
 
 
 def test_a_signal_ends_a_run_that_waits_for_an_export(sandbox: Sandbox, tap: Tap) -> None:
-    """A run does not wait for its exports any more once it is told to end."""
+    """A run no longer waits for its exports once it is asked to stop."""
     sandbox.behaviour = Behaviour(latency_seconds=3600)
     with tap.start() as process:
         assert process.stderr is not None
@@ -200,7 +200,7 @@ def test_a_signal_ends_a_run_that_waits_for_an_export(sandbox: Sandbox, tap: Tap
     assert b"Traceback" not in log
 
 
-def test_a_signal_ends_a_run_whose_output_nobody_reads(large_tap: Tap, customers: Json) -> None:
+def test_a_signal_ends_a_run_whose_output_is_not_read(large_tap: Tap, customers: Json) -> None:
     """A loader that hangs does not keep the tap from ending."""
     with large_tap.start(catalog=customers) as process:
         assert process.stdout is not None
@@ -231,7 +231,7 @@ def test_a_loader_that_is_gone_ends_the_run(large_tap: Tap, customers: Json) -> 
 
 
 def test_an_output_that_cannot_be_written_ends_the_run(tap: Tap) -> None:
-    """A full disk behind standard output is told in one line."""
+    """A full disk behind standard output is reported on one line."""
     full = os.open("/dev/full", os.O_WRONLY)
     with tap.start(stdout=full) as process:
         os.close(full)
@@ -263,7 +263,7 @@ def test_an_output_that_does_not_block_gets_everything(
 
 
 def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:
-    """The main thread gets to know at its next look, and is not waited for for ever."""
+    """The main thread notices at its next check, and is not waited for forever."""
     script = """
         import signal, time
         from tap_voucherify.clock import Clock

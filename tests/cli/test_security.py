@@ -1,4 +1,4 @@
-"""Secrets go where they belong, and nowhere else."""
+"""Secrets are sent only where they belong and are never printed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def customers(discovered: Json) -> Json:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file with a key and a certificate for localhost that nobody trusts."""
+    """Return a file with a key and a certificate for localhost that no client trusts."""
     directory = tmp_path_factory.mktemp("certificate")
     files = ["-keyout", str(directory / "key.pem"), "-out", str(directory / "certificate.pem")]
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
@@ -81,7 +81,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check_complete(voucherify: Sandbox, run: Run) -> None:
-    """Check that a run has told everything."""
+    """Check that a run has emitted every record."""
     assert (run.exit_code, run.errors) == (0, []), run.stderr
     expected = [expected_record("customers", row) for row in voucherify.rows("customer")]
     assert run.records("customers") == expected
@@ -154,20 +154,20 @@ SCENES = {
     "deleting": Scene(settings={"delete_exports": True}),
     "wrong_key": Scene(faulty("create", Reply(401)), exit_code=1),
     "echo": Scene(echo, exit_code=1),
-    "oauth_refused": Scene(faulty("oauth", Reply(403)), {"use_oauth": True}, exit_code=1),
+    "oauth_rejected": Scene(faulty("oauth", Reply(403)), {"use_oauth": True}, exit_code=1),
     "links_expired": Scene(expire, exit_code=1),
     "no_answer": Scene(faulty("download", Raw(reset=True)), exit_code=1),
-    "nobody_there": Scene(lambda v: lead_elsewhere(v, "http://127.0.0.1:1"), exit_code=1),
+    "closed_port": Scene(lambda v: lead_elsewhere(v, "http://127.0.0.1:1"), exit_code=1),
     "insecure_link": Scene(lambda v: lead_elsewhere(v, "http://example.com"), exit_code=1),
     "broken_link": Scene(lambda v: lead_elsewhere(v, "https://[::1"), exit_code=1),
     "link_to_nowhere": Scene(lambda v: lead_elsewhere(v, "https://a..b"), exit_code=1),
     "insecure_redirect": Scene(lambda v: redirect_downloads(v, "http://example.com"), exit_code=1),
     "links_as_keys": Scene(
-        faulty("poll", Amend(lambda told: {**told, "result": {told["result"]["url"]: 1, "a": 2}})),
+        faulty("poll", Amend(lambda body: {**body, "result": {body["result"]["url"]: 1, "a": 2}})),
         exit_code=1,
     ),
     "link_as_status": Scene(
-        faulty("poll", Amend(lambda told: {**told, "status": told["result"]["url"]})), exit_code=1
+        faulty("poll", Amend(lambda body: {**body, "status": body["result"]["url"]})), exit_code=1
     ),
     "bad_header": Scene(faulty("download", Rewrite(lambda _: b"a,b\r\n1,2\r\n")), exit_code=1),
     "server_errors": Scene(faulty("download", Reply(502, b"oops")), exit_code=1),
@@ -185,7 +185,7 @@ def test_no_output_holds_a_secret(  # noqa: PLR0913 - each is a fixture or a par
     name: str,
     logging: str,
 ) -> None:
-    """Neither records, state nor any log, at any level and of any library, tells a secret."""
+    """Neither records, state nor any log, at any level and of any library, contains a secret."""
     scene = SCENES[name]
     scene.prepare(voucherify)
     fast_tap.environment |= PLAIN
@@ -208,25 +208,25 @@ def test_a_token_of_somebody_else_is_not_printed(
     voucherify: Sandbox, fast_tap: Tap, customers: Json
 ) -> None:
     """The setting `access_token` is as secret as a token that the tap has issued."""
-    answer = requests.post(
+    response = requests.post(
         f"{voucherify.api_url}/v1/oauth/token",
         data={"grant_type": "client_credentials", "scope": "exports"},
         headers={"X-App-Id": voucherify.app_id, "X-App-Token": voucherify.app_token},
         timeout=10,
     )
-    token = answer.json()["access_token"]
+    token = response.json()["access_token"]
     fast_tap.environment |= PLAIN
     keys = {"app_id": None, "app_token": None}
 
     run = fast_tap.run(catalog=customers, access_token=token, **keys)
     check_complete(voucherify, run)
     voucherify.faults.add(Fault(on="create", action=Reply(401, {"message": f"Who is {token}?"})))
-    refused = fast_tap.run(catalog=customers, access_token=token, **keys)
+    rejected = fast_tap.run(catalog=customers, access_token=token, **keys)
 
-    assert refused.exit_code == 1
-    assert "***" in refused.errors[0]
-    assert "access_token" in refused.errors[0]
-    assert token not in run.stdout + run.stderr + refused.stdout + refused.stderr
+    assert rejected.exit_code == 1
+    assert "***" in rejected.errors[0]
+    assert "access_token" in rejected.errors[0]
+    assert token not in run.stdout + run.stderr + rejected.stdout + rejected.stderr
 
 
 # Where credentials go
@@ -331,7 +331,7 @@ def test_an_unknown_authority_is_not_trusted(
 def test_netrc_is_not_consulted(
     voucherify: Sandbox, fast_tap: Tap, customers: Json, certificate: Path, tmp_path: Path
 ) -> None:
-    """Passwords that are meant for other programs are sent to nobody."""
+    """Passwords that are meant for other programs are never sent."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\nmachine localhost login a password b\n")
     netrc.chmod(0o600)
@@ -364,7 +364,7 @@ def test_this_machine_is_not_reached_through_a_proxy(
 
 
 @pytest.mark.parametrize(
-    ("proxy", "api_url", "told"),
+    ("proxy", "api_url", "expected"),
     [
         (
             "socks5://user:pass-word@127.0.0.1:1",
@@ -385,8 +385,8 @@ def test_this_machine_is_not_reached_through_a_proxy(
     ],
     ids=["without_pysocks", "without_a_host", "without_a_number_as_port", "without_a_proxy"],
 )
-def test_an_address_that_cannot_be_used_is_told(
-    fast_tap: Tap, proxy: str, api_url: str, told: str
+def test_an_address_that_cannot_be_used_is_reported(
+    fast_tap: Tap, proxy: str, api_url: str, expected: str
 ) -> None:
     """A person reads whether the proxy or the host is wrong, and no password."""
     proxies = dict.fromkeys(["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"], proxy)
@@ -396,7 +396,7 @@ def test_an_address_that_cannot_be_used_is_told(
     run = fast_tap.command(*fast_tap.options(config), "--test")
 
     assert run.exit_code == 1
-    assert [line for line in run.errors if told in line]
+    assert [line for line in run.errors if expected in line]
     assert "pass-word" not in run.stderr
     assert "Traceback" not in run.stderr
 

@@ -1,4 +1,4 @@
-"""What is deselected is neither asked for nor emitted."""
+"""Deselected streams and fields are neither requested nor emitted."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def properties(discovered: Json, stream: str) -> set[str]:
     return set(entry["schema"]["properties"])
 
 
-def fields_asked_for(sandbox: Sandbox, stream: str) -> list[str]:
-    """Return the fields that the one export of a stream has asked for."""
+def requested_fields(sandbox: Sandbox, stream: str) -> list[str]:
+    """Return the fields that the one export of a stream has requested."""
     (body,) = created_exports(sandbox, OBJECTS[stream])
     fields: list[str] = body["parameters"]["fields"]
     return fields
@@ -47,12 +47,12 @@ def only(records: list[Json], names: set[str]) -> list[Json]:
 def test_every_documented_field_can_be_selected(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """Each stream asks for all fields that its object has, each once, custom attributes last."""
+    """Each stream requests all fields that its object has, each once, custom attributes last."""
     run = tap.run(catalog=select(discovered, OBJECTS))
 
     assert run.exit_code == 0
     for stream, name in OBJECTS.items():
-        fields = fields_asked_for(sandbox, stream)
+        fields = requested_fields(sandbox, stream)
         assert len(fields) == len(set(fields))
         documented = DOCUMENTED[name]
         assert set(fields) == {*documented.fields, *documented.undocumented_fields}
@@ -93,7 +93,7 @@ def test_deselected_fields_are_neither_requested_nor_emitted(
             "date" if renamed and name == "created_at" else name
             for name in (names | sources) - {"publication_key"}
         }
-        assert set(fields_asked_for(sandbox, stream)) == requested
+        assert set(requested_fields(sandbox, stream)) == requested
         assert set(run.schemas()[stream]["schema"]["properties"]) == names
         emitted = run.records(stream)
         assert in_any_order(emitted) == only(expected_records(sandbox, stream), names)
@@ -111,7 +111,7 @@ def test_key_and_replication_columns_cannot_be_deselected(
     for stream in OBJECTS:
         names = {*KEYS[stream], *(["created_at"] if stream in TIMED else [])}
         assert set(run.schemas()[stream]["schema"]["properties"]) == names
-        assert "metadata" not in fields_asked_for(sandbox, stream)
+        assert "metadata" not in requested_fields(sandbox, stream)
         assert in_any_order(run.records(stream)) == only(expected_records(sandbox, stream), names)
 
 
@@ -156,7 +156,7 @@ def test_a_partial_catalog_is_completed_as_usual(
     assert {body["exported_object"] for body in created_exports(sandbox)} == {"voucher", "order"}
     names = properties(discovered, "vouchers") - {"code"}
     assert set(run.schemas()["vouchers"]["schema"]["properties"]) == names
-    assert set(fields_asked_for(sandbox, "vouchers")) == names
+    assert set(requested_fields(sandbox, "vouchers")) == names
     assert in_any_order(run.records("vouchers")) == only(
         expected_records(sandbox, "vouchers"), names
     )
@@ -182,7 +182,7 @@ def test_a_property_unknown_to_the_catalog_is_dealt_with_alike_everywhere(
     assert run.exit_code == 0
     names = set(run.schemas()["vouchers"]["schema"]["properties"])
     assert names >= properties(discovered, "vouchers") - {"category", "active", "metadata"}
-    assert set(fields_asked_for(sandbox, "vouchers")) == names
+    assert set(requested_fields(sandbox, "vouchers")) == names
     assert in_any_order(run.records("vouchers")) == only(
         expected_records(sandbox, "vouchers"), names
     )

@@ -1,4 +1,4 @@
-"""Whatever the real service turns out to be like, a sync equals its data."""
+"""A sync equals the data of every variant of the service that may be real."""
 
 from __future__ import annotations
 

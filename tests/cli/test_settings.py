@@ -1,4 +1,4 @@
-"""A wrong setting is told in one line, before any request, and never with its value."""
+"""Invalid settings are reported on one line, before any request, without their value."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def wrong_runs(untouched: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize("name", WRONG_COMMANDS)
-def test_a_wrong_setting_is_told_in_one_line(
+def test_a_wrong_setting_is_reported_on_one_line(
     wrong_runs: dict[str, Run], untouched: Sandbox, name: str
 ) -> None:
     """The log has one error, without value and traceback, and no request is made."""
@@ -109,7 +109,7 @@ def test_a_wrong_setting_is_told_in_one_line(
 
 
 @pytest.mark.parametrize("name", BROKEN_FILES)
-def test_a_broken_file_is_told_in_one_line(wrong_runs: dict[str, Run], name: str) -> None:
+def test_a_broken_file_is_reported_on_one_line(wrong_runs: dict[str, Run], name: str) -> None:
     """The one error names what the broken file is about, without its content."""
     run = wrong_runs[name]
 
@@ -123,7 +123,7 @@ def test_a_broken_file_is_told_in_one_line(wrong_runs: dict[str, Run], name: str
 
 
 @pytest.mark.parametrize("name", EXTREME)
-def test_an_extreme_setting_works_or_is_told(
+def test_an_extreme_setting_works_or_is_reported(
     sandbox: Sandbox, tap: Tap, discovered: Json, name: str
 ) -> None:
     """A value beyond all measure is either as good as the greatest there is, or an error."""
@@ -148,7 +148,7 @@ def test_discovery_needs_no_credentials(discovered: dict[str, Any]) -> None:
 
 
 def test_about_needs_no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Every format of `--about` tells all settings, without any being set."""
+    """Every format of `--about` lists all settings, without any being set."""
     tap = Tap(tmp_path_factory.mktemp("about"), {})
 
     text = tap.command("--about")
@@ -187,7 +187,7 @@ def test_settings_come_from_the_environment(sandbox: Sandbox, tap: Tap) -> None:
     assert "list" not in {request.kind for request in sandbox.requests}
 
 
-def test_a_wrong_setting_in_the_environment_is_told(sandbox: Sandbox, tap: Tap) -> None:
+def test_a_wrong_setting_in_the_environment_is_reported(sandbox: Sandbox, tap: Tap) -> None:
     """What is no number, no truth value and no JSON is named, all in one line."""
     settings = {
         **sandbox.config,
@@ -215,7 +215,7 @@ def _as_variables(settings: Json) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", ["nothing.json", "."])
-def test_a_config_that_is_no_file_is_told(tap: Tap, path: str) -> None:
+def test_a_config_that_is_no_file_is_reported(tap: Tap, path: str) -> None:
     """A path that leads nowhere, or to a folder, is named together with the option."""
     run = tap.command(f"--config={path}")
 

@@ -1,4 +1,4 @@
-"""What every Singer tap promises holds for every stream: maps, flattening, versions, logs."""
+"""Stream maps, flattening, table versions and logs work for every stream."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_map_of_all_streams_leaves_the_deselected_ones_alone(sandbox: Sandbox,
 
 
 @pytest.mark.parametrize(
-    ("expression", "told"),
+    ("expression", "expected"),
     [
         ("unknown_name / 2", "an expression fails with NameNotDefined"),
         ("1 / 0", "an expression fails with ZeroDivisionError"),
@@ -123,7 +123,9 @@ def test_a_map_of_all_streams_leaves_the_deselected_ones_alone(sandbox: Sandbox,
         ("record['nothing']", "an expression fails with KeyError"),
     ],
 )
-def test_a_map_that_fails_is_told(tap: Tap, catalog: Json, expression: str, told: str) -> None:
+def test_a_map_that_fails_is_reported(
+    tap: Tap, catalog: Json, expression: str, expected: str
+) -> None:
     """An expression that fails ends the run in one line, without the expression and the record."""
     run = tap.run(
         catalog=select(catalog, ["customers", "orders"]),
@@ -133,7 +135,7 @@ def test_a_map_that_fails_is_told(tap: Tap, catalog: Json, expression: str, told
     assert run.exit_code == 1
     (error,) = run.errors
     assert "stream_maps.orders: " in error
-    assert error.endswith(told)
+    assert error.endswith(expected)
     assert "Traceback" not in run.stderr
     assert run.records("customers")
     assert not run.state["bookmarks"]["orders"]
@@ -184,7 +186,7 @@ def test_listed_attributes_become_columns(sandbox: Sandbox, tap: Tap) -> None:
     assert "metadata" not in columns
 
 
-def test_attributes_that_no_schema_defines_are_told_of_when_flattened(
+def test_metadata_keys_without_a_schema_are_reported_when_flattened(
     sandbox: Sandbox, tap: Tap
 ) -> None:
     """They become columns that no SCHEMA declares, which loaders drop without a word."""
@@ -195,7 +197,7 @@ def test_attributes_that_no_schema_defines_are_told_of_when_flattened(
         if part["breadcrumb"][-1:] == ["opted_in"]:
             part["metadata"]["selected"] = False
     settings: Json = {"typed_metadata": True, "catalog": catalog}
-    told = "customers: metadata keys"
+    expected = "customers: metadata keys"
 
     flattened = tap.run(**settings, flattening_enabled=True, flattening_max_depth=1)
     nested = tap.run(**settings, flattening_enabled=True, flattening_max_depth=0)
@@ -204,9 +206,9 @@ def test_attributes_that_no_schema_defines_are_told_of_when_flattened(
     undeclared = set().union(*flattened.records("customers")) - declared
     assert undeclared
     assert "metadata__opted_in" not in declared
-    [line] = [line for line in flattened.warnings if told in line]
+    [line] = [line for line in flattened.warnings if expected in line]
     assert {f"metadata__{name}" for name in re.findall("'([^']+)'", line)} == undeclared
-    assert not [line for line in nested.warnings if told in line]
+    assert not [line for line in nested.warnings if expected in line]
 
 
 def as_text(record: Json) -> Json:
@@ -301,8 +303,8 @@ def test_what_is_narrowed_is_never_activated(
 
     assert run.exit_code == 0
     assert not any("version" in m for m in run.messages if m["type"] != "SCHEMA")
-    told = f"orders: no ACTIVATE_VERSION is emitted, since {next(iter(settings))}"
-    assert len([line for line in run.warnings if told in line]) == 1
+    expected = f"orders: no ACTIVATE_VERSION is emitted, since {next(iter(settings))}"
+    assert len([line for line in run.warnings if expected in line]) == 1
 
 
 def test_a_filter_on_another_stream_is_no_obstacle(tap: Tap, catalog: Json) -> None:
@@ -342,15 +344,15 @@ def test_no_batch_is_activated(tap: Tap, catalog: Json, tmp_path: Path) -> None:
 
     assert run.exit_code == 0
     assert {m["type"] for m in run.messages} == {"SCHEMA", "BATCH", "STATE"}
-    told = "no ACTIVATE_VERSION is emitted, since batch_config is set"
-    assert len([line for line in run.warnings if told in line]) == len(FULL_TABLE)
+    expected = "no ACTIVATE_VERSION is emitted, since batch_config is set"
+    assert len([line for line in run.warnings if expected in line]) == len(FULL_TABLE)
 
 
 # The command
 
 
 def test_about_has_three_formats(tap: Tap) -> None:
-    """Each tells all settings, and none needs a setting."""
+    """Each lists all settings, and none needs a setting."""
     names = set(SETTINGS["properties"])
 
     text, markdown, as_json = (

@@ -1,4 +1,4 @@
-"""The suite that singer-sdk brings for every tap, run against the sandbox."""
+"""singer-sdk's standard test suite for taps, run against the sandbox."""
 
 from __future__ import annotations
 

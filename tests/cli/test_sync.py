@@ -1,4 +1,4 @@
-"""A sync tells what Voucherify holds, no more and no less, and where it ended."""
+"""A sync emits exactly the data that Voucherify has, and a bookmark for its end."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_rows_created_between_two_exports_are_read_again(tmp_path: Path, discove
 
 
 def test_a_state_of_another_replication_key_is_discarded(sandbox: Sandbox, tap: Tap) -> None:
-    """A bookmark that is no `created_at` does not count, and the stream is read anew."""
+    """A bookmark that is no `created_at` does not count, and the stream is re-read."""
     state = state_of(vouchers="2026-01-20T00:00:00.000Z", orders="2026-01-20T00:00:00.000Z")
     state["bookmarks"]["vouchers"]["replication_key"] = "updated_at"
 
@@ -270,7 +270,7 @@ def test_a_state_of_another_replication_key_is_discarded(sandbox: Sandbox, tap: 
 def test_a_bookmark_of_any_form_is_understood(
     sandbox: Sandbox, tap: Tap, discovered: Json, bookmark: str
 ) -> None:
-    """A bookmark written by hand or by another tap counts as the instant that it tells."""
+    """A bookmark written by hand or by another tap counts as the instant that it names."""
     catalog = select(discovered, ["redemptions"])
 
     run = tap.run(catalog=catalog, state=state_of(redemptions=bookmark), lookback_seconds=0)
@@ -302,7 +302,7 @@ def test_out_of_order_rows_move_the_bookmark_only_at_the_end(
     assert len([line for line in run.warnings if "not in order" in line]) == 1
 
 
-def test_disorder_of_several_exports_is_told_once(
+def test_disorder_of_several_exports_is_reported_once(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
     """Each window is an export of its own; a person reads of the loss of order once."""
@@ -535,7 +535,7 @@ def test_a_publication_without_date_is_emitted(sandbox: Sandbox, tap: Tap) -> No
 
 
 def test_a_publication_without_anything_is_an_error(sandbox: Sandbox, tap: Tap) -> None:
-    """Nothing tells it from another one; the other streams continue."""
+    """Nothing distinguishes it from another one; the other streams continue."""
     rows = sandbox.rows("publication")
     names = ("voucher_code", "customer_id", "customer_source_id", "date", "channel", "campaign")
     sandbox.dataset.add("publication", rows[9].created, cells=dict.fromkeys(names, ""))
@@ -550,7 +550,7 @@ def test_a_publication_without_anything_is_an_error(sandbox: Sandbox, tap: Tap) 
 
 
 def test_a_failed_stream_does_not_stop_the_others(sandbox: Sandbox, tap: Tap) -> None:
-    """A stream whose exports all fail is told in one line; its bookmark stays where it was."""
+    """A stream whose exports all fail is reported on one line; its bookmark stays where it was."""
     sandbox.faults.add(Fault(on="create", object="order", times=None, action=Turn("ERROR")))
     state = state_of(orders="2026-01-10T00:00:00.000Z")
 

@@ -1,4 +1,4 @@
-"""With `typed_metadata`, custom attributes have the types of their metadata schemas."""
+"""With `typed_metadata`, metadata keys have the types of their metadata schemas."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ MISFITS: dict[str, tuple[str, Mapping[str, str]]] = {
 def test_what_does_not_fit_stays_text_and_is_counted(
     sandbox: Sandbox, tap: Tap, typed: Json, stream: str
 ) -> None:
-    """One warning tells how many values of which attribute; they are emitted as they are."""
+    """One warning counts the values of each metadata key; they are emitted as they are."""
     name, metadata = MISFITS[stream]
     newest = sandbox.rows(name)[-1].created
     for _ in range(3):
@@ -174,8 +174,8 @@ def test_numbers_within_arrays_and_objects_keep_their_digits(
     assert '"payment":{"a":1.10}' in run.stdout
 
 
-def test_a_refused_call_for_schemas(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """It is a warning in discovery, which goes on without, and an error in a sync of its own."""
+def test_a_rejected_request_for_schemas(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """It is a warning in discovery, which continues without, and an error in a sync of its own."""
     sandbox.faults.add(Fault(on="schemas", times=None, action=Reply(403, {"key": "forbidden"})))
     options = tap.options({**sandbox.config, "typed_metadata": True})
 

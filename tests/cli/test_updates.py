@@ -1,4 +1,4 @@
-"""With `track_updates`, what has changed is extracted again, and nothing is passed over."""
+"""With `track_updates`, changed records are extracted again, and none is skipped."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_updates_are_extracted_again(sandbox: Sandbox, tap: Tap, discovered: Jso
 
 
 def test_other_streams_are_not_concerned(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """Streams whose objects tell no time of their last update are synced as usual."""
+    """Streams whose objects have no time of their last update are synced as usual."""
     others = [stream for stream in INCREMENTAL if stream not in UPDATED]
     catalog = select(discovered, others)
     first = tap.run(catalog=catalog, track_updates=True)
@@ -161,7 +161,7 @@ def test_a_signal_between_both_exports_keeps_the_bookmark(
 
 
 @pytest.mark.parametrize("on", [True, False], ids=["on", "off"])
-def test_switching_reads_everything_anew(
+def test_switching_rereads_everything(
     sandbox: Sandbox, tap: Tap, discovered: Json, *, on: bool
 ) -> None:
     """A bookmark of the other replication key says nothing, whichever way it is switched."""

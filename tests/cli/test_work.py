@@ -1,4 +1,4 @@
-"""How much is done for each record: counted, since a test cannot measure time."""
+"""Work per record, counted because tests cannot measure time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEAVY = {"duckdb", "numpy", "pandas", "polars", "pyarrow", "sqlalchemy"}
 
 
 def sync_vouchers(directory: Path, discovered: Json, count: int) -> CountedRun:
-    """Sync so many vouchers."""
+    """Sync `count` vouchers."""
     with Sandbox(Dataset(sizes={**dict.fromkeys(OBJECTS, 0), "voucher": count})) as sandbox:
         run = Tap(directory, sandbox.config).run_inline(catalog=select(discovered, ["vouchers"]))
     assert run.counts == {"vouchers": count}
@@ -32,7 +32,7 @@ def sync_vouchers(directory: Path, discovered: Json, count: int) -> CountedRun:
 
 
 def calls_by_package(directory: Path, discovered: Json, count: int) -> Counter[str]:
-    """Count the calls of Python functions, by their package, in a sync of so many vouchers."""
+    """Count the calls of Python functions, by their package, in a sync of `count` vouchers."""
     calls: Counter[str] = Counter()
 
     def note(frame: FrameType, event: str, _: object) -> None:

@@ -1,1 +1,1 @@
-"""Slow: every fault of a server, a disk or a process, through the command."""
+"""Slow tests: faults of servers, disks and processes, met by the command."""

@@ -1,7 +1,7 @@
-"""Whatever goes wrong ends in the exact data, or in one line that says what and a state to go on.
+"""Every fault ends with exact data, or one error line and a resumable state.
 
-Every row of the table is a fault, and what becomes of a run of the real command that meets it. The
-faults are about customers; orders, which are read after them, show what becomes of other streams.
+Each row of the table is a fault and its effect on a run of the real command. The faults concern
+customers; orders, which are read after them, show the effect on other streams.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ START = datetime(2025, 3, 1, tzinfo=timezone.utc)
 SELECTED = ("customers", "orders")
 
 # A connection to this port of any machine is refused.
-NOBODY = "http://127.0.0.1:1"
+CLOSED_PORT = "http://127.0.0.1:1"
 
 # The range of time in which all rows lie.
 BOUNDS = {"start_date": "2025-03-01", "end_date": "2025-04-02"}
@@ -58,7 +58,7 @@ def at_most(days: float) -> timedelta:
 
 
 def width(export: Export) -> timedelta:
-    """Return how much time an export asks for."""
+    """Return how much time an export covers."""
     conditions = export.parameters["filters"]["created_at"]["conditions"]
     after, before = (
         datetime.fromisoformat(conditions[name][0].replace("Z", "+00:00"))
@@ -97,7 +97,7 @@ class Row:
 
     Attributes:
         faults: What goes wrong.
-        error: What the one line says that tells the failure; empty if there is none.
+        error: What the one line that reports the failure says; empty if there is none.
         emitted: How many customers are emitted before the failure.
         is_final: Whether the failure ends the whole run, so that no other stream is read.
         every_stream: Whether each stream fails for itself.
@@ -152,7 +152,7 @@ def forever(on: Any, action: Action) -> Fault:
     return fault(on, action, times=None)
 
 
-def refused(status: int, key: str = "", **more: object) -> Reply:
+def rejected(status: int, key: str = "", **more: object) -> Reply:
     """Return an error in the form that Voucherify documents."""
     error = {"code": status, "key": key, "message": "So it is", "request_id": "v-123", **more}
     return Reply(status, error)
@@ -190,10 +190,8 @@ def flip(body: bytes) -> bytes:
 
 
 def result(value: object) -> Amend:
-    """Return the change of what an export that is done tells of its file."""
-    return Amend(
-        lambda answer: answer if answer["status"] != "DONE" else {**answer, "result": value}
-    )
+    """Return the change of what an export that is done says about its file."""
+    return Amend(lambda body: body if body["status"] != "DONE" else {**body, "result": value})
 
 
 GZIP = Behaviour(gzip=True)
@@ -202,8 +200,8 @@ TRIES = 8
 ENDLESS_HEADER = Raw(b"HTTP/1.1 200 OK\r\nX: ", forever=b"x" * 65536)
 
 TRANSPORT = {
-    "connection_refused_for_ever": Row(
-        broken_settings={"api_url": NOBODY},
+    "connection_refused_forever": Row(
+        broken_settings={"api_url": CLOSED_PORT},
         every_stream=True,
         error="no response from 127.0.0.1",
         creates=0,
@@ -218,10 +216,10 @@ TRANSPORT = {
         faults=(fault("create", Raw(handled=True, reset=True), times=2),), creates=3
     ),
     "create_answer_cut": Row(faults=(fault("create", Cut(0.5)),), creates=2),
-    "create_unanswered_for_ever": Row(faults=(forever("create", Raw()),), error="no response from"),
+    "create_unanswered_forever": Row(faults=(forever("create", Raw()),), error="no response from"),
     "list_reset_once": Row(faults=(Fault(on="list", action=Raw(reset=True)),), creates=1),
     "poll_closed_twice": Row(faults=(fault("poll", Raw(), times=2),), creates=1),
-    "poll_reset_for_ever": Row(
+    "poll_reset_forever": Row(
         faults=(forever("poll", Raw(reset=True)),), error="no response from", creates=1
     ),
     "poll_no_http": Row(faults=(fault("poll", Raw(b"220 smtp.example.com ESMTP\r\n")),), creates=1),
@@ -239,8 +237,8 @@ TRANSPORT = {
     ),
     "poll_endless_header": Row(faults=(fault("poll", ENDLESS_HEADER),), creates=1),
     "download_reset_before_answer": Row(faults=(fault("download", Raw(reset=True)),), creates=1),
-    "download_refused_for_ever": Row(
-        faults=(forever("poll", result({"url": f"{NOBODY}/file"})),),
+    "download_refused_forever": Row(
+        faults=(forever("poll", result({"url": f"{CLOSED_PORT}/file"})),),
         error="no response from",
         creates=1,
     ),
@@ -304,7 +302,7 @@ REFUSALS = {
         warnings=(r"retrying in 20\.0 s",),
         creates=1,
     ),
-    "429_for_ever": Row(
+    "429_forever": Row(
         faults=(forever("create", Reply(429, {}, {"Retry-After": "2"})),),
         error="returned 429",
         creates=TRIES,
@@ -320,13 +318,13 @@ REFUSALS = {
         creates=1,
     ),
     "402": Row(
-        faults=(fault("create", refused(402, "plan_exceeded")),),
+        faults=(fault("create", rejected(402, "plan_exceeded")),),
         error="402.*plan",
         is_final=True,
         creates=1,
     ),
     "401": Row(
-        faults=(fault("create", refused(401, "unauthorized")),),
+        faults=(fault("create", rejected(401, "unauthorized")),),
         error="401.*app_token",
         is_final=True,
         creates=1,
@@ -338,7 +336,7 @@ REFUSALS = {
         creates=1,
     ),
     "403": Row(
-        faults=(fault("create", refused(403, "forbidden")),), error="403.*API key", creates=1
+        faults=(fault("create", rejected(403, "forbidden")),), error="403.*API key", creates=1
     ),
     "403_download": Row(
         faults=(forever("download", Reply(403, b"<html>no</html>")),),
@@ -351,7 +349,7 @@ REFUSALS = {
     "400_invalid_export_fields": Row(
         faults=(
             fault(
-                "create", refused(400, "invalid_export_fields", details="Unsupported field used")
+                "create", rejected(400, "invalid_export_fields", details="Unsupported field used")
             ),
         ),
         error="customers.*invalid_export_fields.*So it is.*Unsupported field.*v-123.*deselect",
@@ -359,7 +357,7 @@ REFUSALS = {
     ),
     "400_of_several_lines": Row(
         faults=(
-            fault("create", refused(400, "odd\nkey", details="a\r\nb\x1b[31m", request_id="1\n2")),
+            fault("create", rejected(400, "odd\nkey", details="a\r\nb\x1b[31m", request_id="1\n2")),
         ),
         error="customers.*400.*odd",
         creates=1,
@@ -372,7 +370,9 @@ REFUSALS = {
         creates=1,
     ),
     "400_endless": Row(
-        faults=(fault("create", refused(400, "odd", details="d" * 10**6, request_id="r" * 10**6)),),
+        faults=(
+            fault("create", rejected(400, "odd", details="d" * 10**6, request_id="r" * 10**6)),
+        ),
         error="customers.*400.*odd",
         creates=1,
     ),
@@ -381,14 +381,14 @@ REFUSALS = {
     "502_poll": Row(faults=(fault("poll", Reply(502, b"<html>Bad gateway</html>")),), creates=1),
     "503_download": Row(faults=(fault("download", Reply(503), times=3),), creates=1),
     "504_list": Row(faults=(Fault(on="list", action=Reply(504), times=2),), creates=1),
-    "500_poll_for_ever": Row(
-        faults=(forever("poll", refused(500, "internal_error")),),
+    "500_poll_forever": Row(
+        faults=(forever("poll", rejected(500, "internal_error")),),
         error="500.*internal_error",
         creates=1,
     ),
-    "503_create_for_ever": Row(faults=(forever("create", Reply(503)),), error="503"),
-    "502_download_for_ever": Row(faults=(forever("download", Reply(502)),), error="502", creates=1),
-    "500_list_for_ever": Row(
+    "503_create_forever": Row(faults=(forever("create", Reply(503)),), error="503"),
+    "502_download_forever": Row(faults=(forever("download", Reply(502)),), error="502", creates=1),
+    "500_list_forever": Row(
         faults=(Fault(on="list", action=Reply(500), times=None),),
         settings={"resume_exports": True},
         warnings=("so none will be resumed",),
@@ -414,7 +414,7 @@ REFUSALS = {
         error="not HTTPS",
         creates=1,
     ),
-    "delete_500_for_ever": Row(
+    "delete_500_forever": Row(
         faults=(forever("delete", Reply(500)),),
         settings={"delete_exports": True},
         warnings=("could not delete",),
@@ -426,8 +426,8 @@ REFUSALS = {
     "oauth_500_once": Row(
         faults=(Fault(on="oauth", action=Reply(500)),), settings={"use_oauth": True}, creates=1
     ),
-    "oauth_refused": Row(
-        faults=(Fault(on="oauth", action=refused(401, "unauthorized"), times=None),),
+    "oauth_rejected": Row(
+        faults=(Fault(on="oauth", action=rejected(401, "unauthorized"), times=None),),
         settings={"use_oauth": True},
         error="401.*app_token",
         is_final=True,
@@ -440,8 +440,8 @@ REFUSALS = {
         every_stream=True,
         creates=0,
     ),
-    "oauth_token_refused_once": Row(
-        faults=(fault("poll", refused(401, "unauthorized")),),
+    "oauth_token_rejected_once": Row(
+        faults=(fault("poll", rejected(401, "unauthorized")),),
         settings={"use_oauth": True},
         creates=1,
     ),
@@ -484,7 +484,7 @@ JSON = {
 LIFE = {
     "error_once": Row(faults=(fault("create", Turn("ERROR")),), warnings=("ERROR",), creates=2),
     "error_twice": Row(faults=(fault("create", Turn("ERROR"), times=2),), creates=3),
-    "error_for_ever": Row(faults=(forever("create", Turn("ERROR")),), error="ERROR", creates=3),
+    "error_forever": Row(faults=(forever("create", Turn("ERROR")),), error="ERROR", creates=3),
     "error_once_in_a_window": Row(
         faults=(fault("create", Turn("ERROR")),), settings=BOUNDS, creates=2
     ),
@@ -499,14 +499,14 @@ LIFE = {
         settings={"start_date": "2025-03-01"},
         creates=4,
     ),
-    "error_for_ever_in_a_window": Row(
+    "error_forever_in_a_window": Row(
         # More would be created by what runs ahead in other places.
         faults=(forever("create", Turn("ERROR")),),
         settings={**BOUNDS, "max_concurrent_exports": 1},
         error="ERROR",
         creates=12,
     ),
-    "error_for_ever_in_the_shortest_window": Row(
+    "error_forever_in_the_shortest_window": Row(
         faults=(forever("create", Turn("ERROR")),),
         broken_settings={"start_date": "2025-03-01T00:00:00Z", "end_date": "2025-03-01T01:59:00Z"},
         error="ERROR",
@@ -537,7 +537,7 @@ LIFE = {
     "vanished_once": Row(
         faults=(fault("poll", Turn(None)),), warnings=("no longer exists",), creates=2
     ),
-    "vanished_for_ever": Row(
+    "vanished_forever": Row(
         faults=(forever("poll", Turn(None)),), error="no longer exists", creates=3
     ),
     "vanished_before_download": Row(faults=(fault("download", Turn(None)),), creates=2),
@@ -594,10 +594,10 @@ FILES = {
     "two_files_then_one": Row(
         behaviour=Behaviour(files=2),
         faults=(
-            fault("download", refused(401)),
+            fault("download", rejected(401)),
             fault(
                 "poll",
-                Amend(lambda told: {**told, "result": {"url": told["result"]["url"][0]}}),
+                Amend(lambda body: {**body, "result": {"url": body["result"]["url"][0]}}),
                 nth=2,
             ),
         ),
@@ -607,21 +607,21 @@ FILES = {
     "unknown_shape": Row(
         behaviour=Behaviour(result_shape="unknown"), error="chunks", every_stream=True, creates=1
     ),
-    "link_expired_once": Row(faults=(fault("download", refused(401)),), creates=1),
-    "links_expired_for_ever": Row(
+    "link_expired_once": Row(faults=(fault("download", rejected(401)),), creates=1),
+    "links_expired_forever": Row(
         behaviour=Behaviour(token_seconds=-1), error="401", every_stream=True, creates=1
     ),
     "cut_under_length": Row(faults=(fault("download", Cut(0.7)),), creates=1),
     "cut_under_length_by_reset": Row(faults=(fault("download", Cut(0.7, reset=True)),), creates=1),
     "cut_at_its_start": Row(faults=(fault("download", Cut(0)),), creates=1),
     "cut_before_its_last_byte": Row(faults=(fault("download", Cut(0.9999)),), creates=1),
-    "cut_for_ever": Row(
+    "cut_forever": Row(
         faults=(forever("download", Cut(0.7)),), error="lost mid-response", creates=1
     ),
     "cut_under_chunks": Row(
         behaviour=Behaviour(transfer="chunked"), faults=(fault("download", Cut(0.7)),), creates=1
     ),
-    "cut_under_chunks_for_ever": Row(
+    "cut_under_chunks_forever": Row(
         behaviour=Behaviour(transfer="chunked"),
         faults=(forever("download", Cut(0.7)),),
         error="lost mid-response",
@@ -641,14 +641,14 @@ FILES = {
         behaviour=GZIP, faults=(fault("download", Rewrite(lambda body: body[:-8])),), creates=1
     ),
     "gzip_corrupt": Row(behaviour=GZIP, faults=(fault("download", Rewrite(flip)),), creates=1),
-    "gzip_corrupt_for_ever": Row(
+    "gzip_corrupt_forever": Row(
         behaviour=GZIP, faults=(forever("download", Rewrite(flip)),), error="gzip", creates=1
     ),
     "gzip_that_is_none": Row(
         faults=(fault("download", Rewrite(lambda body: body, {"Content-Encoding": "gzip"})),),
         creates=1,
     ),
-    "coding_not_asked_for": Row(
+    "coding_not_requested": Row(
         faults=(fault("download", Rewrite(lambda body: body, {"Content-Encoding": "br"})),),
         error="'br'",
         creates=1,
@@ -759,7 +759,7 @@ def test_fault(discovered: Json, tmp_path: Path, name: str) -> None:
 
 
 def check_complete(run: Run, expected: dict[str, list[Json]]) -> None:
-    """Check that a run has told everything, once and in order, and where it ended."""
+    """Check that a run has emitted every record, once and in order, and its last bookmark."""
     for stream in SELECTED:
         assert run.records(stream) == expected[stream]
         assert run.bookmarks(stream)[-1] >= expected[stream][-1]["created_at"]

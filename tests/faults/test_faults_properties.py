@@ -1,4 +1,4 @@
-"""Whichever fault meets a run at whichever request, the run and the next one have the data."""
+"""Any single fault, at any request, loses no data over a run and the next one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is killed, at whatever moment, leaves a state that the next one can trust."""
+"""A run killed at any moment leaves a state from which the next one can resume."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def play(tap: Tap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
             committed |= set(map(identity, output.records("customers")))
         bookmark = (state or {}).get("bookmarks", {}).get("customers", {})
         if bookmark.get("replication_key_value", "") >= str(SETTINGS["end_date"]):
-            # Everything is read, so this was too late for a kill; the next series begins anew.
+            # Everything is read, so this was too late for a kill; the next series starts over.
             series.append((kills, committed))
             kills, committed, state = 0, set(), None
         else:

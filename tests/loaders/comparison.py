@@ -109,13 +109,13 @@ def _key(stream: str, record: Record) -> Key:
 
 
 def in_full(sandbox: Sandbox, earlier: int) -> bool:
-    """Whether all exports after so many earlier ones asked for everything there is."""
-    asked = [body["parameters"] for body in created_exports(sandbox)[earlier:]]
-    return bool(asked) and not any("filters" in parameters for parameters in asked)
+    """Whether all exports after the first `earlier` ones requested everything there is."""
+    requested = [body["parameters"] for body in created_exports(sandbox)[earlier:]]
+    return bool(requested) and not any("filters" in parameters for parameters in requested)
 
 
 def starts(sandbox: Sandbox, earlier: int) -> dict[str, set[str]]:
-    """Return from where on each stream was exported, after so many earlier exports.
+    """Return from where on each stream was exported, after the first `earlier` exports.
 
     Streams that are always read in full are left out.
     """

@@ -107,7 +107,7 @@ class _Cluster:
         self._user: int | None = None
         self._group: int | None = None
         if os.geteuid() == 0:
-            # PostgreSQL refuses to run as root.
+            # PostgreSQL does not run as root.
             nobody = pwd.getpwnam("nobody")
             self._user, self._group = nobody.pw_uid, nobody.pw_gid
             for path in (directory, *directory.rglob("*")):

@@ -277,7 +277,7 @@ def test_jsonl(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_full_refresh_and_another_state(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A full refresh passes over the state, another one begins anew, and a selection narrows it."""
+    """A full refresh ignores the state, another state starts over, and a selection narrows it."""
     files = tmp_path / "files"
     project = Project(tmp_path, sandbox, "target-jsonl", "plain", destination_path=files)
     project.run()

@@ -15,7 +15,7 @@ MODULES = {
 
 
 def test_clocks_are_passed_in() -> None:
-    """No module but the clock sleeps, measures time or asks for the present."""
+    """No module but the clock sleeps, measures time or reads the current time."""
     calls = {
         (module, ast.unparse(node.func))
         for module, code in MODULES.items()

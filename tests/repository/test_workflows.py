@@ -76,7 +76,7 @@ def test_the_audit_finds_nothing() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_permissions_are_given_to_jobs_alone(path: Path) -> None:
-    """A workflow has no permission; each job asks for its own."""
+    """A workflow has no permission; each job requests its own."""
     workflow = load(path)
 
     assert workflow["permissions"] == {}

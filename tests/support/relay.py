@@ -27,7 +27,7 @@ _HOP_BY_HOP = {
 
 
 class Relay:
-    """A proxy for plain http; asked for a path alone, another site that has the sandbox's files.
+    """A proxy for plain http; given a path alone, another site with the sandbox's files.
 
     Attributes:
         requests: The request lines' targets with their headers, by names in lower case.

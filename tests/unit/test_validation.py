@@ -14,20 +14,20 @@ def test_a_wrong_setting_is_named_with_its_rule(name: str) -> None:
     """The one error names the setting and the rule, and not the value."""
     config, parts = WRONG[name]
 
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as caught:
         TapVoucherify(config=config)
 
-    message = str(refused.value)
+    message = str(caught.value)
     assert "\n" not in message
     assert [part for part in parts if part not in message] == []
     for secret in (MARK, "47110815", "2026-04-1", "2026-13-47"):
         assert secret not in message
 
 
-def test_several_wrong_settings_are_told_together() -> None:
+def test_several_wrong_settings_are_reported_together() -> None:
     """One run is enough to learn of all settings that break a rule of their own."""
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as caught:
         TapVoucherify(config={**PAIR, "region": "mars", "lookback_seconds": -1})
 
-    assert "region: must" in str(refused.value)
-    assert "lookback_seconds: must" in str(refused.value)
+    assert "region: must" in str(caught.value)
+    assert "lookback_seconds: must" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Ranges of time: nothing is asked for twice, nothing is left out, nothing depends on now."""
+"""Ranges of time: nothing is requested twice, nothing is left out, nothing depends on now."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_boundaries_do_not_depend_on_now(
 
 @given(INSTANTS, st.integers(1, 400))
 def test_windows_are_no_longer_than_their_size(start: datetime, days: int) -> None:
-    """All windows but the open one are at most as long as was asked for."""
+    """All windows but the open one are at most as long as requested."""
     windows = Bounds(start, None, timedelta(0), days).windows(None, NOW)
 
     lengths = [w.end - w.start for w in windows[:-1] if w.end and w.start]
@@ -89,7 +89,7 @@ def test_windows_are_no_longer_than_their_size(start: datetime, days: int) -> No
     assert all(length == days * DAY for length in lengths[1:])
 
 
-def test_a_run_without_bounds_asks_for_everything() -> None:
+def test_a_run_without_bounds_requests_everything() -> None:
     """With neither start date nor bookmark there is one window without filter, of any size."""
     for days in (None, 7):
         (window,) = Bounds(None, None, timedelta(0), days).windows(None, NOW)
@@ -98,8 +98,8 @@ def test_a_run_without_bounds_asks_for_everything() -> None:
 
 
 @given(INSTANTS, INSTANTS)
-def test_an_export_asks_for_a_second_more(start: datetime, end: datetime) -> None:
-    """Both ends are asked for with a margin of a second, in the one form of times."""
+def test_an_export_requests_a_second_more(start: datetime, end: datetime) -> None:
+    """Both ends are requested with a margin of a second, in the one form of times."""
     conditions = Window(start, end).conditions()
 
     assert conditions == {
@@ -224,7 +224,7 @@ def test_windows_of_any_size(days: int) -> None:
     assert windows[-1].end is None
 
 
-def test_a_lookback_beyond_the_calendar_asks_for_everything() -> None:
+def test_a_lookback_beyond_the_calendar_requests_everything() -> None:
     """A bookmark less a lookback of thousands of years is the beginning of time."""
     (window,) = Bounds(None, None, timedelta(days=900_000)).windows(NOW, NOW)
 
@@ -233,7 +233,7 @@ def test_a_lookback_beyond_the_calendar_asks_for_everything() -> None:
     assert window.conditions() is not None
 
 
-def test_the_ends_of_the_calendar_can_be_asked_for() -> None:
+def test_the_ends_of_the_calendar_can_be_requested() -> None:
     """The first and the last instant there are leave no room for the margin."""
     first = parse_instant("0001-01-01")
     last = parse_instant("9999-12-31T23:59:59.999Z")
@@ -282,7 +282,7 @@ def test_windows_of_updates() -> None:
         ),
     ],
 )
-def test_a_window_is_told(window: Window, text: str) -> None:
+def test_a_window_is_logged_as_text(window: Window, text: str) -> None:
     """The log says which range an export is about."""
     assert str(window) == text
 

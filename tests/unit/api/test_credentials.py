@@ -16,7 +16,7 @@ from tap_voucherify.redaction import SecretFilter
 from tests.support.virtual_clock import VirtualClock
 
 
-def test_repr_tells_no_secret() -> None:
+def test_repr_contains_no_secret() -> None:
     """Whatever holds credentials does not show them, as tracebacks with values would."""
     secrets = ("the-application", "the-secret-key", "the-issued-token", "the-access-token")
     with VirtualClock() as clock:
@@ -129,7 +129,7 @@ def test_an_ambiguous_address_is_not_trusted(url: str) -> None:
 
 
 def test_a_replacement_that_has_expired_is_replaced() -> None:
-    """It was not refused for what it is, so there may be another one."""
+    """It was rejected for its age alone, so another one may be issued."""
     tokens = iter("abc")
     with VirtualClock() as clock:
         issued = RenewableToken(lambda: (next(tokens), 900.0), clock)
@@ -141,7 +141,7 @@ def test_a_replacement_that_has_expired_is_replaced() -> None:
 
 
 def test_clock_of_a_token() -> None:
-    """An issued token is renewed a minute before it ends, and once when it is refused."""
+    """An issued token is renewed a minute before it ends, and once when it is rejected."""
     tokens = iter("abcdef")
     with VirtualClock() as clock:
         issued = RenewableToken(lambda: (next(tokens), 900.0), clock)
@@ -151,7 +151,7 @@ def test_clock_of_a_token() -> None:
         clock.spend(2)
         second = issued.headers()
         assert second == {"Authorization": "Bearer b"}
-        # Another thread's refusal is answered by the token that this one has meanwhile.
+        # A thread whose token was rejected uses the one that another thread has renewed.
         assert issued.renew(first)
         assert issued.headers() == second
         assert issued.renew(second)
@@ -165,7 +165,7 @@ def test_clock_of_a_token() -> None:
 
 
 def test_threads_that_need_a_token_have_one_issued() -> None:
-    """Whether none is there yet or the present one was refused, the others wait for the first."""
+    """Whether none is there yet or the present one was rejected, the others wait for the first."""
     issued: list[str] = []
     start = threading.Barrier(8)
 

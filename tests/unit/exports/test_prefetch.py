@@ -277,7 +277,7 @@ def hours(first: int, last: int | None) -> Window:
 
 
 def width(request: Request) -> dt.timedelta:
-    """Return how wide the window is that an export is asked for, without its margins."""
+    """Return how wide the window of an export is, without its margins."""
     conditions = request.parameters["filters"]["created_at"]["conditions"]
     after, before = (
         dt.datetime.fromisoformat(conditions[side][0].replace("Z", "+00:00"))

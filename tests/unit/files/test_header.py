@@ -48,7 +48,7 @@ def test_known_titles_in_place(header: Sequence[str], with_metadata: bool) -> No
 
 
 def test_what_follows_is_metadata() -> None:
-    """Also titles of standard columns; metadata is told apart by its position."""
+    """Also titles of standard columns; metadata is distinguished by its position."""
     binding = match(["Code", "ID", "ID", "Season", "店舗", "code"], [CODE, ID])
 
     assert binding == Binding((0, 1), (("ID", 2), ("Season", 3), ("店舗", 4), ("code", 5)), 6)

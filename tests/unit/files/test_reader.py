@@ -1,4 +1,4 @@
-"""A file is read exactly or refused: its header, its rows, its cells."""
+"""A file is read exactly or rejected: its header, its rows, its cells."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 ID = Column("id", TEXT, "The key.", title="ID")
 CODE = Column("code", TEXT, "A known title.", title="Code")
 COUNT = Column("redemption_quantity", INTEGER, "Another one.", title="Redemption Limit")
-CAMPAIGN = Column("campaign", TEXT, "Nobody knows this title.")
+CAMPAIGN = Column("campaign", TEXT, "Its title is unknown.")
 BALANCE = Column("gift_balance", TEXT, "Nor this one.")
 
 
@@ -213,7 +213,7 @@ def test_attributes_are_selected_and_read() -> None:
 
 
 def test_a_file_without_attributes_has_empty_objects() -> None:
-    """They were asked for, but the project has none, or none is selected."""
+    """They were requested, but the project has none, or none is selected."""
     _, block = block_of([["ID"], ["a"], ["b"]], [ID], metadata=MetadataOptions())
     _, hidden = block_of(
         [["ID", "x"], ["a", "1"]], [ID], metadata=MetadataOptions({}, lambda _: False)
@@ -309,7 +309,7 @@ def test_invalid_utf8_is_located(content: bytes, offset: int) -> None:
     ids=["quote_left_open", "text_after_quote", "quote_in_header"],
 )
 def test_broken_quotes_are_an_error(content: bytes) -> None:
-    """Quotes that do not end where a cell ends are refused, not repaired."""
+    """Quotes that do not end where a cell ends are rejected, not repaired."""
     assert error_of(content, [ID, CODE])
 
 
@@ -494,7 +494,7 @@ def test_json_objects(value: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("text", ["[1]", "1", '"a"', "{", "{'a': 1}", '{"a": NaN}', "null"])
 def test_no_json_objects(text: str) -> None:
-    """JSON that is no object, or no JSON at all, is refused."""
+    """JSON that is no object, or no JSON at all, is rejected."""
     column = Column("value", JSON_OBJECT, "A value.", title="Value")
 
     assert "a JSON object" in error_of(write([["ID", "Value"], ["a", text]]), [ID, column])

@@ -128,7 +128,7 @@ def test_it_never_moves_back() -> None:
 
 
 def test_a_window_read_whole_moves_it_to_its_end() -> None:
-    """A stream without news need not ask for the same range again."""
+    """A stream without news need not request the same range again."""
     state: dict[str, Any] = {}
     bookmark = Bookmark(state, KEY)
     read(bookmark, 5, window=Window(START, START + timedelta(days=1)))

@@ -46,7 +46,7 @@ def test_without_a_signal_the_run_goes_on() -> None:
 
 
 def test_the_first_signal_counts(exit_codes: queue.Queue[int]) -> None:
-    """Whoever is told to end twice ends once, with the first signal's exit code."""
+    """Two signals end a run once, with the exit code of the first."""
     flag = StopFlag(SkippingClock())
 
     flag.set(signal.SIGTERM)
@@ -59,7 +59,7 @@ def test_the_first_signal_counts(exit_codes: queue.Queue[int]) -> None:
 
 
 @pytest.mark.parametrize("taken_until", [0, 1, 100])
-def test_patience_begins_anew_with_everything_that_is_read(
+def test_every_read_restarts_the_stall_timeout(
     exit_codes: queue.Queue[int], taken_until: int
 ) -> None:
     """A slow reader has its time; one that takes nothing more has two seconds."""
