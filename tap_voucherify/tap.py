@@ -74,6 +74,10 @@ class TapVoucherify(CommandLineTap):
         )
         self.session.asks_for_schemas = arguments.get("catalog") is None
         super().__init__(config=settings, validate_config=False, **arguments)
+
+    @override
+    def _setup_signal_handlers(self) -> None:
+        """Handle signals from the start: the SDK's own handlers would exit with 0."""
         self.session.stop.listen()
 
     @override

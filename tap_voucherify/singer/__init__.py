@@ -7,4 +7,5 @@ package uses these, each watched by a test:
 - `singer_sdk.Stream._check_max_record_limit`
 - `singer_sdk.Stream._sync_records`
 - `singer_sdk.Stream._tap`
+- `singer_sdk.Tap._setup_signal_handlers`
 """

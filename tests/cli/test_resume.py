@@ -296,3 +296,30 @@ def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:
             assert time.monotonic() - started > 2 - 0.2
         finally:
             process.kill()
+
+
+def test_a_signal_before_the_sync_ends_the_run(tap: Tap, customers: Json) -> None:
+    """A run that a signal ends while it is set up does not pass for a complete one."""
+    script = """
+        import signal
+        from tap_voucherify.tap import TapVoucherify
+
+        class Tap(TapVoucherify):
+            def setup_mapper(self):
+                signal.raise_signal(signal.SIGTERM)
+                super().setup_mapper()
+
+        Tap.cli()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+
+    ended = subprocess.run(
+        [*command, *tap.options(tap.config, customers)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert ended.returncode == 143
+    assert "Interrupted by SIGTERM" in ended.stderr

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from singer_sdk import Stream, Tap
 from singer_sdk.configuration import _dict_config
+from singer_sdk.plugin_base import PluginBase
 
 import tap_voucherify
 from tap_voucherify import singer
@@ -31,6 +32,7 @@ SIGNATURES: dict[str, tuple[Any, str]] = {
         vars(Stream)["_check_max_record_limit"],
         "(self, current_record_index: 'int') -> 'None'",
     ),
+    "_setup_signal_handlers": (vars(PluginBase)["_setup_signal_handlers"], "(self) -> 'None'"),
     "parse_environment_config": (
         _dict_config.parse_environment_config,
         (
