@@ -14,6 +14,7 @@ from zlib import crc32
 from .alignment import aligned
 from .columns import columns_of
 from .instants import format_instant, parse
+from .nul import write_rows
 from .selection import select
 
 if TYPE_CHECKING:
@@ -100,13 +101,14 @@ def _write_csv(
     else:
         with_backslash = behaviour.escaping == "backslash"
         quote_all = with_backslash or behaviour.quoting == "all"
-        csv.writer(
+        write_rows(
             file,
+            lines,
             lineterminator=behaviour.line_terminator,
             quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL,
             doublequote=not with_backslash,
             escapechar="\\" if with_backslash else None,
-        ).writerows(lines)
+        )
     file.write(behaviour.line_terminator * behaviour.trailing_lines)
 
 

@@ -7,6 +7,7 @@ import io
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from dev.sandbox.nul import write_rows
 from tap_voucherify.files.exported import FileReader
 from tap_voucherify.files.header import KnownTitles, bind
 from tap_voucherify.files.reader import ExportReader
@@ -32,7 +33,7 @@ def write(rows: Sequence[Sequence[str]], line_end: str = "\r\n") -> bytes:
     text = io.StringIO(newline="")
     # Python's writer quotes a lone carriage return only where lines end in one.
     dialect = QuoteAll if line_end == "\n" else csv.excel
-    csv.writer(text, dialect, lineterminator=line_end).writerows(rows)
+    write_rows(text, rows, dialect=dialect, lineterminator=line_end)
     return text.getvalue().encode()
 
 

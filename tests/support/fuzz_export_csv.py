@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from dev.sandbox.nul import write_rows
 from tap_voucherify.columns import METADATA
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.arrow import ArrowBlock
@@ -127,12 +128,13 @@ def _reject(constant: str) -> None:
 def _plain_rows(file: bytes) -> list[list[str]]:
     """Return the rows by Python's own reader, up to the first that is broken."""
     rows: list[list[str]] = []
-    text = file.decode("utf-8-sig", errors="replace")
+    # Python 3.10's reader rejects NUL.
+    text = file.decode("utf-8-sig", errors="replace").replace("\0", "\udc00")
     try:
         rows.extend(csv.reader(io.StringIO(text, newline="\n"), strict=True))
     except csv.Error:
         rows.append([])
-    return rows
+    return [[cell.replace("\udc00", "\0") for cell in row] for row in rows]
 
 
 def _check_cell(cell: str, value: object) -> None:
@@ -208,10 +210,10 @@ def random_input(randomness: random.Random) -> bytes:
     if randomness.random() < 0.05:
         randomness.shuffle(titles)
     file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator=randomness.choice(("\n", "\r\n")))
-    writer.writerow(titles)
-    for _ in range(randomness.choice((0, 1, 2, 3, 3, 3, 600)) if randomness.random() < 0.2 else 3):
-        writer.writerow(_random_row(randomness, number, len(titles)))
+    line_end = randomness.choice(("\n", "\r\n"))
+    count = randomness.choice((0, 1, 2, 3, 3, 3, 600)) if randomness.random() < 0.2 else 3
+    rows = [_random_row(randomness, number, len(titles)) for _ in range(count)]
+    write_rows(file, [titles, *rows], lineterminator=line_end)
     content = bytearray(file.getvalue().encode("utf-8", errors="replace"))
     while randomness.random() < 0.2:
         position = randomness.randrange(len(content) + 1)
