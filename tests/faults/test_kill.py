@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dev.sandbox import OBJECTS, Behaviour, Dataset, Sandbox
+from tests.support.commands import Ending
 from tests.support.expectations import expected_records, identity
 from tests.support.runner import Json, Output, Tap, select
 
@@ -32,11 +34,11 @@ def busy() -> Iterator[Sandbox]:
         yield busy
 
 
-def killed_run(tap: Tap, catalog: Json, state: Json | None, at: tuple[float, int]) -> Output:
+def killed_run(tap: Tap, catalog: Json, state: Json | None, ending: Ending) -> Output:
     """Kill a run, after some seconds or bytes, and return all it has written, in whole lines."""
-    tap.kill_after_seconds, tap.kill_at_bytes = at
+    tap.ending = ending
     run = tap.run(catalog=catalog, state=state, **SETTINGS)
-    tap.kill_after_seconds, tap.kill_at_bytes = 60, -1
+    tap.ending = None
     assert run.exit_code in {-9, 0}
     return Output([line for line in run.lines if line.endswith("}")])
 
@@ -50,10 +52,11 @@ def play(tap: Tap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
     kills = total = length = 0
     while total < KILLS:
         if randomness.random() < 0.5:
-            at = randomness.uniform(0.02, 0.4), -1
+            ending = Ending(signal.SIGKILL, after_seconds=randomness.uniform(0.02, 0.4))
         else:
-            at = 60.0, randomness.randrange(max(length, 400_000))
-        output = killed_run(tap, catalog, state, at)
+            size = randomness.randrange(max(length, 400_000))
+            ending = Ending(signal.SIGKILL, at_bytes=size)
+        output = killed_run(tap, catalog, state, ending)
         length = max(length, sum(map(len, output.lines)))
         if output.states:
             output, state = output.until_state, output.state

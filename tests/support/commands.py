@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from tap_voucherify.clock import Clock
+from tap_voucherify.singer.block_stream import BlockStream
 from tap_voucherify.tap import TapVoucherify
 
 if sys.platform != "win32":
@@ -41,6 +42,30 @@ _idle_servers: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
 
 
 @dataclass(frozen=True)
+class Ending:
+    """What ends a command before its time; the first condition that is met.
+
+    Attributes:
+        signal_number: The signal it is sent; SIGPIPE closes the other end of its output instead.
+        after_seconds: The real seconds after its start.
+        at_bytes: The length of its output.
+    """
+
+    signal_number: int = signal.SIGTERM
+    after_seconds: float = 1e9
+    at_bytes: int = 1 << 60
+
+    @property
+    def closes_pipe(self) -> bool:
+        """Whether the output is a pipe that breaks, after exactly `at_bytes`."""
+        return self.signal_number == signal.SIGPIPE
+
+    def is_due(self, seconds: float, size: int) -> bool:
+        """Whether it is time for the signal."""
+        return not self.closes_pipe and (seconds >= self.after_seconds or size >= self.at_bytes)
+
+
+@dataclass(frozen=True)
 class Job:
     """A command to run; see `Tap` for the limits.
 
@@ -51,6 +76,9 @@ class Job:
         output: The file for standard output.
         log: The file for standard error.
         speed: How many seconds of the tap pass in a real one.
+        epoch: The tap's Unix time when its monotonic clock was zero; None for the real time.
+        records_per_state: The number of records after which there is a STATE; 0 for the usual.
+        ending: What ends the command.
     """
 
     options: list[str]
@@ -61,7 +89,9 @@ class Job:
     speed: float
     file_bytes: int
     kill_after_seconds: float
-    kill_at_bytes: int
+    epoch: float | None = None
+    records_per_state: int = 0
+    ending: Ending | None = None
 
     def run(self) -> int:
         """Run the command and return its exit code."""
@@ -69,13 +99,18 @@ class Job:
 
 
 class _Clock(Clock):
-    """A clock that runs fast, apart from the date, which is that of the server.
+    """A clock that runs fast, apart from the date, unless that is set as well.
 
     Attributes:
         speed: How many seconds pass in a real one.
+        epoch: The Unix time when the monotonic clock was zero, if the date runs fast, too.
     """
 
     speed: ClassVar[float] = 1
+    epoch: ClassVar[float | None] = None
+
+    def now(self) -> float:
+        return time.time() if self.epoch is None else self.epoch + self.monotonic()
 
     def monotonic(self) -> float:
         return time.monotonic() * self.speed
@@ -135,7 +170,7 @@ def _end(server: subprocess.Popen[str]) -> None:
 
 def _run_in_new_interpreter(job: Job) -> int:
     """Run a command in a new interpreter, in real time."""
-    assert (job.speed, job.file_bytes, job.kill_at_bytes) == (1, -1, -1)
+    assert (job.speed, job.file_bytes, job.ending) == (1, -1, None)
     with open(job.output, "wb") as output, open(job.log, "wb") as log:  # noqa: PTH123 - paths as text
         return subprocess.run(
             (*COMMAND, *job.options),
@@ -151,38 +186,66 @@ def _run_in_new_interpreter(job: Job) -> int:
 def _serve() -> None:
     """Run jobs until standard input ends; returns only there and in the forked processes."""
     while line := sys.stdin.readline():
-        job = Job(**json.loads(line))
+        arguments = json.loads(line)
+        ending = arguments.pop("ending")
+        job = Job(**arguments, ending=Ending(**ending) if ending else None)
+        pipe = os.pipe() if job.ending and job.ending.closes_pipe else None
         process_id = os.fork()
         if not process_id:
-            _become(job)
+            _become(job, pipe)
             runpy.run_module("tap_voucherify", run_name="__main__", alter_sys=True)
             return
-        print(_wait(process_id, job), flush=True)  # noqa: T201 - the answer to the client
+        print(_wait(process_id, job, pipe), flush=True)  # noqa: T201 - the answer to the client
 
 
-def _wait(process_id: int, job: Job) -> int:
-    """Wait for a process, kill it when that is due, and return its exit code."""
-    end = time.monotonic() + job.kill_after_seconds
+def _wait(process_id: int, job: Job, pipe: tuple[int, int] | None) -> int:
+    """Wait for a process, end it when that is due, and return its exit code."""
+    started, ending, output = time.monotonic(), job.ending, Path(job.output)
+    reader = threading.Thread(target=_read_pipe, args=(pipe, output, ending and ending.at_bytes))
+    if pipe:
+        reader.start()
     while True:
         ended, status = os.waitpid(process_id, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status)
-        is_due = 0 <= job.kill_at_bytes <= Path(job.output).stat().st_size
-        if is_due or time.monotonic() > end:
+            break
+        seconds = time.monotonic() - started
+        if ending and ending.is_due(seconds, output.stat().st_size):
+            os.kill(process_id, ending.signal_number)
+            ending = None
+        if seconds > job.kill_after_seconds:
             os.kill(process_id, signal.SIGKILL)
         time.sleep(_MIN_WAIT_SECONDS)
+    if pipe:
+        reader.join()
+    return os.waitstatus_to_exitcode(status)
 
 
-def _become(job: Job) -> None:
+def _read_pipe(pipe: tuple[int, int], output: Path, size: int) -> None:
+    """Copy the beginning of what a process writes, as a loader that ends then."""
+    reader, writer = pipe
+    os.close(writer)
+    with output.open("wb") as file, os.fdopen(reader, "rb", buffering=0) as source:
+        while size > 0 and (read := source.read(min(size, 1 << 16))):
+            file.write(read)
+            size -= len(read)
+
+
+def _become(job: Job, pipe: tuple[int, int] | None) -> None:
     """Turn this process into one that was started for a job."""
     for number, path in enumerate((os.devnull, job.output, job.log)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
+    if pipe:
+        os.dup2(pipe[1], 1)
+        os.close(pipe[0])
+        os.close(pipe[1])
     os.environ.clear()
     os.environ.update(job.environment)
     os.chdir(job.directory)
     if job.speed > 1:
-        _Clock.speed = job.speed
+        _Clock.speed, _Clock.epoch = job.speed, job.epoch
         TapVoucherify.clock_class = _Clock
+    if job.records_per_state:
+        BlockStream.STATE_MSG_FREQUENCY = job.records_per_state
     if job.file_bytes >= 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job.file_bytes, job.file_bytes))
     sys.argv[1:] = job.options

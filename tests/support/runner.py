@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
 from tap_voucherify.tap import TapVoucherify
-from tests.support.commands import COMMAND, Job
+from tests.support.commands import COMMAND, Ending, Job
 from tests.support.expectations import read_json
 
 if TYPE_CHECKING:
@@ -123,7 +123,10 @@ class Tap:
         environment: Variables that every command gets in addition.
         file_bytes: The maximum length of a file, as on a full disk; -1 for no limit.
         kill_after_seconds: The real seconds after which `run` kills the command.
-        kill_at_bytes: The length of the output at which `run` kills the command; -1 for never.
+        epoch: The Unix time of the tap when the monotonic clock was zero, for an accelerated date;
+            None for the real date.
+        records_per_state: The number of records after which `run` writes a STATE; 0 for the usual.
+        ending: What ends `run` before its time.
     """
 
     def __init__(self, directory: Path, config: Mapping[str, Any], *, speed: float = 1) -> None:
@@ -144,7 +147,9 @@ class Tap:
         self.environment: dict[str, str] = {}
         self.file_bytes = -1
         self.kill_after_seconds = 60.0
-        self.kill_at_bytes = -1
+        self.epoch: float | None = None
+        self.records_per_state = 0
+        self.ending: Ending | None = None
 
     def run(
         self, *, catalog: Json | None = None, state: Json | None = None, **settings: object
@@ -175,7 +180,9 @@ class Tap:
             speed=self._speed,
             file_bytes=self.file_bytes,
             kill_after_seconds=self.kill_after_seconds,
-            kill_at_bytes=self.kill_at_bytes,
+            epoch=self.epoch,
+            records_per_state=self.records_per_state,
+            ending=self.ending,
         )
         exit_code = job.run()
         lines = split_lines(output.read_bytes().decode())
