@@ -87,7 +87,6 @@ _SPLITS: Sequence[dict[str, Any]] = (
 
 #: What may end a stream, but never lose or alter anything.
 FATAL_BEHAVIOURS: Sequence[tuple[str, Any]] = (
-    ("footer", "Total: {rows} rows"),
     ("extra_result", "link"),
     ("extra_result", "list"),
     ("result_shape", "unknown"),
@@ -132,7 +131,11 @@ def random_behaviour(randomness: Random) -> Behaviour:
         if randomness.random() < share
     }
     split = randomness.choice(_SPLITS)
-    return replace(Behaviour(), **switched, **split, rate_limit_period_seconds=60.0)
+    behaviour = replace(Behaviour(), **switched, **split, rate_limit_period_seconds=60.0)
+    if behaviour.transfer == "close":
+        # A file of 0 bytes of which nothing shows the end is always a fault.
+        behaviour.empty_export = "header"
+    return behaviour
 
 
 def survivable(randomness: Random, settings: dict[str, Any]) -> Fault:

@@ -312,7 +312,9 @@ class Project:
                 # Rows are updated at the latest time there is.
                 self._dataset.add(name, now)
                 size = len(self._present(stream))
-                self._dataset.touch(name, growth.randrange(1, min(size, 5) + 1), now=now)
+                for row in self._dataset.touch(name, growth.randrange(min(size, 5)) + 1, now=now):
+                    # A row that is new may have been noted with the same time.
+                    self._known.pop(self._version(stream, row), None)
         self._note_versions()
 
     def _note_versions(self) -> None:
@@ -324,8 +326,7 @@ class Project:
         """Return the records of all rows as they are now, by key; note those that are new."""
         present: dict[str, list[Json]] = {}
         for row in self._sandbox.rows(OBJECTS[stream]):
-            # Cells are slow to generate, and no row changes twice in a millisecond.
-            version = stream, row._number, row.updated_ms  # noqa: SLF001 - see above
+            version = self._version(stream, row)
             if version not in self._known:
                 record = emitted(stream, row)
                 self._known[version] = key_of(stream, record), record
@@ -335,6 +336,10 @@ class Project:
             key, record = self._known[version]
             present.setdefault(key, []).append(record)
         return present
+
+    def _version(self, stream: str, row: Row) -> tuple[str, int, int | None]:
+        """Return what identifies a version of a row; its cells are slow to generate."""
+        return stream, row._number, row.updated_ms  # noqa: SLF001 - see above
 
     def _night(self, *, is_last: bool) -> None:
         choice = self._random.choice
@@ -407,7 +412,7 @@ class Project:
             "rate_limit_reserve_percent": choice([0, 10, 50]),
         }
         if choice([False, True]):
-            settings["start_date"] = self._start.isoformat()
+            settings["start_date"] = (self._start - DAY).isoformat()
             if choice([False, True, True]):
                 settings["window_days"] = choice([1, 2, 7, 30])
         if choice([False, False, False, True]):
