@@ -3,9 +3,12 @@
 An export's filter is not trusted. Rows outside the requested range are dropped. Two patterns show
 that rows which belong to the window are missing, so that the stream must not continue:
 
-- No row lies in the requested range: the file is of another window. The export is repeated once.
+- No row lies inside, but perhaps near an end, where the exports of neighbouring windows have rows
+  too: the file is of another window. The export is repeated once.
 - Rows lie outside on one side only, and none within the same distance of the opposite end: the
-  filter was applied in another time zone. This is known before the first row is emitted.
+  filter was applied in another time zone.
+
+Both are known before the first row is emitted.
 """
 
 from __future__ import annotations
@@ -60,7 +63,7 @@ class RowFilter:
         span = spans[0]
         for other in spans[1:]:
             span |= other
-        if request.window.is_shifted(span):
+        if request.window.is_shifted(span) and not request.window.is_missed_by(span):
             raise ExportFileError(
                 f"{request}: the rows are from {span.least} to {span.greatest}, so the server "
                 "applied the filter in another time zone, and rows are missing. Please report this"
@@ -75,10 +78,11 @@ class RowFilter:
             # A record without a creation time is emitted wherever it turns up.
             keeps_missing = column == self._created_column
             values = block.values(column)
-            mask = request.window.mask(values, keeps_missing=keeps_missing)
+            window = request.window
+            mask = window.mask(values, keeps_missing=keeps_missing)
             if not all(mask):
-                requested = request.window.requested
-                self.outsiders += requested.mask(values, keeps_missing=keeps_missing).count(False)
+                tolerated = window.tolerated.mask(values, keeps_missing=keeps_missing)
+                self.outsiders += tolerated.count(False)
                 block = block.select(mask)
         if column == self._updated_column and self._created_column:
             mask = self._bounds.mask(block.values(self._created_column))

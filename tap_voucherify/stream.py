@@ -128,10 +128,12 @@ class ExportStream(ProbedStream):
         if titles := self.file_reader.titles:
             self.stream_state["titles"] = titles
         span = self._rows.span(request, files)
+        if request.window.is_missed_by(span):
+            self._repeat(request, "no row of the file lies in the requested range")
+            return
         if bookmark:
             bookmark.start_export(exported.created_at, is_ordered=self._is_in_order(span))
         started, emitted = self.session.clock.monotonic(), 0
-        rows, outsiders = self._rows.rows, self._rows.outsiders
         for read in itertools.chain.from_iterable(files):
             block = self._rows.keep(read, request)
             emitted += len(block)
@@ -140,9 +142,6 @@ class ExportStream(ProbedStream):
             if bookmark:
                 bookmark.cover(block.values(str(self.replication_key)))
             self.session.stop.check()
-        if rows < self._rows.rows and self._rows.rows - rows == self._rows.outsiders - outsiders:
-            self._repeat(request, "no row of the file lies in the requested range")
-            return
         if bookmark:
             bookmark.finish_export(request.window)
             yield None

@@ -85,6 +85,11 @@ class Window:
             _shift(self.end, MARGIN) if self.end else None,
         )
 
+    @property
+    def tolerated(self) -> Window:
+        """The requested range plus the margin again, where exported dates may be off."""
+        return self.requested.requested
+
     def mask(self, values: Iterable[str | None], *, keeps_missing: bool = True) -> list[bool]:
         """Return for each time, in text form, whether it lies in this range.
 
@@ -96,22 +101,34 @@ class Window:
         missing = lower if keeps_missing else ""
         return [lower <= (value or missing) < upper for value in values]
 
+    def is_missed_by(self, span: Span) -> bool:
+        """Whether rows are those of another range, but for some near an end, which both have."""
+        if not span.rows:
+            return False
+        least, greatest = parse_instant(span.least), parse_instant(span.greatest)
+        start, end = self.tolerated.start, self.tolerated.end
+        return bool(
+            (self.start and start and least < start and greatest < self.start + 2 * MARGIN)
+            or (self.end and end and greatest >= end and least >= self.end - 2 * MARGIN)
+        )
+
     def is_shifted(self, span: Span) -> bool:
         """Whether rows look like those of this range in another time zone.
 
         They do if some lie outside on one side only, not too far, and none within the same
-        distance of the opposite end: the rows that belong there are then missing.
+        distance of the opposite end: the rows that belong there are then missing. Both are exact
+        only up to the margin.
         """
         if not (self.start and self.end) or span.rows < MIN_ROWS_FOR_SHIFT:
             return False
-        start, end = self.requested.start, self.requested.end
+        start, end = self.tolerated.start, self.tolerated.end
         least, greatest = parse_instant(span.least), parse_instant(span.greatest)
         if start and least < start and end and greatest < end:
             depth = self.start - least
-            return depth <= MAX_SHIFT and greatest < self.end - depth
+            return depth <= MAX_SHIFT and greatest < self.end - depth + 2 * MARGIN
         if end and greatest >= end and start and least >= start:
             depth = greatest - self.end
-            return depth <= MAX_SHIFT and least >= self.start + depth
+            return depth <= MAX_SHIFT and least >= self.start + depth - 2 * MARGIN
         return False
 
     def conditions(self) -> dict[str, list[str]]:

@@ -308,8 +308,8 @@ def test_a_shifted_filter_is_recognised(
     step = (end - start) / rows
     shifted = [start + timedelta(minutes=shift) + number * step for number in range(rows)]
     span = Span(rows, format_instant(shifted[0]), format_instant(shifted[-1]))
-    beyond = (span.least < format_instant(start - timedelta(seconds=1))) != (
-        span.greatest >= format_instant(end + timedelta(seconds=1))
+    beyond = (span.least < format_instant(start - timedelta(seconds=2))) != (
+        span.greatest >= format_instant(end + timedelta(seconds=2))
     )
     # The rows leave less than a step of their own range empty.
     expected = beyond and abs(timedelta(minutes=shift)) >= (step if shift > 0 else timedelta(0))
@@ -338,6 +338,39 @@ def test_other_rows_show_no_shift(rows: int, least: int, greatest: int, window: 
     """A filter that is ignored, or does what it should, is no shift."""
     span = Span(rows, format_instant(EPOCH + least * HOUR), format_instant(EPOCH + greatest * HOUR))
     assert not window.is_shifted(span)
+
+
+def test_a_date_that_is_off_shows_no_shift() -> None:
+    """The server may filter on an instant half a second from the one that it exports."""
+    window = Window(EPOCH, EPOCH + DAY)
+    for least, greatest in ((-1.5, 80_000), (4_000, 86_401.4)):
+        ends = [EPOCH + timedelta(seconds=seconds) for seconds in (least, greatest)]
+        span = Span(50, format_instant(ends[0]), format_instant(ends[1]))
+        assert not window.is_shifted(span)
+        assert not window.is_missed_by(span)
+
+
+@pytest.mark.parametrize(
+    ("least", "greatest", "window", "expected"),
+    [
+        pytest.param(-48, 0, Window(EPOCH, EPOCH + DAY), True, id="before, up to the start"),
+        pytest.param(24, 48, Window(EPOCH, EPOCH + DAY), True, id="from the end on"),
+        pytest.param(-48, -24, Window(EPOCH, None), True, id="before an open range"),
+        pytest.param(24, 48, Window(None, EPOCH + DAY), True, id="after an open range"),
+        pytest.param(-48, 12, Window(EPOCH, EPOCH + DAY), False, id="before and inside"),
+        pytest.param(0, 0, Window(EPOCH, EPOCH + DAY), False, id="only at the start"),
+        pytest.param(24, 24, Window(EPOCH, EPOCH + DAY), False, id="only at the end"),
+        pytest.param(-48, 48, Window(EPOCH, EPOCH + DAY), False, id="on both sides"),
+        pytest.param(-48, 48, Window(), False, id="no range"),
+    ],
+)
+def test_a_file_of_another_range_is_recognised(
+    least: int, greatest: int, window: Window, *, expected: bool
+) -> None:
+    """Rows near an end are in the exports of both ranges, and prove nothing."""
+    ends = [format_instant(EPOCH + hours * HOUR) for hours in (least, greatest)]
+    assert window.is_missed_by(Span(2, ends[0], ends[1])) == expected
+    assert not window.is_missed_by(Span())
 
 
 def test_spans_add_up() -> None:
