@@ -22,7 +22,7 @@ from tap_voucherify.exports.request import ExportRequest
 from tap_voucherify.instants import Span, format_instant
 from tap_voucherify.probe import ProbedStream
 from tap_voucherify.row_filter import RowFilter
-from tap_voucherify.singer.bookmark import Bookmark
+from tap_voucherify.singer.bookmark import Bookmark, is_foreign
 
 if t.TYPE_CHECKING:
     import datetime as dt
@@ -211,6 +211,11 @@ class ExportStream(ProbedStream):
     def _bookmark(self) -> Bookmark | None:
         if self.replication_method == REPLICATION_FULL_TABLE or not self.replication_key:
             return None
+        if is_foreign(self.stream_state, self.replication_key):
+            self.warn(
+                f"the state has no bookmark of {self.replication_key}, but one of another "
+                "replication key or another tap; every record is read again",
+            )
         return Bookmark(
             self.stream_state,
             self.replication_key,

@@ -14,8 +14,16 @@ if t.TYPE_CHECKING:
 
 _KEY, _VALUE = "replication_key", "replication_key_value"
 
+# What else the tap keeps in a stream's state.
+_TITLES = "titles"
+
 # Clocks may differ by this much.
 CLOCK_TOLERANCE = dt.timedelta(minutes=5)
+
+
+def is_foreign(state: dict[str, t.Any], key: str) -> bool:
+    """Whether a stream's state has a bookmark, but none of this replication key."""
+    return bool(state.keys() - {_TITLES}) and state.get(_KEY) != key
 
 
 class Bookmark:
