@@ -102,14 +102,19 @@ class Window:
         return [lower <= (value or missing) < upper for value in values]
 
     def is_missed_by(self, span: Span) -> bool:
-        """Whether rows are those of another range, but for some near an end, which both have."""
+        """Whether rows are those of another range.
+
+        A window between two others shares the rows near its ends with them. One that is open on
+        a side does not: its only row may be that of the bookmark.
+        """
         if not span.rows:
             return False
         least, greatest = parse_instant(span.least), parse_instant(span.greatest)
         start, end = self.tolerated.start, self.tolerated.end
+        near = 2 * MARGIN if self.start and self.end else -MARGIN
         return bool(
-            (self.start and start and least < start and greatest < self.start + 2 * MARGIN)
-            or (self.end and end and greatest >= end and least >= self.end - 2 * MARGIN)
+            (self.start and start and least < start and greatest < self.start + near)
+            or (self.end and end and greatest >= end and least >= self.end - near)
         )
 
     def is_shifted(self, span: Span) -> bool:
