@@ -93,11 +93,12 @@ class ProbedStream(DeclaredStream):
         An export of an empty range shows them at the least cost, unless such a file has 0 bytes;
         then the range of the file that is being read, which has rows, is exported again.
         """
-        requests = [self.empty_request(), self.request_being_read]
-        for request in filter(None, requests):
-            headers = self.session.export_headers(
-                [replace(request, fields=each) for each in fields]
-            )
-            if all(headers):
-                break
+        headers = self._export_headers(self.empty_request(), fields)
+        if self.request_being_read and not all(headers):
+            headers = self._export_headers(self.request_being_read, fields)
         return headers
+
+    def _export_headers(
+        self, request: ExportRequest, fields: list[tuple[str, ...]]
+    ) -> list[list[str]]:
+        return self.session.export_headers([replace(request, fields=each) for each in fields])

@@ -260,7 +260,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **options: t.Any) -> urllib3.PoolManager:
         """Set the classes of connections through a proxy, unless it speaks SOCKS."""
         manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **options)
-        if isinstance(manager, urllib3.ProxyManager):
+        if isinstance(manager, urllib3.ProxyManager):  # pragma: no branch - no PySocks in tests
             manager.pool_classes_by_scheme = POOL_CLASSES
         return manager
 

@@ -431,6 +431,29 @@ def test_a_link_that_grew_old_while_waiting_is_not_sent() -> None:
         assert client.calls.total() == 0
 
 
+class Contended(RateLimit):
+    """A limit of which another thread takes the first call that is free.
+
+    Attributes:
+        attempts: How often a call was claimed.
+    """
+
+    attempts = 0
+
+    def try_acquire(self) -> bool:
+        """Claim a call."""
+        self.attempts += 1
+        return self.attempts > 1 and super().try_acquire()
+
+
+def test_a_call_that_another_thread_takes_is_waited_for_again(voucherify: Sandbox) -> None:
+    """Between the wait and the claim."""
+    clock = Clock()
+    limit = Contended(clock, 0)
+    send_list(client_of(voucherify, clock, limit), clock)
+    assert limit.attempts == 2
+
+
 def test_a_connection_that_is_not_known_is_not_watched() -> None:
     """A SOCKS proxy's are made by another class."""
     with Watchdog(1).body():

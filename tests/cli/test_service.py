@@ -164,3 +164,31 @@ def test_a_service_of_empty_files_keeps_the_bookmark(tmp_path: Path, discovered:
     assert len(warned) == 2
     assert "replication_key_value" not in run.state["bookmarks"].get("customers", {})
     assert not [m for m in run.messages if m["type"] == "ACTIVATE_VERSION"]
+
+
+def test_an_empty_file_of_unknown_length_is_a_fault(tmp_path: Path, discovered: Json) -> None:
+    """It may as well have been cut off, so it is downloaded again, and then an error."""
+    dataset = Dataset(seed=5, sizes=dict.fromkeys(OBJECTS, ROWS))
+    with Sandbox(dataset, replace(service("default"), transfer="close")) as sandbox:
+        sandbox.faults.add(
+            Fault(on="download", object="order", action=Rewrite(lambda _: b""), times=None)
+        )
+        tap = Tap(tmp_path, {**sandbox.config, "max_retry_seconds": 5}, speed=100)
+        run = tap.run(catalog=select(discovered, ["orders"]))
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert "the exported file is empty (no header)" in error
+    assert run.records("orders") == []
+
+
+def test_a_test_reports_a_title_accepted_by_position(tmp_path: Path) -> None:
+    """With the names of the field and of the column."""
+    titles = {("points_expiration", "points"): "How Many"}
+    dataset = Dataset(seed=5, sizes=dict.fromkeys(OBJECTS, ROWS))
+    with Sandbox(dataset, replace(service("default"), titles=titles)) as sandbox:
+        tap = Tap(tmp_path, sandbox.config, speed=100)
+        run = tap.command(*tap.options(tap.config), "--test")
+
+    assert run.exit_code == 0
+    assert "'points' accepted by position as 'How Many'" in run.stderr

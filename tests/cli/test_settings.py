@@ -147,6 +147,19 @@ def test_discovery_needs_no_credentials(discovered: dict[str, Any]) -> None:
     assert all(entry["key_properties"] for entry in discovered["streams"])
 
 
+def test_discovery_of_types_without_credentials_is_a_warning(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The catalog is complete, but for the types of metadata."""
+    tap = Tap(tmp_path_factory.mktemp("types"), {})
+
+    run = tap.command(*tap.options({"typed_metadata": True}), "--discover")
+
+    assert run.exit_code == 0
+    assert [line for line in run.warnings if "every metadata key is declared as text" in line]
+    assert set(OBJECTS) == {e["tap_stream_id"] for e in json.loads(run.stdout)["streams"]}
+
+
 def test_about_needs_no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every format of `--about` lists all settings, without any being set."""
     tap = Tap(tmp_path_factory.mktemp("about"), {})

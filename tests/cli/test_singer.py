@@ -319,6 +319,18 @@ def test_a_filter_on_another_stream_is_no_obstacle(tap: Tap, catalog: Json) -> N
     assert activated == {*FULL_TABLE} - {"skus"}
 
 
+def test_a_stream_that_maps_remove_is_not_activated(tap: Tap, catalog: Json) -> None:
+    """It does not appear in the output at all."""
+    run = tap.run(
+        catalog=catalog, emit_activate_version_messages=True, stream_maps={"skus": "__NULL__"}
+    )
+
+    assert run.exit_code == 0
+    activated = {m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"}
+    assert activated == {*FULL_TABLE} - {"skus"}
+    assert "skus" not in run.schemas()
+
+
 def test_a_table_that_was_not_read_whole_is_not_activated(
     sandbox: Sandbox, tap: Tap, catalog: Json
 ) -> None:
