@@ -71,8 +71,8 @@ logger = logging.getLogger("tap-voucherify.client")
 
 def root_cause(error: BaseException) -> str:
     """Return the root cause's message."""
-    while error.__context__ is not None:
-        error = error.__context__
+    while cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = cause
     return str(error) or type(error).__name__
 
 

@@ -94,7 +94,8 @@ class Watchdog:
             timer.cancel()
             timer.join()
             if expired.is_set():
-                raise TimeoutError(f"no complete headers within {seconds:.0f} s")
+                # What the shutdown made of the read, an end or a reset, is not the cause.
+                raise TimeoutError(f"no complete headers within {seconds:.0f} s") from None
 
 
 def _shut_down(connected: socket.socket, expired: threading.Event) -> None:

@@ -21,7 +21,7 @@ from tap_voucherify.api.credentials import KeyPair, RenewableToken, TrustedHosts
 from tap_voucherify.api.headers import server_time
 from tap_voucherify.api.messages import Request, Response, StaleLinkError
 from tap_voucherify.api.rate_limit import RateLimit
-from tap_voucherify.api.responses import error_from_response, parse_object
+from tap_voucherify.api.responses import error_from_response, parse_object, root_cause
 from tap_voucherify.api.watchdog import Watchdog
 from tap_voucherify.clock import Clock, Deadline, StoppedError
 from tap_voucherify.errors import (
@@ -324,6 +324,16 @@ def test_the_headers_of_a_download_end_in_time() -> None:
         client = client_at(url, clock)
         with pytest.raises(TransientError, match="no complete headers within"):
             client.download(url, io.BytesIO(), Deadline(clock, 3600))
+
+
+def test_the_root_cause_is_that_of_the_chain() -> None:
+    """An error that another one replaces on purpose is not its cause."""
+    replaced, cause, wrapper = ConnectionResetError("reset"), TimeoutError("late"), OSError("send")
+    cause.__context__ = replaced
+    assert root_cause(cause) == "reset"
+    cause.__suppress_context__ = True
+    wrapper.__cause__ = cause
+    assert root_cause(wrapper) == "late"
 
 
 def test_a_download_ends_at_its_deadline() -> None:

@@ -185,7 +185,8 @@ class Tap:
             ending=self.ending,
         )
         exit_code = job.run()
-        lines = split_lines(output.read_bytes().decode())
+        # A run that was killed may end within a character.
+        lines = split_lines(output.read_bytes().decode(errors="replace"))
         return Run(lines, exit_code, log.read_bytes().decode())
 
     def run_inline(
