@@ -1,6 +1,6 @@
-"""One exported column, declared once.
+"""One column of an export, or one property of a listed object, declared once.
 
-The JSON schema, the export request and the CSV reader derive from these declarations.
+The JSON schema, the export request and the readers derive from these declarations.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ class ColumnType(enum.Enum):
     TIMESTAMP = ("string", "date-time")
     DATE = ("string", "date")
     JSON_OBJECT = ("object", None)
+    JSON_ARRAY = ("array", None)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether values are JSON objects or arrays."""
+        return self in {ColumnType.JSON_OBJECT, ColumnType.JSON_ARRAY}
 
 
 TEXT = ColumnType.TEXT
@@ -32,6 +38,7 @@ BOOLEAN = ColumnType.BOOLEAN
 TIMESTAMP = ColumnType.TIMESTAMP
 DATE = ColumnType.DATE
 JSON_OBJECT = ColumnType.JSON_OBJECT
+JSON_ARRAY = ColumnType.JSON_ARRAY
 
 
 def normalize_title(title: str) -> str:
@@ -41,16 +48,19 @@ def normalize_title(title: str) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A field of an exported object.
+    """A field of an object.
 
     Attributes:
         name: The property's name in records.
-        type: Type of its cells.
+        type: Type of its values.
         description: Description in the schema.
         field: API name, if different.
         title: CSV title, if documented or observed.
         expected_title: Another title that is likely, such as that of the same field in
             another object.
+        parts: Documented properties of a JSON object, or of the objects in an array; it may have
+            others, too.
+        items: Type of the elements of an array.
     """
 
     name: str
@@ -59,10 +69,12 @@ class Column:
     field: str = ""
     title: str = ""
     expected_title: str = ""
+    parts: tuple[Column, ...] = ()
+    items: ColumnType = ColumnType.JSON_OBJECT
 
     @property
     def api_field(self) -> str:
-        """Name used in the export request."""
+        """Voucherify's name of the field."""
         return self.field or self.name
 
     def titles(self, exported_object: str) -> frozenset[str]:
@@ -76,10 +88,10 @@ class Column:
 
         Args:
             nullable: Whether it may be null.
-            as_text: Whether objects are JSON text, as in Parquet files.
+            as_text: Whether objects and arrays are JSON text, as in Parquet files.
         """
         json_type, json_format = self.type.value
-        if as_text and self.type is JSON_OBJECT:
+        if as_text and self.type.is_json:
             json_type = "string"
         schema: dict[str, t.Any] = {
             "type": [json_type, "null"] if nullable else [json_type],
@@ -87,7 +99,17 @@ class Column:
         }
         if json_format:
             schema["format"] = json_format
-        return schema
+        return schema if as_text else schema | self._contents()
+
+    def _contents(self) -> dict[str, t.Any]:
+        """Return the JSON schema of what an object or an array holds."""
+        contents: dict[str, t.Any] = {}
+        if self.parts:
+            properties = {part.name: part.schema(nullable=True) for part in self.parts}
+            contents = {"properties": properties, "additionalProperties": True}
+        if self.type is JSON_ARRAY:
+            contents = {"items": {"type": [self.items.value[0]], **contents}}
+        return contents
 
 
 METADATA = "metadata"

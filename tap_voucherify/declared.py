@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import typing as t
 from types import MappingProxyType
 
+from singer_sdk.exceptions import SingerSDKError, SyncLifecycleSignal
 from singer_sdk.singerlib import Schema
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, Metadata
 from typing_extensions import override
 
-from tap_voucherify.columns import JSON_OBJECT, METADATA, MODIFIED_AT, Column, metadata_schema
-from tap_voucherify.errors import SettingsError
+from tap_voucherify.columns import METADATA, MODIFIED_AT, Column, metadata_schema
+from tap_voucherify.errors import AccountError, Interruption, OutputError, SettingsError
 from tap_voucherify.files.selection import Selection
 from tap_voucherify.singer.batches import wants_parquet
 from tap_voucherify.singer.block_stream import BlockStream
 
 if t.TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 
     from singer_sdk import Tap
     from singer_sdk.singerlib import Catalog
 
     from tap_voucherify.session import Session
+    from tap_voucherify.singer.block_stream import AnyBlock
 
 
 class DeclaredStream(BlockStream):
@@ -30,7 +33,7 @@ class DeclaredStream(BlockStream):
 
     Attributes:
         name: Stream name.
-        exported_object: Voucherify's object name.
+        exported_object: Voucherify's object name; empty if the objects are not exported.
         columns: Fields of the object, in schema order.
         primary_keys: Names of the key properties.
         replication_key: Column of the creation time; None if exports have no date filter. With
@@ -43,7 +46,7 @@ class DeclaredStream(BlockStream):
     """
 
     name: str
-    exported_object: t.ClassVar[str]
+    exported_object: t.ClassVar[str] = ""
     columns: t.ClassVar[tuple[Column, ...]]
     primary_keys: Sequence[str] = ()
     replication_key: str | None = None
@@ -69,7 +72,6 @@ class DeclaredStream(BlockStream):
     @override
     def schema(self) -> dict[str, t.Any]:
         """The JSON schema of the records."""
-        columns = [*self.columns, *([MODIFIED_AT] if self.tracks_updates else [])]
         properties: dict[str, t.Any] = {
             name: {"type": ["string"], "description": f"Digest of {', '.join(sources)} (added)."}
             for name, sources in self.digests.items()
@@ -78,7 +80,7 @@ class DeclaredStream(BlockStream):
             column.name: column.schema(
                 nullable=column.name not in self.primary_keys, as_text=self.writes_parquet
             )
-            for column in columns
+            for column in self.all_columns
         }
         if self.has_metadata:
             properties[METADATA] = metadata_schema(
@@ -118,15 +120,54 @@ class DeclaredStream(BlockStream):
         super().apply_catalog(catalog)
         self.primary_keys, self.replication_key = keys, replication_key
 
+    @abc.abstractmethod
+    def read(self) -> Generator[AnyBlock | None, None, bool]:
+        """Yield the records in blocks; see `blocks`.
+
+        Returns:
+            Whether they are all there are, if the stream is replicated as a full table.
+        """
+
+    @override
+    def blocks(self) -> Iterator[AnyBlock | None]:
+        """Yield all records; a failure ends this stream only."""
+        activates_version = self.may_activate_version
+        if activates_version:
+            self.begin_version()
+        try:
+            is_complete = yield from self.read()
+        except (AccountError, OutputError, SettingsError, Interruption, SyncLifecycleSignal):
+            raise
+        except SingerSDKError as error:
+            self.session.fail_stream(self.name, error)
+            return
+        if activates_version and is_complete and self.records_emitted:
+            self.activate_version()
+        elif activates_version and is_complete:
+            self.warn(
+                "no ACTIVATE_VERSION is emitted, since there are no records: the table "
+                "keeps the rows it has",
+            )
+
+    @property
+    def all_columns(self) -> Sequence[Column]:
+        """The declared columns, and those that the tap adds."""
+        return [*self.columns, *([MODIFIED_AT] if self.tracks_updates else [])]
+
     @property
     def writes_parquet(self) -> bool:
         """Whether batch files are Parquet."""
         return wants_parquet(self.get_batch_config(self.config))
 
     @property
+    def flattened_depth(self) -> int:
+        """How many levels of objects become columns of the SCHEMA message."""
+        return self.config["flattening_max_depth"] if self.config.get("flattening_enabled") else 0
+
+    @property
     def json_columns(self) -> set[str]:
-        """Names of the columns that hold JSON objects."""
-        return {column.name for column in self.columns if column.type is JSON_OBJECT}
+        """Names of the columns that hold JSON."""
+        return {column.name for column in self.all_columns if column.type.is_json}
 
     @property
     def created_column(self) -> str | None:

@@ -7,17 +7,10 @@ import itertools
 import typing as t
 from dataclasses import replace
 
-from singer_sdk.exceptions import SingerSDKError, SyncLifecycleSignal
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from typing_extensions import override
 
-from tap_voucherify.errors import (
-    AccountError,
-    ExportFileError,
-    Interruption,
-    OutputError,
-    SettingsError,
-)
+from tap_voucherify.errors import ExportFileError
 from tap_voucherify.exports.request import ExportRequest
 from tap_voucherify.instants import Span, format_instant
 from tap_voucherify.probe import ProbedStream
@@ -26,7 +19,7 @@ from tap_voucherify.singer.bookmark import Bookmark, is_foreign
 
 if t.TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from singer_sdk import Tap
     from singer_sdk.helpers import types
@@ -88,30 +81,16 @@ class ExportStream(ProbedStream):
         return requests
 
     @override
-    def blocks(self) -> Iterator[Block | ArrowBlock | None]:
-        """Yield the records of all exports; a failure ends this stream only."""
-        activates_version = self.may_activate_version
-        if activates_version:
-            self.begin_version()
+    def read(self) -> Generator[Block | ArrowBlock | None, None, bool]:
+        """Yield the records of all exports; see `DeclaredStream.read`."""
         try:
             for exported in self.session.exports.read(self.name, self._recover):
                 yield from self._read(exported)
-        except (AccountError, OutputError, SettingsError, Interruption, SyncLifecycleSignal):
-            raise
-        except SingerSDKError as error:
-            self.session.fail_stream(self.name, error)
-            return
         finally:
             self._rows.report(self.warn)
         if self._bookmark:
             self._bookmark.finish_stream()
-        if activates_version and self.records_emitted:
-            self.activate_version()
-        elif activates_version:
-            self.warn(
-                "no ACTIVATE_VERSION is emitted, since there are no records: the table "
-                "keeps the rows it has",
-            )
+        return True
 
     def _read(self, exported: ExportedFiles) -> Iterator[Block | ArrowBlock | None]:
         """Yield the records of one export and move the bookmark."""

@@ -15,14 +15,15 @@ import typing as t
 import pyarrow as pa
 
 from tap_voucherify.columns import METADATA, ColumnType
-from tap_voucherify.errors import ExportFileError
+from tap_voucherify.errors import ExportFileError, RequestError
 from tap_voucherify.files.cells import JSON_ENCODER, to_integer, to_number
 from tap_voucherify.files.fields import shorten
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from tap_voucherify.files.reader import Block, ExportReader
+    from tap_voucherify.columns import Column
+    from tap_voucherify.files.reader import Block, ExportReader, Record
 
 # Size of a table, which becomes a row group of a Parquet file.
 _BYTES_PER_TABLE = 4 << 20
@@ -36,6 +37,7 @@ ARROW_TYPES = {
     ColumnType.DATE: pa.date32(),
     ColumnType.TIMESTAMP: pa.timestamp("ms", tz="UTC"),
     ColumnType.JSON_OBJECT: pa.string(),
+    ColumnType.JSON_ARRAY: pa.string(),
 }
 
 
@@ -174,13 +176,7 @@ class ArrowReader:
         column_type, position = self._columns.get(field.name, (None, None))
         if column_type in _PARSERS and position is not None:
             return _to_numbers(block.cells(position), field, _PARSERS[column_type])
-        values = block.values(field.name)
-        if column_type is ColumnType.JSON_OBJECT:
-            values = [None if value is None else JSON_ENCODER.encode(value) for value in values]
-        if pa.types.is_date32(field.type) or pa.types.is_timestamp(field.type):
-            # These are ISO strings here, so cast from text.
-            return pa.array(values, pa.string()).cast(field.type)
-        return pa.array(values, field.type)
+        return _to_column(column_type, field, block.values(field.name))
 
     def _to_struct(self, struct: pa.StructType, block: Block) -> pa.Array:
         columns = [
@@ -190,6 +186,44 @@ class ArrowReader:
         if not columns:
             return pa.nulls(len(block), struct)
         return pa.StructArray.from_arrays(columns, fields=list(struct))
+
+
+def to_table(columns: Sequence[Column], keys: Sequence[str], records: list[Record]) -> ArrowBlock:
+    """Convert records of listed objects.
+
+    Raises:
+        RequestError: If a number does not fit its type.
+    """
+    schema = pa.schema(
+        pa.field(column.name, ARROW_TYPES[column.type], nullable=column.name not in keys)
+        for column in columns
+    )
+    arrays = [
+        _to_property(column.type, field, [each[column.name] for each in records])
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    return ArrowBlock(pa.table(arrays, schema=schema), {})
+
+
+def _to_property(column_type: ColumnType, field: pa.Field, values: Sequence[t.Any]) -> pa.Array:
+    try:
+        return _to_column(column_type, field, values)
+    except (pa.ArrowInvalid, OverflowError) as error:
+        raise RequestError(
+            f"property {field.name!r}: a number does not fit {field.type}; deselect the property"
+        ) from error
+
+
+def _to_column(
+    column_type: ColumnType | None, field: pa.Field, values: Sequence[t.Any]
+) -> pa.Array:
+    """Convert the values of records."""
+    if column_type and column_type.is_json:
+        values = [None if value is None else JSON_ENCODER.encode(value) for value in values]
+    if pa.types.is_date32(field.type) or pa.types.is_timestamp(field.type):
+        # These are ISO strings here, so cast from text.
+        return pa.array(values, pa.string()).cast(field.type)
+    return pa.array(values, field.type)
 
 
 def _to_numbers(cells: Sequence[str], field: pa.Field, parse: Callable[[str], object]) -> pa.Array:

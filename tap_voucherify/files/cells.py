@@ -147,4 +147,5 @@ CONVERSIONS = {
     ColumnType.DATE: Conversion(to_date, "a date"),
     ColumnType.TIMESTAMP: Conversion(to_timestamp, "a time", _BOOKMARK_TIMESTAMP),
     ColumnType.JSON_OBJECT: Conversion(to_json_object, "a JSON object", is_immutable=False),
+    ColumnType.JSON_ARRAY: Conversion(to_json_array, "a JSON array", is_immutable=False),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import replace
 
@@ -25,6 +26,21 @@ if t.TYPE_CHECKING:
 
 # Few long columns are faster to convert than many short ones.
 _ROWS_PER_TABLE = 1000
+
+
+@contextlib.contextmanager
+def needs_pyarrow() -> Iterator[None]:
+    """Report that an import needs the extra `parquet`.
+
+    Raises:
+        SettingsError: If it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise SettingsError(
+            "batch_config: Parquet needs `pip install tap-voucherify[parquet]`"
+        ) from error
 
 
 class FileReader:
@@ -129,12 +145,8 @@ class FileReader:
 
     @staticmethod
     def _tables(reader: ExportReader) -> Iterable[ArrowBlock]:
-        try:
+        with needs_pyarrow():
             from tap_voucherify.files.arrow import ArrowReader  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise SettingsError(
-                "batch_config: Parquet needs `pip install tap-voucherify[parquet]`"
-            ) from error
         return ArrowReader(reader)
 
     def _check_columns(self, reader: ExportReader) -> None:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import msgspec
 from msgspec import Raw
 
-from tap_voucherify.columns import JSON_OBJECT, METADATA, TEXT
+from tap_voucherify.columns import METADATA, TEXT
 from tap_voucherify.files.cells import CONVERSIONS, JSON_ENCODER, replace_lone_surrogates
 
 if t.TYPE_CHECKING:
@@ -138,7 +138,7 @@ class ColumnField(Field):
 
 
 class ObjectField(ColumnField):
-    """A column of JSON objects.
+    """A column of JSON objects or arrays.
 
     Attributes:
         has_replacements: Whether half of a surrogate pair was replaced in any of them.
@@ -159,7 +159,7 @@ class ObjectField(ColumnField):
 
 def column_field(column: Column, position: int | None, *, is_key: bool) -> ColumnField:
     """Return the field of a column."""
-    field_type = ObjectField if column.type is JSON_OBJECT else ColumnField
+    field_type = ObjectField if column.type.is_json else ColumnField
     return field_type(column, position, is_key=is_key)
 
 

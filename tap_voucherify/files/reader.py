@@ -32,6 +32,24 @@ if t.TYPE_CHECKING:
 Record = dict[str, t.Any]
 
 
+class RecordBlock(t.Protocol):
+    """Consecutive records in final form."""
+
+    def __len__(self) -> int: ...
+
+    def records(self) -> list[Record]:
+        """Return the records."""
+
+    def encodable(self) -> Sequence[msgspec.Struct | Record]:
+        """Return the records for msgspec to encode."""
+
+    def json_lines(self) -> bytes:
+        """Return the records as lines of JSON."""
+
+    def slice(self, start: int, stop: int) -> RecordBlock:
+        """Return records `start` to `stop`."""
+
+
 class Block:
     """A validated block of consecutive rows."""
 

@@ -10,7 +10,6 @@ from uuid import uuid4
 from singer_sdk.exceptions import SingerSDKError
 
 from tap_voucherify.errors import OutputError, one_line
-from tap_voucherify.files.reader import Block
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +18,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers._batch import BatchConfig
 
     from tap_voucherify.files.arrow import ArrowBlock
+    from tap_voucherify.files.reader import RecordBlock
 
 
 def wants_parquet(config: BatchConfig | None) -> bool:
@@ -27,7 +27,7 @@ def wants_parquet(config: BatchConfig | None) -> bool:
 
 
 def write_batches(
-    name: str, config: BatchConfig, blocks: Iterator[Block | ArrowBlock | None]
+    name: str, config: BatchConfig, blocks: Iterator[RecordBlock | ArrowBlock | None]
 ) -> Iterator[list[str]]:
     """Write blocks to files, and yield the manifest of each file once it is complete.
 
@@ -85,22 +85,22 @@ class _BatchFile:
             suffix += ".gz"
         return f"{self._name}-{self._number}.{suffix}"
 
-    def accepts(self, block: Block | ArrowBlock) -> bool:
+    def accepts(self, block: RecordBlock | ArrowBlock) -> bool:
         """Whether the file can hold a block: all rows of a Parquet file have one schema."""
-        if self._parquet is None or isinstance(block, Block):
+        if self._parquet is None:
             return True
-        return bool(self._parquet.schema == block.table.schema)
+        return bool(self._parquet.schema == t.cast("ArrowBlock", block).table.schema)
 
-    def write(self, block: Block | ArrowBlock) -> None:
+    def write(self, block: RecordBlock | ArrowBlock) -> None:
         """Append rows."""
         if not self.rows:
             self._number += 1
         self.rows += len(block)
         with self._raising_output_error():
-            if isinstance(block, Block):
-                self._write_json_lines(block)
+            if wants_parquet(self._config):
+                self._write_parquet(t.cast("ArrowBlock", block))
             else:
-                self._write_parquet(block)
+                self._write_json_lines(t.cast("RecordBlock", block))
 
     def finish(self) -> list[str]:
         """Complete the file and return the manifest that names it."""
@@ -123,7 +123,7 @@ class _BatchFile:
     def _open(self) -> t.IO[bytes]:
         return self._opened.enter_context(self._config.storage.open(self._filename, "wb"))
 
-    def _write_json_lines(self, block: Block) -> None:
+    def _write_json_lines(self, block: RecordBlock) -> None:
         if self._json_lines is None:
             self._json_lines = file = self._open()
             if self._is_gzipped:

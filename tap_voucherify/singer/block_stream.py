@@ -30,6 +30,7 @@ from tap_voucherify.singer.batches import write_batches
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TypeAlias
 
     from singer_sdk import Tap
     from singer_sdk.helpers import types
@@ -37,8 +38,10 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.clock import Clock
     from tap_voucherify.files.arrow import ArrowBlock
-    from tap_voucherify.files.reader import Block, Record
+    from tap_voucherify.files.reader import Record, RecordBlock
     from tap_voucherify.singer.writer import MessageWriter
+
+    AnyBlock: TypeAlias = RecordBlock | ArrowBlock
 
 
 class BlockStream(Stream, abc.ABC):
@@ -61,7 +64,7 @@ class BlockStream(Stream, abc.ABC):
         self._version: int | None = None
 
     @abc.abstractmethod
-    def blocks(self) -> Iterator[Block | ArrowBlock | None]:
+    def blocks(self) -> Iterator[AnyBlock | None]:
         """Yield the records in blocks; Arrow blocks are for batch files only.
 
         When the next block is requested, the last one has been written, and the stream's state
@@ -76,7 +79,7 @@ class BlockStream(Stream, abc.ABC):
         """Yield the records one by one, for callers other than `sync`."""
         for block in self.blocks():
             if block:
-                yield from t.cast("Block", block).records()
+                yield from t.cast("RecordBlock", block).records()
 
     @property
     @override
@@ -108,7 +111,7 @@ class BlockStream(Stream, abc.ABC):
             )
         with self.get_record_counter() as counter, self.get_sync_timer():
 
-            def counted() -> Iterator[Block | ArrowBlock | None]:
+            def counted() -> Iterator[AnyBlock | None]:
                 for block in self.blocks():
                     counter.increment(len(block or ()))
                     self.records_emitted += len(block or ())
@@ -138,7 +141,7 @@ class BlockStream(Stream, abc.ABC):
                     self._check_max_record_limit(self.records_emitted)
                     remaining = self.ABORT_AT_RECORD_COUNT - self.records_emitted
                     block = block.slice(0, remaining)  # noqa: PLW2901 - the part to emit
-                self._write_block(t.cast("Block", block))
+                self._write_block(t.cast("RecordBlock", block))
                 counter.increment(len(block))
                 self.records_emitted += len(block)
 
@@ -176,7 +179,7 @@ class BlockStream(Stream, abc.ABC):
         """The present, by this stream's clock."""
         return EPOCH + dt.timedelta(seconds=self._clock.now())
 
-    def _write_block(self, block: Block) -> None:
+    def _write_block(self, block: RecordBlock) -> None:
         """Write RECORD messages.
 
         Raises:

@@ -34,7 +34,7 @@ class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", omit_defaul
     """Encodes like the SDK's `RecordMessage`."""
 
     stream: str
-    record: msgspec.Struct
+    record: msgspec.Struct | dict[str, t.Any]
     version: int | None = None
     time_extracted: datetime | None = None
 
@@ -64,7 +64,7 @@ class MessageWriter(MsgSpecWriter):
     def write_records(
         self,
         stream: str,
-        records: Iterable[msgspec.Struct],
+        records: Iterable[msgspec.Struct | dict[str, t.Any]],
         version: int | None,
         time_extracted: datetime,
     ) -> None:

@@ -10,6 +10,7 @@ from tap_voucherify.columns import (
     BOOLEAN,
     DATE,
     INTEGER,
+    JSON_ARRAY,
     JSON_OBJECT,
     NUMBER,
     TEXT,
@@ -30,6 +31,7 @@ from tap_voucherify.columns import (
         (DATE, "string", {"format": "date"}),
         (TIMESTAMP, "string", {"format": "date-time"}),
         (JSON_OBJECT, "object", {}),
+        (JSON_ARRAY, "array", {"items": {"type": ["object"]}}),
     ],
 )
 def test_each_type_has_a_schema(
@@ -41,8 +43,36 @@ def test_each_type_has_a_schema(
     rest = {"description": "What it is.", **other}
     assert column.schema(nullable=True) == {"type": [json_type, "null"], **rest}
     assert column.schema(nullable=False) == {"type": [json_type], **rest}
-    as_text = "string" if json_type == "object" else json_type
-    assert column.schema(nullable=False, as_text=True) == {"type": [as_text], **rest}
+    if json_type in {"object", "array"}:
+        json_type, rest = "string", {"description": "What it is."}
+    assert column.schema(nullable=False, as_text=True) == {"type": [json_type], **rest}
+
+
+def test_what_is_documented_of_an_object_is_in_its_schema() -> None:
+    """It may have other properties, too."""
+    parts = (
+        Column("at", TIMESTAMP, "When."),
+        Column("days", JSON_ARRAY, "Which days.", items=INTEGER),
+    )
+    properties = {
+        "at": {"type": ["string", "null"], "format": "date-time", "description": "When."},
+        "days": {
+            "type": ["array", "null"],
+            "items": {"type": ["integer"]},
+            "description": "Which days.",
+        },
+    }
+    contents = {"properties": properties, "additionalProperties": True}
+
+    one = Column("a", JSON_OBJECT, "One.", parts=parts).schema(nullable=False)
+    some = Column("a", JSON_ARRAY, "Some.", parts=parts).schema(nullable=False)
+
+    assert one == {"type": ["object"], "description": "One.", **contents}
+    assert some == {
+        "type": ["array"],
+        "description": "Some.",
+        "items": {"type": ["object"], **contents},
+    }
 
 
 def test_a_column_has_several_titles() -> None:

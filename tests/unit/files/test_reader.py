@@ -18,6 +18,7 @@ from tap_voucherify.columns import (
     BOOLEAN,
     DATE,
     INTEGER,
+    JSON_ARRAY,
     JSON_OBJECT,
     NUMBER,
     TEXT,
@@ -542,7 +543,8 @@ def test_whole_surrogate_pairs_are_kept() -> None:
 def test_an_empty_key_is_an_error(column_type: ColumnType) -> None:
     """Loaders would merge all rows that have none."""
     key = Column("key", column_type, "A key.")
-    valid = {TEXT: "a", BOOLEAN: "true", JSON_OBJECT: "{}"}.get(column_type, "2026-01-01")
+    texts = {TEXT: "a", BOOLEAN: "true", JSON_OBJECT: "{}", JSON_ARRAY: "[]"}
+    valid = texts.get(column_type, "2026-01-01")
     valid = "1" if column_type in {NUMBER, INTEGER} else valid
     content = write([["ID", "Key"], ["a", valid], ["b", ""], ["c", valid]])
 
