@@ -3,6 +3,7 @@
 - `SettingsError`: a setting is invalid. Correct it; the run stops.
 - `AccountError`: Voucherify rejects the account (wrong credentials, plan exceeded, quota used
   up). The run stops, since every stream would fail.
+    - `UnauthorizedError`: it rejects the credentials, or they lack a permission.
 - `StreamError`: one stream failed. The others continue, and the run ends with exit code 1; the
   failed stream continues from its last bookmark in the next run.
     - `RequestError`: Voucherify rejects a request, or sends an undocumented response.
@@ -50,6 +51,10 @@ class SettingsError(ConfigurationError):
 
 class AccountError(FatalAPIError):
     """Voucherify rejects every request of this account."""
+
+
+class UnauthorizedError(AccountError):
+    """Voucherify rejects the credentials, for every request or for some."""
 
 
 class StreamError(SyncError):

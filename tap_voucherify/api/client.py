@@ -114,7 +114,7 @@ class Client:
             if not response.ok or response.is_redirect:
                 raise self._error(response, error_from_response)
             body = self._body(response)
-            content = parse_object(body) if body else {}
+            content = parse_object(body, keeps_digits=request.keeps_digits) if body else {}
             return Response(content, server_time(response.headers, self._clock))
 
     def download(

@@ -29,6 +29,7 @@ class Request:
         credentials: Credentials to use instead of the default.
         retry_warning: Warning if a request that may have succeeded is retried.
         max_retry_seconds: For how long to retry it, if not as long as others.
+        keeps_digits: Whether numbers in the response are needed exactly.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Request:
     credentials: Credentials | None = None
     retry_warning: str = ""
     max_retry_seconds: float | None = None
+    keeps_digits: bool = False
 
 
 class Response(t.NamedTuple):

@@ -11,6 +11,7 @@ import re
 import ssl
 import typing as t
 import zlib
+from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ from tap_voucherify.errors import (
     RequestError,
     StorageError,
     TransientError,
+    UnauthorizedError,
 )
 
 if t.TYPE_CHECKING:
@@ -52,7 +54,7 @@ _HINTS: dict[str | int, str] = {
     HTTPStatus.UNAUTHORIZED: "check app_id and app_token, or access_token, and that "
     "region or api_url matches the account",
     HTTPStatus.PAYMENT_REQUIRED: "plan limit exceeded; retrying will not help",
-    HTTPStatus.FORBIDDEN: "check that the API key or token scope allows exports, and that "
+    HTTPStatus.FORBIDDEN: "check that the API key or token scope allows this call, and that "
     "region or api_url matches the account",
     HTTPStatus.NOT_FOUND: "check that region or api_url matches the account",
     "invalid_export_fields": "deselect the field that is not allowed",
@@ -64,7 +66,16 @@ _MAX_STORAGE_CHARACTERS = 200
 # "Unsupported field used. Allowed fields: id, object, ..." (the reference's example).
 _ALLOWED_FIELDS = re.compile(r"(?i)allowed fields:(.*)", re.DOTALL)
 
+
+def _to_decimal(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation as error:  # exponent too large
+        raise ValueError(digits) from error
+
+
 _OBJECT = msgspec.json.Decoder(dict[str, t.Any])
+_EXACT_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=_to_decimal)
 
 logger = logging.getLogger("tap-voucherify.client")
 
@@ -76,15 +87,19 @@ def root_cause(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def parse_object(body: bytes) -> dict[str, t.Any]:
+def parse_object(body: bytes, *, keeps_digits: bool = False) -> dict[str, t.Any]:
     """Return the JSON object in a response.
+
+    Args:
+        body: The response.
+        keeps_digits: Whether numbers with a fraction are decimals.
 
     Raises:
         RequestError: If it is JSON but not an object.
         TransientError: If it is not JSON, e.g. truncated.
     """
     try:
-        return _OBJECT.decode(body)
+        return (_EXACT_OBJECT if keeps_digits else _OBJECT).decode(body)
     except msgspec.ValidationError as error:
         raise RequestError("expected a JSON object") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -163,7 +178,8 @@ def error_from_response(
             return AccountError(f"{message}; the plan's API call quota is exhausted")
         return RateLimitError(message, retry_after_seconds(headers, clock))
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED}:
-        return AccountError(message)
+        is_unknown = status == HTTPStatus.UNAUTHORIZED
+        return (UnauthorizedError if is_unknown else AccountError)(message)
     if status == HTTPStatus.NOT_FOUND:
         return NotFoundError(message)
     if fields.get("key") == "invalid_export_fields" and (

@@ -118,10 +118,10 @@ class Voucherify:
         ).content
 
     def get_page(self, path: str, params: Mapping[str, str]) -> dict[str, t.Any]:
-        """Return a page of a list endpoint, as it was sent."""
-        return self._send(
-            Request("list", "GET", path, params=params), Deadline(self._clock)
-        ).content
+        """Return a page of a list endpoint, as it was sent; numbers keep their digits."""
+        label = f"list {path.removeprefix('/v1/')}"
+        request = Request(label, "GET", path, params=params, keeps_digits=True)
+        return self._send(request, Deadline(self._clock)).content
 
     def issue_token(self, key_pair: Credentials, scopes: str) -> tuple[str, float]:
         """Exchange a key pair for an OAuth 2.0 token.

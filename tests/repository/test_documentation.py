@@ -232,6 +232,7 @@ def test_the_costs_are_those_of_the_default_streams() -> None:
 REMEDIES: dict[type[BaseException], str] = {
     errors.SettingsError: "settings-state-and-catalog",
     errors.AccountError: "401-and-403",
+    errors.UnauthorizedError: "401-and-403",
     errors.RequestError: "undocumented-responses",
     errors.NotFoundError: "400-and-404",
     errors.FieldsRejectedError: "400-and-404",
