@@ -35,9 +35,7 @@ class ProbedStream(DeclaredStream):
         return FileReader(
             self.selection,
             as_tables=self.writes_parquet,
-            is_flattened=bool(
-                self.config.get("flattening_enabled") and self.config["flattening_max_depth"]
-            ),
+            is_flattened=self.flattened_depth > 0,
             warn=self.warn,
             ask=self._ask,
             titles=self.stream_state.get("titles"),

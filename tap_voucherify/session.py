@@ -72,6 +72,7 @@ class Session:
         stop: StopFlag,
         secrets: SecretFilter,
         plan: Callable[[], Iterable[tuple[str, list[ExportRequest]]]],
+        scopes: Callable[[], Iterable[str]],
     ) -> None:
         """Start without a request.
 
@@ -82,6 +83,7 @@ class Session:
             stop: Set by a signal.
             secrets: Masks secrets; learns each new token.
             plan: Returns the exports of every selected stream, in the order they are read.
+            scopes: Returns the OAuth scopes that selected streams need beside `exports`.
         """
         self.clock = clock
         self.stop = stop
@@ -92,6 +94,7 @@ class Session:
         self._problems = problems
         self._secrets = secrets
         self._plan = plan
+        self._scopes = scopes
         self._warnings: set[tuple[str, str]] = set()
 
     @property
@@ -146,8 +149,10 @@ class Session:
             return key_pair
 
         def issue() -> tuple[str, float]:
-            scopes = "exports metadata-schemas" if self._config["typed_metadata"] else "exports"
-            token, seconds = self.api.issue_token(key_pair, scopes)
+            scopes = ["exports", *self._scopes()]
+            if self._config["typed_metadata"]:
+                scopes.insert(1, "metadata-schemas")
+            token, seconds = self.api.issue_token(key_pair, " ".join(scopes))
             self._secrets.add(token)
             return token, seconds
 

@@ -13,19 +13,24 @@ from tap_voucherify.clock import Clock
 from tap_voucherify.columns import MODIFIED_AT
 from tap_voucherify.errors import Interruption, OutputError, SettingsError
 from tap_voucherify.instants import is_instant
+from tap_voucherify.list_stream import ListStream
+from tap_voucherify.reference import LIST_STREAMS
 from tap_voucherify.session import Session
 from tap_voucherify.settings import SECRETS, SETTINGS
 from tap_voucherify.singer.cli import CommandLineTap
 from tap_voucherify.singer.signals import StopFlag
 from tap_voucherify.singer.writer import MessageWriter
+from tap_voucherify.stream import ExportStream
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.validation import coerce, validate
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tap_voucherify.declared import DeclaredStream
     from tap_voucherify.exports.request import ExportRequest
-    from tap_voucherify.stream import ExportStream
+
+_Stream = t.TypeVar("_Stream", bound="DeclaredStream")
 
 
 class TapVoucherify(CommandLineTap):
@@ -38,7 +43,7 @@ class TapVoucherify(CommandLineTap):
 
     # What tests and extensions replace.
     clock_class: t.ClassVar[type[Clock]] = Clock
-    stream_classes: t.ClassVar[Sequence[type[ExportStream]]] = STREAMS
+    stream_classes: t.ClassVar[Sequence[type[DeclaredStream]]] = (*STREAMS, *LIST_STREAMS)
 
     @override
     def __init__(
@@ -58,7 +63,8 @@ class TapVoucherify(CommandLineTap):
         for secret in SECRETS:
             self.secrets.add(given.get(secret))
         settings = coerce(given, self.all_settings())
-        problems = validate(settings, self.all_settings(), self.stream_classes)
+        exported = [each for each in self.stream_classes if issubclass(each, ExportStream)]
+        problems = validate(settings, self.all_settings(), exported)
         if problems and validate_config:
             raise SettingsError("; ".join(map(str, problems)))
         for problem in problems:
@@ -71,6 +77,7 @@ class TapVoucherify(CommandLineTap):
             stop=StopFlag(Clock(), lambda: self.message_writer.progress),
             secrets=self.secrets,
             plan=self._plan,
+            scopes=self._scopes,
         )
         self.session.asks_for_schemas = arguments.get("catalog") is None
         super().__init__(config=settings, validate_config=False, **arguments)
@@ -81,8 +88,8 @@ class TapVoucherify(CommandLineTap):
         self.session.stop.listen()
 
     @override
-    def discover_streams(self) -> list[ExportStream]:
-        """Return one stream for each exported object."""
+    def discover_streams(self) -> list[DeclaredStream]:
+        """Return one stream for each declaration."""
         return [stream_class(self, self.session) for stream_class in self.stream_classes]
 
     @override
@@ -173,7 +180,7 @@ class TapVoucherify(CommandLineTap):
 
     @override
     def test_connection(self) -> int:
-        """Prove a first sync: export each selected stream without rows and match its header.
+        """Prove a first sync: export each selected stream without rows, or list one object.
 
         Returns:
             The exit code: 1 if a stream could not be read.
@@ -181,7 +188,7 @@ class TapVoucherify(CommandLineTap):
         Raises:
             AccountError: If Voucherify rejects the account.
         """
-        streams = [t.cast("ExportStream", each) for each in self.streams.values() if each.selected]
+        streams = list(self._selected(ExportStream))
         exports = self.session.prefetcher(deletes=True)
         for stream in streams:
             exports.plan(stream.name, [stream.empty_request()])
@@ -191,13 +198,16 @@ class TapVoucherify(CommandLineTap):
                     self.logger.info("%s: %s", stream.name, stream.describe(exported))
         exports.finish()
         exports.close()
+        for lists in self._selected(ListStream):
+            with self.session.failing(lists.name):
+                self.logger.info("%s: %d objects", lists.name, lists.count())
         self.logger.info("%s", self.session.client.summary)
         return self._exit_code
 
     @property
     def _summary(self) -> str:
         """Rows by stream, calls by kind and the remaining rate limit, for the log."""
-        streams = t.cast("dict[str, ExportStream]", self.streams).values()
+        streams = t.cast("dict[str, DeclaredStream]", self.streams).values()
         rows = [f"{each.name} {each.records_emitted:,}" for each in streams if each.selected]
         return f"Records: {', '.join(rows)}. {self.session.client.summary}"
 
@@ -206,9 +216,16 @@ class TapVoucherify(CommandLineTap):
         return 1 if self.session.failed_streams else 0
 
     def _plan(self) -> Iterator[tuple[str, list[ExportRequest]]]:
+        for stream in self._selected(ExportStream):
+            yield stream.name, stream.requests()
+
+    def _scopes(self) -> list[str]:
+        return [stream.scope for stream in self._selected(ListStream)]
+
+    def _selected(self, kind: type[_Stream]) -> Iterator[_Stream]:
         for stream in self.streams.values():
-            if stream.selected:
-                yield stream.name, t.cast("ExportStream", stream).requests()
+            if isinstance(stream, kind) and stream.selected:
+                yield stream
 
     def _write_final_state(self) -> None:
         if self.state:

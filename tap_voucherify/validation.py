@@ -85,7 +85,7 @@ def validate(
     Args:
         config: The coerced settings.
         schema: The JSON schema of the tap's settings and the SDK's own.
-        streams: The stream classes, which `export_parameters` names.
+        streams: The classes of exported streams, which `export_parameters` names.
     """
     problems = [*_number_rules(config), *_stream_map_rules(config)]
     # These would break the validator, which also sets the defaults that later rules rely on.
@@ -201,7 +201,7 @@ def _export_rules(
     for stream, parameters in config.get("export_parameters", {}).items():
         setting = f"export_parameters.{stream}"
         if stream not in streams:
-            yield Problem(setting, "must be named after a stream")
+            yield Problem(setting, "must be named after a stream that is exported")
             continue
         if "filter" in parameters:
             yield Problem(f"{setting}.filter", "must be called filters")

@@ -92,13 +92,14 @@ class Listing:
         self._seen: set[str] = set()
         self._total = 0
 
-    def test(self) -> None:
-        """Read one object, to see whether it can be read.
+    def count(self) -> int:
+        """Return the number of objects, for which one of them is read.
 
         Raises:
-            RequestError: If the response is not a list of objects.
+            RequestError: If the response is not a list of objects, or they are too many.
         """
-        self._get(Page(1, 1))
+        _, total = self._get(Page(1, 1))
+        return total
 
     def __iter__(self) -> Iterator[list[dict[str, t.Any]]]:
         """Yield the objects of each page that were not on any other.

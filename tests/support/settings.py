@@ -116,7 +116,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "parameters_of_no_stream": (
         {**PAIR, "export_parameters": {"voucher": {"campaign_id": MARK}}},
-        ("export_parameters.voucher: must be named after a stream",),
+        ("export_parameters.voucher: must be named after a stream that is exported",),
     ),
     "stream_maps_are_a_list": ({**PAIR, "stream_maps": [MARK]}, ("stream_maps: must be of type",)),
     "stream_map_is_text": (
