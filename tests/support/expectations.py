@@ -36,6 +36,32 @@ KEYS = {
     "skus": ["id"],
     "api_logs": ["id"],
 }
+# The streams that are not exported, and the sandbox's names of their lists.
+LISTS = {
+    "campaigns": "campaigns",
+    "validation_rules": "validation_rules",
+    "validation_rule_assignments": "validation_rules_assignments",
+    "promotion_tiers": "promotion_tiers",
+}
+# The documented properties of their objects.
+_VALIDITY = "start_date expiration_date validity_timeframe validity_day_of_week validity_hours"
+PROPERTIES = {
+    name: set(names.split())
+    for name, names in {
+        "campaigns": "id name description campaign_type type voucher auto_join join_once "
+        "use_voucher_metadata_schema activity_duration_after_publishing vouchers_count active "
+        "metadata created_at updated_at category creation_status vouchers_generation_status "
+        "readonly protected category_id categories object referral_program "
+        f"loyalty_tiers_expiration {_VALIDITY}",
+        "validation_rules": "id name rules bundle_rules error applicable_to type context_type "
+        "assignments_count created_at updated_at object",
+        "validation_rule_assignments": "id rule_id related_object_id related_object_type "
+        "created_at object",
+        "promotion_tiers": "id created_at updated_at name banner action metadata hierarchy "
+        "promotion_id campaign campaign_id active summary object validation_rule_assignments "
+        f"category_id categories {_VALIDITY}",
+    }.items()
+}
 INCREMENTAL = (
     "vouchers",
     "redemptions",
@@ -169,6 +195,19 @@ def expected_records(
     if stream in {*INCREMENTAL, "api_logs"}:
         records = [record for record in records if start <= record["created_at"] < end]
     return in_any_order(records)
+
+
+def expected_objects(sandbox: Sandbox, stream: str) -> list[dict[str, Any]]:
+    """Return the records of all objects of a list, in any order."""
+    objects = read_json(json.dumps(sandbox.dataset.references.objects(LISTS[stream])))
+    return in_any_order([expected_object(stream, each) for each in objects])
+
+
+def expected_object(stream: str, listed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record that the tap has to emit for an object of a list."""
+    names = PROPERTIES[stream]
+    other = {name: value for name, value in listed.items() if name not in names}
+    return {**{name: listed.get(name) for name in sorted(names)}, "other": other or None}
 
 
 def in_any_order(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
