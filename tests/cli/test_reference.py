@@ -458,6 +458,7 @@ def test_the_connection_test_reads_each_list_once(sandbox: Sandbox, tap: Tap) ->
     run = tap.command(*tap.options(tap.config), "--test")
 
     assert run.exit_code == 0
+    assert all(f"| {name}: {SIZES[kind]} objects" in run.stderr for name, kind in LISTS.items())
     assert calls(sandbox) == dict.fromkeys(REFERENCES, 1)
     assert {r.query["limit"] for r in sandbox.requests if r.kind in REFERENCES} == {"1"}
 
@@ -471,10 +472,9 @@ def test_the_connection_test_names_every_list_that_fails(sandbox: Sandbox, tap: 
     run = tap.command(*tap.options(tap.config), "--test")
 
     assert run.exit_code == 1
-    first, second, last = run.errors
+    first, second = run.errors
     assert "Stream 'campaigns' failed: Voucherify returned 403" in first
     assert "Stream 'promotion_tiers' failed: Voucherify returned 404" in second
-    assert last.endswith("cannot read campaigns, promotion_tiers")
 
 
 # One more list is one more declaration

@@ -205,13 +205,12 @@ def test_an_unexpected_response_is_an_error(content: dict[str, t.Any], error: st
     with pytest.raises(RequestError, match=error):
         list(listing)
     with pytest.raises(RequestError, match=error):
-        listing.test()
+        listing.count()
 
 
-def test_a_list_is_tested_by_one_object() -> None:
-    """The first one, whatever the number of objects."""
+def test_one_object_is_read_to_count_them() -> None:
+    """The first one, whatever their number."""
     service = Service(ids(250))
 
-    Listing(service.get_page, PATH, "things").test()
-
+    assert Listing(service.get_page, PATH, "things").count() == 250
     assert service.pages == [Page(1, 1)]
