@@ -84,6 +84,9 @@ class ListStream(DeclaredStream):
         try:
             return self.session.api.get_page(path, params)
         except (RequestError, UnauthorizedError) as error:
+            if isinstance(error, UnauthorizedError):
+                # Wrong credentials end the run here.
+                self.session.api.list_exports(limit=1)
             raise RequestError(
                 f"{error}; if {path} is not available to you, deselect the stream"
             ) from error

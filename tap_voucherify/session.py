@@ -151,7 +151,7 @@ class Session:
         def issue() -> tuple[str, float]:
             scopes = ["exports", *self._scopes()]
             if self._config["typed_metadata"]:
-                scopes.insert(1, "metadata-schemas")
+                scopes.append("metadata-schemas")
             token, seconds = self.api.issue_token(key_pair, " ".join(scopes))
             self._secrets.add(token)
             return token, seconds

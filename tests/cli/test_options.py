@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from dev.sandbox import Amend, Behaviour, Fault, Reply, Sandbox, Turn, service
-from tests.support.expectations import DEFAULT, OBJECTS, expected_records, in_any_order
+from tests.support.expectations import DEFAULT, LISTS, OBJECTS, expected_records, in_any_order
 from tests.support.runner import (
     Json,
     Output,
@@ -135,13 +135,17 @@ def test_a_wrong_pair_gets_no_token(sandbox: Sandbox, tap: Tap) -> None:
 
 
 def test_a_token_has_the_scopes_it_needs(sandbox: Sandbox, tap: Tap) -> None:
-    """One for metadata schemas is asked for only if they are."""
+    """For exports and lists; one for metadata schemas is requested only if they are."""
     plain = tap.run(use_oauth=True)
     typed = tap.run(use_oauth=True, typed_metadata=True)
 
     assert plain.exit_code == typed.exit_code == 0
     forms = [parse_qs(r.body.decode()) for r in sandbox.requests if r.kind == "oauth"]
-    assert [form["scope"] for form in forms] == [["exports"], ["exports metadata-schemas"]]
+    lists = {"campaigns", "promotions", "validation-rules", "validation-rules-assignments"}
+    assert [set(form["scope"][0].split()) for form in forms] == [
+        {"exports", *lists},
+        {"exports", "metadata-schemas", *lists},
+    ]
 
 
 @pytest.mark.parametrize("option", ["--test", "--test=all", "--test=streams"])
@@ -219,7 +223,7 @@ def test_the_schemas_alone_can_be_printed(sandbox: Sandbox, tap: Tap) -> None:
     run = tap.command(*tap.options(tap.config), "--test=schema")
 
     assert run.exit_code == 0
-    assert set(run.schemas()) == set(OBJECTS)
+    assert set(run.schemas()) == {*OBJECTS, *LISTS}
     assert not created_exports(sandbox)
 
 

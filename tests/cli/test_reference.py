@@ -404,6 +404,17 @@ def test_a_key_that_only_exports_still_exports(
     assert len(run.records("vouchers")) == 40
 
 
+def test_wrong_credentials_are_no_matter_of_a_list(sandbox: Sandbox, tap: Tap) -> None:
+    """One line says so, and the run ends."""
+    run = tap.run(app_token="wrong")
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert "401" in error
+    assert "deselect" not in error
+    assert [r.kind for r in sandbox.requests] == ["campaigns", "list"]
+
+
 def test_tokens_have_the_scopes_of_selected_lists(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:

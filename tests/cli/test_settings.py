@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dev.sandbox import Dataset, Sandbox
-from tests.support.expectations import OBJECTS, expected_records, in_any_order
+from tests.support.expectations import LISTS, OBJECTS, expected_records, in_any_order
 from tests.support.runner import Json, Run, Tap, select
 from tests.support.settings import MARK, PAIR, WRONG
 
@@ -143,7 +143,7 @@ def test_an_extreme_setting_works_or_is_reported(
 
 def test_discovery_needs_no_credentials(discovered: dict[str, Any]) -> None:
     """Discovery without any setting lists all streams with their keys."""
-    assert [entry["tap_stream_id"] for entry in discovered["streams"]] == sorted(OBJECTS)
+    assert [entry["tap_stream_id"] for entry in discovered["streams"]] == sorted([*OBJECTS, *LISTS])
     assert all(entry["key_properties"] for entry in discovered["streams"])
 
 
