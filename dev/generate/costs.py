@@ -5,9 +5,13 @@ from __future__ import annotations
 from decimal import ROUND_UP, Decimal
 
 from dev.generate.tables import table
+from tap_voucherify.reference import LIST_STREAMS
 
-#: Most calls of one run of the seven default streams, by how long their exports take.
-CALLS_PER_RUN = {"ready at once": 16, "a minute each": 30}
+#: Calls of one run for the lists, if none has more than a hundred objects.
+LIST_CALLS = len(LIST_STREAMS)
+
+#: Most calls of one run of the default streams, by how long each of the seven exports takes.
+CALLS_PER_RUN = {"ready at once": 16 + LIST_CALLS, "a minute each": 30 + LIST_CALLS}
 
 RUNS_PER_MONTH = {"hourly": 31 * 24, "nightly": 31}
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from dev.generate.about import about, json_type, settings
-from tap_voucherify.streams import STREAMS
+from tap_voucherify.tap import TapVoucherify
 
 # The two ways to authenticate.
 VALID_GROUPS = [["app_id", "app_token"], ["access_token"]]
@@ -55,7 +55,8 @@ def project_settings() -> str:
 
 def _deselected() -> list[str]:
     """Return the streams that the tap does not select by default; Meltano selects them all."""
-    return [vars(stream)["name"] for stream in STREAMS if not stream.selected_by_default]
+    streams = TapVoucherify.stream_classes
+    return [vars(stream)["name"] for stream in streams if not stream.selected_by_default]
 
 
 def _interface(declared: dict[str, dict[str, Any]], kinds: dict[str, str]) -> dict[str, Any]:

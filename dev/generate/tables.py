@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from dev.generate.about import json_type, sdk_settings, settings
 from tap_voucherify.columns import MODIFIED_AT
-from tap_voucherify.streams import STREAMS
+from tap_voucherify.tap import TapVoucherify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tap_voucherify.stream import ExportStream
+    from tap_voucherify.declared import DeclaredStream
 
 #: The settings of README's table; docs/settings.md has all of them.
 COMMON = (
@@ -63,7 +63,8 @@ def sdk_settings_table() -> str:
 
 def streams_table() -> str:
     """Return the table of the streams."""
-    return table(("Stream", "Contents", "Key", "Incremental by"), map(_stream_row, STREAMS))
+    streams = TapVoucherify.stream_classes
+    return table(("Stream", "Contents", "Key", "Incremental by"), map(_stream_row, streams))
 
 
 def table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -72,7 +73,7 @@ def table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _stream_row(stream: type[ExportStream]) -> tuple[str, ...]:
+def _stream_row(stream: type[DeclaredStream]) -> tuple[str, ...]:
     key = f"`{stream.replication_key}`" if stream.replication_key else "full table"
     if stream.updated_column:
         key += f"; `{MODIFIED_AT.name}` with `track_updates`"

@@ -18,7 +18,9 @@ from dev.generate.__main__ import generated, replace_between
 from dev.generate.about import about, settings
 from dev.generate.plugin import VALID_GROUPS
 from tap_voucherify import errors
+from tap_voucherify.reference import LIST_STREAMS
 from tap_voucherify.streams import STREAMS
+from tap_voucherify.tap import TapVoucherify
 from tap_voucherify.validation import validate
 from tests.cli import test_extra_stream
 
@@ -31,6 +33,8 @@ CHECK_JSONSCHEMA = (sys.executable, "-m", "check_jsonschema")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAX_README_LINES = 145
 SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+ALL_STREAMS = TapVoucherify.stream_classes
 
 # Without those that the SDK adds to every tap.
 SETTINGS = settings()
@@ -145,7 +149,7 @@ def test_the_example_declares_settings_as_the_project_does(
 
 def test_the_hub_leaves_out_what_the_tap_deselects(in_hub: dict[str, Any]) -> None:
     """Meltano selects all streams unless a definition says otherwise."""
-    deselected = [f"!{stream.name}.*" for stream in STREAMS if not stream.selected_by_default]
+    deselected = [f"!{stream.name}.*" for stream in ALL_STREAMS if not stream.selected_by_default]
 
     assert in_hub["select"] == ["*.*", *deselected]
 
@@ -200,7 +204,7 @@ def test_every_setting_is_documented(name: str) -> None:
     assert re.search(rf"(?m)^\| `{name}` \|", SETTINGS_PAGE)
 
 
-@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+@pytest.mark.parametrize("stream", ALL_STREAMS, ids=lambda stream: stream.name)
 def test_readme_describes_every_stream(stream: Any) -> None:
     """The table has a row for each stream, with its keys."""
     (row,) = re.findall(rf"(?m)^\| `{stream.name}` \|.*$", README)
@@ -213,17 +217,21 @@ def test_readme_describes_every_stream(stream: Any) -> None:
 def test_readme_names_the_streams_that_are_deselected_by_default() -> None:
     """Meltano's selection in README leaves out what the tap deselects by itself."""
     (rules,) = re.findall(r"_select '(.*)'$", README, re.MULTILINE)
-    deselected = [f"!{stream.name}.*" for stream in STREAMS if not stream.selected_by_default]
+    deselected = [f"!{stream.name}.*" for stream in ALL_STREAMS if not stream.selected_by_default]
 
     assert json.loads(rules) == ["*.*", *deselected]
 
 
 def test_the_costs_are_those_of_the_default_streams() -> None:
-    """README's bounds of calls per run hold for seven streams."""
-    default = [stream for stream in STREAMS if stream.selected_by_default]
+    """README's bounds of calls per run hold for seven exports and four lists."""
+    exported, lists = (
+        [stream for stream in streams if stream.selected_by_default]
+        for streams in (STREAMS, LIST_STREAMS)
+    )
 
-    assert len(default) == 7
-    assert "seven default streams" in README
+    assert (len(exported), len(lists)) == (7, 4)
+    assert "seven default exports" in README
+    assert "at least four" in README
 
 
 # docs/troubleshooting.md
