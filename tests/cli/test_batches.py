@@ -516,4 +516,5 @@ def test_batches_do_not_escape_stream_maps(tap: Tap, folder: Path) -> None:
 
     assert run.exit_code == 1
     assert len(run.errors) == 1
-    assert not folder.exists()
+    assert not files_of(run, "customers")
+    assert not list(folder.glob("*customers*"))
