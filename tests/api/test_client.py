@@ -31,6 +31,7 @@ from tap_voucherify.errors import (
     RateLimitError,
     RequestError,
     TransientError,
+    UnauthorizedError,
 )
 from tap_voucherify.redaction import MASK, SecretFilter
 from tests.support.virtual_clock import VirtualClock
@@ -554,7 +555,7 @@ class _Impatient(Clock):
     ("status", "headers", "error", "text"),
     [
         (400, {}, RequestError, "returned 400"),
-        (401, {}, AccountError, "app_token"),
+        (401, {}, UnauthorizedError, "app_token"),
         (402, {}, AccountError, "plan"),
         (403, {}, RequestError, "api_url"),
         (404, {}, NotFoundError, "region"),
@@ -637,6 +638,22 @@ def test_json_that_is_no_object(body: bytes, error: type[Exception]) -> None:
         parse_object(body)
 
     assert type(caught.value) is error
+
+
+def test_numbers_may_keep_their_digits() -> None:
+    """Those that no decimal can hold are an error."""
+    body = b'{"a":1.10,"b":12345678901234567890123,"c":1e400}'
+
+    exact = parse_object(body, keeps_digits=True)
+
+    assert {name: str(value) for name, value in exact.items()} == {
+        "a": "1.10",
+        "b": "12345678901234567890123",
+        "c": "1E+400",
+    }
+    assert parse_object(b'{"a":1.10}') == {"a": 1.1}
+    with pytest.raises(RequestError):
+        parse_object(b'{"a":1e99999999999999999999}', keeps_digits=True)
 
 
 # The rate limit
