@@ -49,6 +49,11 @@ _LINK_STATUSES = {202, 204, 401, 403, 410}
 # `utf-8` is a mistake that some servers make, and harmless.
 _NO_ENCODINGS = {"", "identity", "utf-8"}
 _GZIP_ENCODINGS = {"gzip", "x-gzip"}
+_ERRORS: dict[int, type[Exception]] = {
+    HTTPStatus.UNAUTHORIZED: UnauthorizedError,
+    HTTPStatus.PAYMENT_REQUIRED: AccountError,
+    HTTPStatus.NOT_FOUND: NotFoundError,
+}
 _SHOWN_FIELDS = ("key", "message", "details")
 _HINTS: dict[str | int, str] = {
     HTTPStatus.UNAUTHORIZED: "check app_id and app_token, or access_token, and that "
@@ -67,15 +72,8 @@ _MAX_STORAGE_CHARACTERS = 200
 _ALLOWED_FIELDS = re.compile(r"(?i)allowed fields:(.*)", re.DOTALL)
 
 
-def _to_decimal(digits: str) -> Decimal:
-    try:
-        return Decimal(digits)
-    except InvalidOperation as error:  # exponent too large
-        raise ValueError(digits) from error
-
-
 _OBJECT = msgspec.json.Decoder(dict[str, t.Any])
-_EXACT_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=_to_decimal)
+_EXACT_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=Decimal)
 
 logger = logging.getLogger("tap-voucherify.client")
 
@@ -95,12 +93,12 @@ def parse_object(body: bytes, *, keeps_digits: bool = False) -> dict[str, t.Any]
         keeps_digits: Whether numbers with a fraction are decimals.
 
     Raises:
-        RequestError: If it is JSON but not an object.
+        RequestError: If it is JSON but not an object, or has a number beyond all decimals.
         TransientError: If it is not JSON, e.g. truncated.
     """
     try:
         return (_EXACT_OBJECT if keeps_digits else _OBJECT).decode(body)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, InvalidOperation) as error:
         raise RequestError("expected a JSON object") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TransientError("invalid or truncated JSON response") from error
@@ -177,11 +175,8 @@ def error_from_response(
         if headers.get("X-Rate-Limit-Type") == QUOTA:
             return AccountError(f"{message}; the plan's API call quota is exhausted")
         return RateLimitError(message, retry_after_seconds(headers, clock))
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED}:
-        is_unknown = status == HTTPStatus.UNAUTHORIZED
-        return (UnauthorizedError if is_unknown else AccountError)(message)
-    if status == HTTPStatus.NOT_FOUND:
-        return NotFoundError(message)
+    if status in _ERRORS:
+        return _ERRORS[status](message)
     if fields.get("key") == "invalid_export_fields" and (
         listed := _ALLOWED_FIELDS.search(str(fields.get("details")))
     ):
