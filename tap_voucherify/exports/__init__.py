@@ -2,5 +2,5 @@
 
 `request` describes an export and `job` runs one. `watch` knows the status of all exports in
 progress, `links` keeps links to files fresh, `resume` finds unfinished exports of an earlier run,
-and `prefetch` runs the exports of all streams ahead of their reader.
+and `prefetch` has `workers` run the exports of all streams ahead of their reader.
 """
