@@ -45,6 +45,13 @@ def one_line(error: BaseException) -> str:
     return " ".join("".join(shown).split())
 
 
+def root_cause(error: BaseException) -> str:
+    """Return the root cause's message."""
+    while cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = cause
+    return str(error) or type(error).__name__
+
+
 class SettingsError(ConfigurationError):
     """Invalid setting. The message names the setting and the rule, never the value."""
 

@@ -16,21 +16,18 @@ import requests
 import urllib3
 
 from tap_voucherify.api.credentials import is_loopback
-from tap_voucherify.api.headers import server_time
-from tap_voucherify.api.messages import Request, Response, StaleLinkError
-from tap_voucherify.api.responses import (
+from tap_voucherify.api.error_responses import (
     error_from_download,
     error_from_response,
-    parse_object,
-    read_body,
-    root_cause,
-    save_body,
     tls_error,
 )
+from tap_voucherify.api.headers import server_time
+from tap_voucherify.api.messages import Request, Response, StaleLinkError
+from tap_voucherify.api.responses import parse_object, read_body, save_body
 from tap_voucherify.api.retry import Retry
 from tap_voucherify.api.watchdog import POOL_CLASSES, Watchdog
 from tap_voucherify.clock import Deadline
-from tap_voucherify.errors import RequestError, TransientError
+from tap_voucherify.errors import RequestError, TransientError, root_cause
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -198,21 +195,8 @@ class Client:
                     proxies=_NO_PROXIES if is_loopback(host) else None,
                 )
             response_headers = response.headers
-        except requests.exceptions.SSLError as error:
-            raise tls_error(host, error) from error
-        except (TypeError, ValueError) as error:
-            # requests raises TypeError for a proxy URL with a user but no host.
-            raise _invalid_url(url) from error
-        except requests.exceptions.ProxyError as error:
-            raise TransientError(
-                f"the proxy in the environment does not connect to {host}: {root_cause(error)}"
-            ) from error
-        except requests.RequestException as error:
-            raise TransientError(f"no response from {host}: {root_cause(error)}") from error
-        except OSError as error:
-            raise RequestError(
-                f"cannot verify {host}: {error}; check REQUESTS_CA_BUNDLE"
-            ) from error
+        except (OSError, TypeError, ValueError) as error:
+            raise _connection_error(url, error) from error
         finally:
             self._rate_limit.release(response_headers)
         response.watchdog = watchdog  # type: ignore[attr-defined] # for `_watchdog`
@@ -287,6 +271,23 @@ class _Local(threading.local):
 
 def _watchdog(response: requests.Response) -> Watchdog:
     return t.cast("Watchdog", response.watchdog)  # type: ignore[attr-defined] # set by `_exchange`
+
+
+def _connection_error(url: str, error: Exception) -> RequestError | TransientError:
+    """Return the error for a request without a response."""
+    host = urlsplit(url).hostname or ""
+    if isinstance(error, requests.exceptions.SSLError):
+        return tls_error(host, error)
+    # requests raises TypeError for a proxy URL with a user but no host.
+    if isinstance(error, TypeError | ValueError):
+        return _invalid_url(url)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return TransientError(
+            f"the proxy in the environment does not connect to {host}: {root_cause(error)}"
+        )
+    if isinstance(error, requests.RequestException):
+        return TransientError(f"no response from {host}: {root_cause(error)}")
+    return RequestError(f"cannot verify {host}: {error}; check REQUESTS_CA_BUNDLE")
 
 
 def _invalid_url(url: str) -> RequestError:

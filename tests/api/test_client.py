@@ -18,10 +18,11 @@ import pytest
 from dev.sandbox import OBJECTS, Action, Behaviour, Dataset, Fault, Raw, Reply, Sandbox
 from tap_voucherify.api.client import Client
 from tap_voucherify.api.credentials import KeyPair, RenewableToken, TrustedHosts
+from tap_voucherify.api.error_responses import error_from_response
 from tap_voucherify.api.headers import server_time
 from tap_voucherify.api.messages import Request, Response, StaleLinkError
 from tap_voucherify.api.rate_limit import RateLimit
-from tap_voucherify.api.responses import error_from_response, parse_object, root_cause
+from tap_voucherify.api.responses import parse_object
 from tap_voucherify.api.watchdog import Watchdog
 from tap_voucherify.clock import Clock, Deadline, StoppedError
 from tap_voucherify.errors import (
@@ -32,6 +33,7 @@ from tap_voucherify.errors import (
     RequestError,
     TransientError,
     UnauthorizedError,
+    root_cause,
 )
 from tap_voucherify.redaction import MASK, SecretFilter
 from tests.support.virtual_clock import VirtualClock
