@@ -14,12 +14,11 @@ from typing_extensions import override
 
 from tap_voucherify.columns import METADATA, MODIFIED_AT, Column, metadata_schema
 from tap_voucherify.errors import AccountError, Interruption, OutputError, SettingsError
-from tap_voucherify.files.selection import Selection
 from tap_voucherify.singer.batches import wants_parquet
 from tap_voucherify.singer.block_stream import BlockStream
 
 if t.TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from singer_sdk import Tap
     from singer_sdk.singerlib import Catalog
@@ -62,7 +61,6 @@ class DeclaredStream(BlockStream):
             session: What all streams of the run share.
         """
         self.session = session
-        self._rejected: set[str] = set()
         super().__init__(tap, session.clock)
         self.tracks_updates = bool(self.updated_column and self.config.get("track_updates"))
         if self.tracks_updates:
@@ -181,43 +179,6 @@ class DeclaredStream(BlockStream):
         if self.tracks_updates:
             names.append(self.updated_column)
         return [name for name in dict.fromkeys(names) if name]
-
-    @functools.cached_property
-    def selection(self) -> Selection:
-        """Which columns a run requests, and which properties they become."""
-        sources = (self.updated_column, self.created_column or "")
-        return Selection(
-            exported_object=self.exported_object,
-            declared=[column for column in self.columns if column.name not in self._rejected],
-            digests=self.digests,
-            keys=self.primary_keys,
-            always_selected=self.always_selected,
-            schemas=self.effective_schema.get("properties", {}),
-            mask=self.mask,
-            has_metadata=self.has_metadata and METADATA not in self._rejected,
-            coalesce={MODIFIED_AT.name: sources} if self.tracks_updates else {},
-            # Parquet columns have one type, and a value may not fit its schema.
-            typed_metadata=not self.writes_parquet,
-        )
-
-    def leave_out(self, allowed: Collection[str]) -> bool:
-        """Request no field any longer that the service does not have.
-
-        Args:
-            allowed: The fields that it has.
-
-        Returns:
-            Whether all others can be left out: they are neither keys nor needed for filters.
-        """
-        fields = {column.name: column.api_field for column in self.selection.columns}
-        fields |= {METADATA: METADATA} if self.selection.metadata else {}
-        rejected = [name for name, field in fields.items() if field not in allowed]
-        if not rejected or set(rejected) & set(self.always_selected):
-            return False
-        self._rejected |= set(rejected)
-        del self.selection
-        self.warn(f"Voucherify does not export {', '.join(map(repr, rejected))}; left out")
-        return True
 
     @property
     def extra_parameters(self) -> dict[str, t.Any]:

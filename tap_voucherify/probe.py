@@ -6,10 +6,12 @@ import functools
 import typing as t
 from dataclasses import replace
 
+from tap_voucherify.columns import METADATA, MODIFIED_AT
 from tap_voucherify.declared import DeclaredStream
 from tap_voucherify.errors import FieldsRejectedError
 from tap_voucherify.exports.request import ExportRequest
 from tap_voucherify.files.exported import FileReader
+from tap_voucherify.files.selection import Selection
 from tap_voucherify.session import EMPTY_RANGE
 
 if t.TYPE_CHECKING:
@@ -28,6 +30,25 @@ class ProbedStream(DeclaredStream):
 
     filter_of_nothing: t.ClassVar[str] = ""
     request_being_read: ExportRequest | None = None
+    _rejected: frozenset[str] = frozenset()
+
+    @functools.cached_property
+    def selection(self) -> Selection:
+        """Which columns a run requests, and which properties they become."""
+        sources = (self.updated_column, self.created_column or "")
+        return Selection(
+            exported_object=self.exported_object,
+            declared=[column for column in self.columns if column.name not in self._rejected],
+            digests=self.digests,
+            keys=self.primary_keys,
+            always_selected=self.always_selected,
+            schemas=self.effective_schema.get("properties", {}),
+            mask=self.mask,
+            has_metadata=self.has_metadata and METADATA not in self._rejected,
+            coalesce={MODIFIED_AT.name: sources} if self.tracks_updates else {},
+            # Parquet columns have one type, and a value may not fit its schema.
+            typed_metadata=not self.writes_parquet,
+        )
 
     @functools.cached_property
     def file_reader(self) -> FileReader:
@@ -79,10 +100,22 @@ class ProbedStream(DeclaredStream):
         return [self.empty_request()] if self.recovers(error) else []
 
     def recovers(self, error: StreamError) -> bool:
-        """Whether exports can be requested again after a failure, with fewer fields."""
-        if not isinstance(error, FieldsRejectedError) or not self.leave_out(error.allowed):
+        """Whether exports can be requested again after a failure, with fewer fields.
+
+        Fields that the service does not have are left out, unless they are keys, or needed for
+        filters.
+        """
+        if not isinstance(error, FieldsRejectedError):
             return False
-        vars(self).pop("file_reader", None)
+        fields = {column.name: column.api_field for column in self.selection.columns}
+        fields |= {METADATA: METADATA} if self.selection.metadata else {}
+        rejected = [name for name, field in fields.items() if field not in error.allowed]
+        if not rejected or set(rejected) & set(self.always_selected):
+            return False
+        self.warn(f"Voucherify does not export {', '.join(map(repr, rejected))}; left out")
+        self._rejected |= set(rejected)
+        for outdated in ("selection", "file_reader"):
+            vars(self).pop(outdated, None)
         return True
 
     def _ask(self, fields: list[tuple[str, ...]]) -> list[list[str]]:

@@ -58,8 +58,7 @@ class Session:
         clock: The clock.
         stop: Set by a signal.
         failed_streams: Names of the streams that failed.
-        asks_for_schemas: Whether metadata schemas are fetched: no, if a catalog was given, whose
-            types apply.
+        asks_for_schemas: Whether metadata schemas are fetched; a catalog has its own types.
         is_discovery: Whether a failure to fetch them is only a warning.
     """
 
@@ -206,11 +205,7 @@ class Session:
     @functools.cached_property
     def empty_exports_have_no_header(self) -> bool:
         """Whether the file of an export without rows has 0 bytes, as one such export shows."""
-        exported = self.runner.run(EMPTY_EXPORT, lambda: True)
-        has_empty_file = exported.has_empty_file
-        exported.close()
-        self.runner.delete(exported)
-        return has_empty_file
+        return self.export_headers([EMPTY_EXPORT]) == [[]]
 
     def metadata_schemas(self, exported_object: str) -> dict[str, t.Any]:
         """Return the JSON schemas of an object's metadata keys, if they are to be typed."""
