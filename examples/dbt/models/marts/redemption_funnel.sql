@@ -24,6 +24,7 @@ attempted as (
 
 select
     campaign,
+    campaign_type,
     day,
     coalesce(publications, 0) as publications,
     coalesce(attempts, 0) as attempts,
@@ -34,3 +35,4 @@ select
     round(succeeded / nullif(attempts, 0), 4) as success_rate
 from attempted
 full join published using (campaign, day)
+left join (select campaign, campaign_type from {{ ref('stg_campaigns') }}) using (campaign)
