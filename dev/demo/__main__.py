@@ -110,6 +110,7 @@ def meltano(sandbox: Sandbox, *arguments: str, capture: bool = False) -> str:
         env={
             **inherited,
             **settings,
+            "TAP_VOUCHERIFY__SELECT": '["*.*"]',
             "TARGET_DUCKDB_PATH": str(DATABASE),
             "MELTANO_DATABASE_URI": f"sqlite:///{OUTPUT / 'meltano.db'}",
         },

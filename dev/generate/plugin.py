@@ -42,13 +42,12 @@ def hub_definition() -> str:
         "namespace": about()["name"].replace("-", "_"),
         "executable": about()["name"],
         **_interface(settings(with_sdk=True), HUB_KINDS),
-        "select": ["*.*", *(f"!{name}.*" for name in _deselected())],
     }
     return "# Generated from the tap by `python -m dev.generate`.\n" + _yaml(definition)
 
 
 def project_settings() -> str:
-    """Return the tap's capabilities and settings for meltano.yml."""
+    """Return the tap's capabilities, settings and selection for meltano.yml."""
     lines = _yaml(_interface(settings(), KINDS)).splitlines(keepends=True)
     return "".join(f"    {line}" for line in lines)
 
@@ -64,6 +63,7 @@ def _interface(declared: dict[str, dict[str, Any]], kinds: dict[str, str]) -> di
         "capabilities": sorted(about()["capabilities"]),
         "settings_group_validation": VALID_GROUPS,
         "settings": [_setting(name, schema, kinds) for name, schema in declared.items()],
+        "select": ["*.*", *(f"!{name}.*" for name in _deselected())],
     }
 
 
