@@ -51,7 +51,7 @@ ACTIVITY = {
 }
 
 #: The key of each table.
-TABLES = {**KEYS, **dict.fromkeys(LISTS, ["id"])}
+TABLES = {**KEYS, **{table: ["id"] for table in LISTS}}
 
 #: From a cell's text to the value DuckDB returns, by column type; text stays text.
 READERS: dict[str, Callable[[str], object]] = {
