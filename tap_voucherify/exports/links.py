@@ -90,7 +90,7 @@ def _in_order(known: tuple[str, ...], fresh: tuple[str, ...]) -> tuple[str, ...]
     order = [_part(url) for url in known]
     by_part = {_part(url): url for url in fresh}
     if Counter(order) != Counter(by_part.keys()):
-        raise RequestError("the files of an export changed, or cannot be told apart")
+        raise RequestError("the files of an export changed, or cannot be distinguished")
     return tuple(by_part[part] for part in order)
 
 

@@ -148,7 +148,7 @@ def test_lists_that_change_are_complete(
 def test_batches_of_lists_that_change_are_complete(  # noqa: PLR0913, PLR0917 - fixtures
     sandbox: Sandbox, tap: Tap, catalog: Json, tmp_path: Path, form: str, changes: Any
 ) -> None:
-    """As files: of at most so many rows, and with the values of records."""
+    """Each file has at most the configured number of rows, with the values of records."""
     sandbox.behaviour = Behaviour(page_changes=changes)
     before = {stream: expected_objects(sandbox, stream) for stream in LISTS}
 
@@ -356,7 +356,7 @@ def test_a_sync_for_a_preview_stops_early(sandbox: Sandbox, catalog: Json) -> No
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "told"),
+    ("behaviour", "message"),
     [
         (Behaviour(forbidden_endpoints={"campaigns"}), "token scope allows this call"),
         (Behaviour(missing_endpoints={"campaigns"}), "404: not_found: Resource not found"),
@@ -364,7 +364,7 @@ def test_a_sync_for_a_preview_stops_early(sandbox: Sandbox, catalog: Json) -> No
     ids=["forbidden", "missing"],
 )
 def test_a_list_without_access_fails_alone(
-    sandbox: Sandbox, tap: Tap, discovered: Json, behaviour: Behaviour, told: str
+    sandbox: Sandbox, tap: Tap, discovered: Json, behaviour: Behaviour, message: str
 ) -> None:
     """The others are complete; the line says what to do."""
     sandbox.behaviour = behaviour
@@ -374,7 +374,7 @@ def test_a_list_without_access_fails_alone(
     assert run.exit_code == 1
     (error,) = run.errors
     assert "Stream 'campaigns' failed: " in error
-    assert told in error
+    assert message in error
     assert error.endswith("; if /v1/campaigns is not available to you, deselect the stream")
     assert len(run.records("vouchers")) == 40
     for stream in LISTS:

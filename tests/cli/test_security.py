@@ -148,6 +148,7 @@ def expire(voucherify: Sandbox) -> None:
     voucherify.behaviour = Behaviour(token_seconds=-1)
 
 
+IMPATIENT = {"max_retry_seconds": 100}
 SCENES = {
     "success": Scene(),
     "oauth": Scene(settings={"use_oauth": True}),
@@ -156,8 +157,8 @@ SCENES = {
     "echo": Scene(echo, exit_code=1),
     "oauth_rejected": Scene(faulty("oauth", Reply(403)), {"use_oauth": True}, exit_code=1),
     "links_expired": Scene(expire, exit_code=1),
-    "no_answer": Scene(faulty("download", Raw(reset=True)), exit_code=1),
-    "closed_port": Scene(lambda v: lead_elsewhere(v, "http://127.0.0.1:1"), exit_code=1),
+    "no_answer": Scene(faulty("download", Raw(reset=True)), IMPATIENT, exit_code=1),
+    "closed_port": Scene(lambda v: lead_elsewhere(v, "http://127.0.0.1:1"), IMPATIENT, exit_code=1),
     "insecure_link": Scene(lambda v: lead_elsewhere(v, "http://example.com"), exit_code=1),
     "broken_link": Scene(lambda v: lead_elsewhere(v, "https://[::1"), exit_code=1),
     "link_to_nowhere": Scene(lambda v: lead_elsewhere(v, "https://a..b"), exit_code=1),
@@ -170,7 +171,7 @@ SCENES = {
         faulty("poll", Amend(lambda body: {**body, "status": body["result"]["url"]})), exit_code=1
     ),
     "bad_header": Scene(faulty("download", Rewrite(lambda _: b"a,b\r\n1,2\r\n")), exit_code=1),
-    "server_errors": Scene(faulty("download", Reply(502, b"oops")), exit_code=1),
+    "server_errors": Scene(faulty("download", Reply(502, b"oops")), IMPATIENT, exit_code=1),
 }
 
 

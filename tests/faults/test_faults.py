@@ -43,7 +43,7 @@ ROWS = 40
 START = datetime(2025, 3, 1, tzinfo=timezone.utc)
 SELECTED = ("customers", "orders")
 
-# A connection to this port of any machine is refused.
+# No machine accepts connections to this port.
 CLOSED_PORT = "http://127.0.0.1:1"
 
 # The range of time in which all rows lie.
@@ -265,7 +265,7 @@ TRANSPORT = {
     ),
 }
 
-REFUSALS = {
+ERROR_RESPONSES = {
     "429_retry_after": Row(
         faults=(fault("poll", Reply(429, {}, {"Retry-After": "30"})),),
         warnings=(r"retrying in 30\.0 s",),
@@ -696,7 +696,7 @@ CONTENT = {
     }.items()
 }
 
-TABLE = TRANSPORT | REFUSALS | JSON | LIFE | RESULTS | FILES | CONTENT
+TABLE = TRANSPORT | ERROR_RESPONSES | JSON | LIFE | RESULTS | FILES | CONTENT
 
 
 def play(row: Row, catalog: Json, directory: Path) -> Outcome:
@@ -708,7 +708,9 @@ def play(row: Row, catalog: Json, directory: Path) -> Outcome:
         config = {**sandbox.config, "max_concurrent_exports": 1, **row.settings}
         tap = Tap(directory, config, speed=row.speed)
         tap.file_bytes = row.file_bytes
-        run = tap.run(catalog=catalog, **row.broken_settings)
+        # What ends in an error does not pass, however long it is retried.
+        patience = {"max_retry_seconds": 100} if row.error else {}
+        run = tap.run(catalog=catalog, **{**patience, **row.broken_settings})
         creates = created_exports(sandbox, "customer")
         if not row.error:
             return Outcome(sandbox, run, creates, None)

@@ -76,7 +76,7 @@ SURVIVABLE: dict[str, Sequence[Any]] = {
     "retry_after_form": ("seconds", "date"),
 }
 
-#: Several files, whose links have to be told apart.
+#: Several files, that are identified by their links.
 _SPLITS: Sequence[dict[str, Any]] = (
     {},
     {},
