@@ -87,6 +87,8 @@ def validate(
         schema: The JSON schema of the tap's settings and the SDK's own.
         streams: The classes of exported streams, which `export_parameters` names.
     """
+    # `_credential_rules` names the key that is missing.
+    schema = {**schema, "dependentRequired": {}}
     problems = [*_number_rules(config), *_stream_map_rules(config)]
     # These would break the validator, which also sets the defaults that later rules rely on.
     problems = problems or list(map(_describe, JSONSchemaValidator(schema).iter_errors(config)))
