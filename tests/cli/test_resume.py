@@ -182,10 +182,12 @@ def test_a_signal_ends_the_run_with_the_state_of_what_is_written(
     assert output.bookmarks("customers")[-1] == everyone[emitted[-1]]
 
 
-def test_a_signal_ends_a_run_that_waits_for_an_export(sandbox: Sandbox, tap: Tap) -> None:
+def test_a_signal_ends_a_run_that_waits_for_an_export(
+    sandbox: Sandbox, tap: Tap, customers: Json
+) -> None:
     """A run no longer waits for its exports once it is asked to stop."""
     sandbox.behaviour = Behaviour(latency_seconds=3600)
-    with tap.start() as process:
+    with tap.start(catalog=customers) as process:
         assert process.stderr is not None
         wait_for_log(process, b"created export")
         started = time.monotonic()

@@ -157,7 +157,7 @@ def test_discovery_of_types_without_credentials_is_a_warning(
 
     assert run.exit_code == 0
     assert [line for line in run.warnings if "every metadata key is declared as text" in line]
-    assert set(OBJECTS) == {e["tap_stream_id"] for e in json.loads(run.stdout)["streams"]}
+    assert {*OBJECTS, *LISTS} == {e["tap_stream_id"] for e in json.loads(run.stdout)["streams"]}
 
 
 def test_about_needs_no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:

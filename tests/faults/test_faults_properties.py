@@ -131,6 +131,7 @@ def check(pair: Pair, *faults: Fault, **more: Any) -> Run:
     return run
 
 
+@pytest.mark.timeout(600)  # some fifty commands
 @few
 @given(
     transfer=st.sampled_from(["length", "chunked", "close"]),
@@ -165,6 +166,7 @@ def test_a_truncated_file_is_never_emitted(  # noqa: PLR0913 - each is a fixture
     assert run.exit_code == (times is None)
 
 
+@pytest.mark.timeout(600)
 @few
 @given(
     kind=st.sampled_from(KINDS),

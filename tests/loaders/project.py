@@ -131,6 +131,8 @@ def _merged() -> dict[str, Any]:
     )
     (tap,) = project["plugins"]["extractors"]
     tap["config"] = _CONFIG
+    # Also what a new project would leave out.
+    tap["select"] = ["*.*"]
     project["plugins"]["loaders"] += added["plugins"]["loaders"]
     project["environments"] += added["environments"]
     merged: dict[str, Any] = project
