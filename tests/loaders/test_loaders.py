@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from dev.sandbox import Sandbox
-from tests.support.expectations import INCREMENTAL, OBJECTS, read_json
+from tests.support.expectations import INCREMENTAL, LISTS, OBJECTS, read_json
 from tests.support.runner import created_exports
 
 from .comparison import (
@@ -189,7 +189,7 @@ def test_postgres_loads_batch_files(sandbox: Sandbox, server: Postgres, tmp_path
 
     project.run()
     assert not differences(sandbox, read)
-    assert len(list(files.glob("*.jsonl.gz"))) == len(OBJECTS)
+    assert len(list(files.glob("*.jsonl.gz"))) == len([*OBJECTS, *LISTS])
 
     grow(sandbox.dataset)
     project.run()
