@@ -41,11 +41,13 @@ _ERRORS: dict[int, type[Exception]] = {
 }
 _SHOWN_FIELDS = ("key", "message", "details")
 _HINTS: dict[str | int, str] = {
-    HTTPStatus.UNAUTHORIZED: "check app_id and app_token, or access_token, and that "
-    "region or api_url matches the account",
+    HTTPStatus.UNAUTHORIZED: "check app_id and app_token, or access_token (an OAuth 2.0 token "
+    "expires), that region or api_url matches the account, and that the key is not bound to other "
+    "IP addresses",
     HTTPStatus.PAYMENT_REQUIRED: "plan limit exceeded; retrying will not help",
-    HTTPStatus.FORBIDDEN: "check that the API key or token scope allows this call, and that "
-    "region or api_url matches the account",
+    HTTPStatus.FORBIDDEN: "check that the API key, or the OAuth 2.0 token's scope, allows this "
+    "call, that region or api_url matches the account, and that the key is not bound to other IP "
+    "addresses",
     HTTPStatus.NOT_FOUND: "check that region or api_url matches the account",
     "invalid_export_fields": "deselect the field that is not allowed",
 }

@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -640,6 +640,20 @@ def test_json_that_is_no_object(body: bytes, error: type[Exception]) -> None:
         parse_object(body)
 
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_hint_names_every_kind_of_key(voucherify: Sandbox, status: Literal[401, 403]) -> None:
+    """A token may have expired or lack a scope, and a key be bound to IP addresses."""
+    voucherify.behaviour = Behaviour(key_restriction="ip", key_restriction_status=status)
+    with VirtualClock() as clock, pytest.raises((UnauthorizedError, RequestError)) as caught:
+        send_list(client_of(voucherify, clock), clock)
+    voucherify.behaviour = Behaviour()
+
+    message = str(caught.value)
+    assert message.startswith(f"Voucherify returned {status}")
+    for named in ("OAuth 2.0 token", "region or api_url", "the key is not bound to other IP add"):
+        assert named in message
 
 
 def test_numbers_may_keep_their_digits() -> None:
