@@ -37,7 +37,6 @@ if t.TYPE_CHECKING:
     from tap_voucherify.clock import Clock
 
 MAX_REDIRECTS = 5
-
 _DOWNLOAD = Request("download", "GET", "")
 # They override those of the environment.
 _NO_PROXIES: t.Any = dict.fromkeys(("http", "https", "all"))
@@ -73,6 +72,8 @@ class Client:
     ) -> None:
         self.calls: Counter[str] = Counter()
         self.retry = Retry(clock, max_retry_seconds, jitter)
+        # Gets the label of each request that got a response, and its headers.
+        self.on_response: Callable[[str, Mapping[str, str]], None] = lambda *_: None
         self._api_url = api_url.rstrip("/")
         self._credentials = credentials
         self._hosts = hosts
@@ -195,6 +196,7 @@ class Client:
                     proxies=_NO_PROXIES if is_loopback(host) else None,
                 )
             response_headers = response.headers
+            self.on_response(request.label, response_headers)
         except (OSError, TypeError, ValueError) as error:
             raise _connection_error(url, error) from error
         finally:

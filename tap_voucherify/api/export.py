@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tap_voucherify.errors import RequestError
 from tap_voucherify.instants import EPOCH, is_instant, parse_instant
@@ -42,7 +42,7 @@ class Export:
         status: The status.
         created_at: Time of creation, by the server's clock.
         exported_object: Voucherify's object name.
-        parameters: The parameters, in the form of a request.
+        echo: The parameters, as they were sent.
         result: The result, as it was sent.
     """
 
@@ -50,8 +50,24 @@ class Export:
     status: ExportStatus
     created_at: dt.datetime
     exported_object: str = ""
-    parameters: Mapping[str, t.Any] = field(default_factory=dict)
+    echo: object = None
     result: object = None
+
+    @property
+    def parameters(self) -> dict[str, t.Any]:
+        """The parameters, normalized for comparison with a request.
+
+        The reference echoes `filters`, the guide `filter`; both add `junction` even to a single
+        filter.
+        """
+        parameters = {
+            "filters" if name == "filter" else name: value
+            for name, value in (self.echo.items() if isinstance(self.echo, dict) else ())
+            if value and name != "response_format"
+        }
+        if parameters.get("filters") == {"junction": "and"}:
+            del parameters["filters"]
+        return parameters
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -169,22 +185,6 @@ def _export(
         status,
         parse_instant(t.cast("str", created_at)) if is_instant(created_at) else _instant(otherwise),
         str(content.get("exported_object")),
-        _parameters(content.get("parameters")),
+        content.get("parameters"),
         content.get("result"),
     )
-
-
-def _parameters(echo: object) -> dict[str, t.Any]:
-    """Normalize an export's parameters for comparison with a request.
-
-    The reference echoes `filters`, the guide `filter`; both add `junction` even to a single
-    filter.
-    """
-    parameters = {
-        "filters" if name == "filter" else name: value
-        for name, value in (echo.items() if isinstance(echo, dict) else ())
-        if value and name != "response_format"
-    }
-    if parameters.get("filters") == {"junction": "and"}:
-        del parameters["filters"]
-    return parameters

@@ -177,7 +177,7 @@ class ExportRunner:
 
     def _download(self, job: _Job, links: DownloadLinks) -> tuple[t.BinaryIO, ...]:
         with contextlib.ExitStack() as opened:
-            files = tuple(opened.enter_context(_temporary_file()) for _ in range(len(links)))
+            files = tuple(opened.enter_context(temporary_file()) for _ in range(len(links)))
             for index, file in enumerate(files):
                 job.check()
                 self._download_file(job, links, index, file)
@@ -257,7 +257,7 @@ class _Grace:
         self.started = math.inf
 
 
-def _temporary_file() -> t.BinaryIO:
+def temporary_file() -> t.BinaryIO:
     """Open an unnamed temporary file; it disappears with the process."""
     try:
         # tempfile would silently ignore an unusable TMPDIR.

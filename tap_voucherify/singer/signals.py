@@ -14,7 +14,7 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.clock import Clock
 
-# Exit without a final STATE if standard output is blocked this long.
+# By default, exit without a final STATE if standard output is blocked this long.
 STALL_SECONDS = 2
 
 _CHECK_SECONDS = 0.05
@@ -23,15 +23,22 @@ _CHECK_SECONDS = 0.05
 class StopFlag:
     """A flag set by a signal and checked by the main thread."""
 
-    def __init__(self, clock: Clock, progress: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        progress: Callable[[], int] = lambda: 0,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
         """Start without a signal.
 
         Args:
             clock: Clock for the stall timeout; it must keep running when the run stops.
-            progress: Returns a number that increases with every successful write.
+            progress: Returns a number that increases while the run is not stuck.
+            stall_seconds: For how long it may be stuck after a signal.
         """
         self._clock = clock
         self._progress = progress
+        self._stall_seconds = stall_seconds
         self._signal_number = 0
 
     def listen(self) -> None:
@@ -56,9 +63,9 @@ class StopFlag:
             raise Interruption(self._signal_number)
 
     def _watch(self) -> None:
-        """Exit if standard output stalls."""
+        """Exit if there is no progress."""
         seen, since = self._progress(), self._clock.monotonic()
-        while self._clock.monotonic() - since < STALL_SECONDS:
+        while self._clock.monotonic() - since < self._stall_seconds:
             self._clock.sleep(_CHECK_SECONDS)
             if self._progress() != seen:
                 seen, since = self._progress(), self._clock.monotonic()

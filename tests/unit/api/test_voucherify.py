@@ -105,9 +105,9 @@ def test_an_export_is_created(api: Voucherify, client: RecordingClient, deadline
         "result": None,
     }
     export = api.create_export("voucher", {"fields": ["code"]}, deadline)
-    assert export == Export(
-        "exp_1", ExportStatus.SCHEDULED, NOON, "voucher", {"fields": ["code"]}, None
-    )
+    echo = {"fields": ["code"], "filters": {"junction": "and"}}
+    assert export == Export("exp_1", ExportStatus.SCHEDULED, NOON, "voucher", echo, None)
+    assert export.parameters == {"fields": ["code"]}
     (request,) = client.requests
     assert (request.method, request.path) == ("POST", "/v1/exports")
     assert request.json == {"exported_object": "voucher", "parameters": {"fields": ["code"]}}

@@ -591,10 +591,10 @@ def test_an_export_is_resumed_once(script: Script) -> None:
         {"exported_object": "order"},
         {"created_at": dt.datetime(2026, 9, 21, 13, tzinfo=dt.timezone.utc)},
         {"created_at": EPOCH},
-        {"parameters": {}},
-        {"parameters": {"fields": ["id", "code"]}},
-        {"parameters": WINDOWED.parameters | {"campaign_id": "camp_1"}},
-        {"parameters": WINDOWED.parameters | {"fields": ["code", "id"]}},
+        {"echo": {}},
+        {"echo": {"fields": ["id", "code"]}},
+        {"echo": WINDOWED.parameters | {"campaign_id": "camp_1"}},
+        {"echo": WINDOWED.parameters | {"fields": ["code", "id"]}},
     ],
     ids=repr,
 )
@@ -637,7 +637,7 @@ def test_a_complete_echo_allows_to_resume(script: Script) -> None:
     """Whether a parameter is echoed is seen in the response to a creation."""
     script.replies["list"] = listed(unfinished(WINDOWED))
     other = replace(WINDOWED, stream="customers", exported_object="customer")
-    script.replies["create"] = [replace(CREATED, parameters=other.parameters)]
+    script.replies["create"] = [replace(CREATED, echo=other.parameters)]
     resuming = runner(script, resume_exports=True)
     exports = [resuming.run(request, lambda: True) for request in (other, WINDOWED)]
     assert [exported.export_id for exported in exports] == ["exp_1", "exp_0"]
