@@ -1,0 +1,272 @@
+"""Make the exports of a survey with as few calls as possible.
+
+An export takes three calls: create, download, delete. One list call looks at all exports in
+progress; the pauses between two looks double. What the list does not have is polled, one after
+the other. A link that does not work yet is tried again after a later look, and links of younger
+exports wait for as long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import typing as t
+from collections import deque
+
+from typing_extensions import override
+
+from tap_voucherify.api.export import Export, ExportStatus
+from tap_voucherify.api.retry import Retry
+from tap_voucherify.clock import Deadline
+from tap_voucherify.errors import (
+    AccountError,
+    FieldsRejectedError,
+    NotFoundError,
+    StreamError,
+    TransientError,
+    one_line,
+)
+from tap_voucherify.exports.job import temporary_file
+from tap_voucherify.survey.probes import WINDOW
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tap_voucherify.session import Session
+    from tap_voucherify.survey.probes import Probe
+
+MAX_CALLS = 75
+# Calls for OAuth tokens, which the session makes.
+_SPARE_CALLS = 1
+_CALLS_TO_READ = 2  # download and delete
+_MAX_PAUSE_SECONDS = 300
+_CHECK_SECONDS = 0.1
+# Downloads that may fail in a row, of all exports.
+_MAX_LATE_FILES = 4
+_MAX_TRIES = 2
+
+NO_CALLS_LEFT = f"not asked: the survey makes at most {MAX_CALLS} calls"
+NOT_DONE = "not finished when the survey's time or calls were used up"
+
+logger = logging.getLogger("tap-voucherify.survey")
+
+_T = t.TypeVar("_T")
+
+
+class SingleAttempts(Retry):
+    """No retries: a failure is an answer, and each attempt a call."""
+
+    @override
+    def run(self, attempt: Callable[[], _T], *_: object, **__: object) -> _T:
+        """Make one attempt."""
+        return attempt()
+
+
+class ProbeRunner:
+    """Runs exports and downloads their files.
+
+    Args:
+        session: The API, the clock and the stop flag.
+        config: The settings.
+
+    Attributes:
+        list_error: Why exports cannot be listed.
+        account_error: Why Voucherify rejects the account; nothing is requested after that.
+        undeleted: The number of exports that could not be deleted.
+    """
+
+    def __init__(self, session: Session, config: t.Mapping[str, t.Any]) -> None:
+        self.list_error = self.account_error = ""
+        self.undeleted = 0
+        self._api, self._clock, self._stop = session.api, session.clock, session.stop
+        self._calls = session.client.calls
+        self._limit: int = config["max_concurrent_exports"]
+        self._poll_interval_seconds = float(config["poll_interval_seconds"])
+        self._timeout_seconds = float(config["export_timeout_seconds"])
+        self._allowed: dict[str, frozenset[str]] = {}
+        self._running: list[Probe] = []
+        self._started = 0.0
+        self._min_age_seconds = 0.0
+        self._late_files = 0
+
+    def run(self, probes: Iterable[Probe]) -> None:
+        """Run exports to their end, and delete all of them, whatever happens.
+
+        Raises:
+            Interruption: If there was a signal.
+        """
+        waiting = deque(probes)
+        deadline = Deadline(self._clock, self._timeout_seconds)
+        try:
+            while waiting or self._running:
+                while waiting and len(self._running) < self._limit:
+                    probe = waiting.popleft()
+                    if self._create(probe, deadline):
+                        waiting.append(probe)
+                if self._running and self._may_look(deadline):
+                    self._pause()
+                    self._look(deadline)
+                for probe in [probe for probe in self._running if probe.error]:
+                    self._end(probe)
+        finally:
+            while self._running:
+                self._end(self._running[0])
+
+    @property
+    def _calls_left(self) -> int:
+        """Calls that are left, beside those that reading and deleting need."""
+        used = self._calls.total() + _CALLS_TO_READ * len(self._running)
+        return MAX_CALLS - _SPARE_CALLS - used
+
+    def _pause(self) -> None:
+        """Wait until it is time to look again."""
+        age = self._clock.monotonic() - self._started
+        pause = min(max(age, self._min_age_seconds - age), _MAX_PAUSE_SECONDS)
+        looks_at = self._clock.monotonic() + max(self._poll_interval_seconds, pause)
+        while (left := looks_at - self._clock.monotonic()) > 0:
+            self._stop.check()
+            self._clock.sleep(min(left, _CHECK_SECONDS))
+
+    def _fail(self, probe: Probe, error: str) -> None:
+        key = probe.metadata_key
+        probe.error = error.replace(key, "X") if key else error
+        logger.warning("%s: %s", probe, probe.error)
+
+    def _create(self, probe: Probe, deadline: Deadline) -> bool:
+        """Create an export; return whether that is to be tried again."""
+        self._stop.check()
+        probe.tries += 1
+        if self.account_error:
+            probe.error = self.account_error
+        elif self._calls_left <= 1 + _CALLS_TO_READ:
+            self._fail(probe, NO_CALLS_LEFT)
+        else:
+            try:
+                self._try_to_create(probe, deadline)
+            except AccountError as error:
+                self.account_error = probe.error = one_line(error)
+            except StreamError as error:
+                if isinstance(error, TransientError) and probe.tries < _MAX_TRIES:
+                    return True
+                self._fail(probe, one_line(error))
+        return False
+
+    def _try_to_create(self, probe: Probe, deadline: Deadline) -> None:
+        name = probe.exported_object
+        if name in self._allowed:
+            probe.leave_out(self._allowed[name])
+        try:
+            export = self._api.create_export(name, probe.parameters, deadline)
+        except FieldsRejectedError as error:
+            self._allowed[name] = error.allowed
+            if not probe.leave_out(error.allowed):
+                raise
+            export = self._api.create_export(name, probe.parameters, deadline)
+        logger.info("%s: created export %s", probe, export.id)
+        probe.export_id = export.id
+        probe.echoes["create"] = export.echo
+        probe.created = self._started = self._clock.monotonic()
+        self._running.append(probe)
+
+    def _may_look(self, deadline: Deadline) -> bool:
+        """Whether time and calls are left; if not, all exports in progress have failed."""
+        if self.account_error or deadline.remaining_seconds <= 0 or self._calls_left <= 0:
+            for probe in self._running:
+                self._fail(probe, self.account_error or NOT_DONE)
+            return False
+        return True
+
+    def _look(self, deadline: Deadline) -> None:
+        try:
+            listed = self._list(deadline)
+        except TransientError:
+            return
+        # The first poll without a link ends the polls of this look, and is the last of the next.
+        may_poll = True
+        for probe in list(self._running):
+            self._stop.check()
+            export = listed.get(probe.export_id)
+            try:
+                if export:
+                    self._take(probe, export, deadline)
+                lacks_link = export and export.status is ExportStatus.DONE and not probe.links
+                if (not export or lacks_link) and may_poll and self._calls_left > 0:
+                    may_poll = self._poll(probe, deadline)
+            except AccountError as error:
+                self.account_error = probe.error = one_line(error)
+                return
+            except StreamError as error:
+                self._fail(probe, one_line(error))
+
+    def _poll(self, probe: Probe, deadline: Deadline) -> bool:
+        """Poll an export and return whether it has a link; what is missing may appear later."""
+        with contextlib.suppress(NotFoundError, TransientError):
+            self._take(probe, self._api.get_export(probe.export_id, deadline), deadline)
+        if not probe.links:
+            self._running.remove(probe)
+            self._running.append(probe)
+        return bool(probe.links)
+
+    def _list(self, deadline: Deadline) -> dict[str, Export]:
+        if self.list_error:
+            return {}
+        try:
+            listed = {each.id: each for each in self._api.list_exports(deadline=deadline).exports}
+        except TransientError:
+            raise
+        except (AccountError, StreamError) as error:
+            self.list_error = one_line(error)
+            return {}
+        for probe in self._running:
+            if probe.export_id in listed:
+                probe.echoes["list"] = listed[probe.export_id].echo
+        return listed
+
+    def _take(self, probe: Probe, export: Export, deadline: Deadline) -> None:
+        """Take the news of an export; read and delete it if it is done."""
+        age = self._clock.monotonic() - probe.created
+        probe.result = export.result or probe.result
+        if export.status is ExportStatus.ERROR:
+            self._fail(probe, "the export failed (status ERROR)")
+        if export.status is not ExportStatus.DONE:
+            probe.waited = (age, 0.0)
+            return
+        if not probe.waited[1]:
+            probe.waited = (probe.waited[0], age)
+        probe.links = len(export.urls)
+        if export.urls and age >= self._min_age_seconds:
+            self._download(probe, export.urls, deadline)
+
+    def _download(self, probe: Probe, urls: tuple[str, ...], deadline: Deadline) -> None:
+        """Download the first file of an export; all of them, if its rows are compared."""
+        probe.downloads += 1
+        files: list[t.BinaryIO] = []
+        try:
+            for url in urls if probe.role == WINDOW else urls[:1]:
+                files.append(temporary_file())
+                self._api.download(url, files[-1], deadline, float("inf"))
+        except (NotFoundError, TransientError) as error:
+            self._late_files += 1
+            if self._late_files >= _MAX_LATE_FILES:
+                self._fail(probe, one_line(error))
+            else:
+                self._min_age_seconds = 2 * (self._clock.monotonic() - probe.created)
+        else:
+            self._late_files = 0
+            probe.files, files = files, []
+            self._end(probe)
+            logger.info("%s: read after %d of %d calls", probe, self._calls.total(), MAX_CALLS)
+        finally:
+            for file in files:
+                file.close()
+
+    def _end(self, probe: Probe) -> None:
+        """Delete an export."""
+        self._running.remove(probe)
+        try:
+            self._api.delete_export(probe.export_id)
+        except NotFoundError:
+            return
+        except (AccountError, StreamError) as error:
+            self.undeleted += 1
+            logger.warning("%s: could not delete export %s: %s", probe, probe.export_id, error)
