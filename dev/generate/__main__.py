@@ -13,6 +13,7 @@ from dev.generate.costs import costs_table
 from dev.generate.plugin import hub_definition, project_settings
 from dev.generate.tables import (
     common_settings_table,
+    questions_table,
     sdk_settings_table,
     settings_table,
     streams_table,
@@ -29,6 +30,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
         "streams": streams_table,
         "costs": costs_table,
     },
+    "docs/api.md": {"questions": questions_table},
     "docs/settings.md": {"settings": settings_table, "sdk settings": sdk_settings_table},
     "meltano.yml": {"generated": project_settings},
 }

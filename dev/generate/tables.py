@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dev.generate.about import json_type, sdk_settings, settings
 from tap_voucherify.columns import MODIFIED_AT
+from tap_voucherify.survey.report import QUESTIONS
 from tap_voucherify.tap import TapVoucherify
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ def streams_table() -> str:
     """Return the table of the streams."""
     streams = TapVoucherify.stream_classes
     return table(("Stream", "Contents", "Key", "Incremental by"), map(_stream_row, streams))
+
+
+def questions_table() -> str:
+    """Return the table of what the documentation leaves open, which a survey asks."""
+    rows = ((question.text, question.tap_does) for question in QUESTIONS)
+    return table(("Question", "What the tap does"), rows)
 
 
 def table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -32,7 +32,7 @@ def form_of(cell: str) -> str:
         return "`YYYY-MM-DD`"
     if match := _NUMBER.fullmatch(cell):
         digits = len(match["fraction"] or "")
-        return f"number with {digits} decimals" if digits else "integer"
+        return f"number with {digits} decimal{'s' * (digits > 1)}" if digits else "integer"
     if cell in {"true", "false"}:
         return "`true`/`false`"
     return _json_form(cell) if cell[0] in "[{" else "text"

@@ -31,7 +31,9 @@ QUESTIONS = (
     Question(
         "Which titles do columns have?",
         columns.titles,
-        "Matches by position and by title, and verifies; asks the service about unknown titles.",
+        "Matches by position and by title, and verifies. Where that is no proof, it learns the "
+        "titles: at most seven exports of an empty range with different fields prove which title "
+        "is whose.",
     ),
     Question(
         "In which order do columns come?",
@@ -41,17 +43,19 @@ QUESTIONS = (
     Question(
         "Which columns or fields are missing?",
         columns.missing_columns,
-        "Emits null for a missing column, and leaves out rejected fields.",
+        "Leaves out the fields that Voucherify rejects, and emits null for missing columns, with a "
+        "warning; without a key the stream fails.",
     ),
     Question(
         "Where do metadata columns come, and how are they titled?",
         columns.metadata_columns,
-        "Requests them last; understands `season` and `metadata.season`.",
+        "Requests them last, and understands both `season` and `metadata.season`; does without if "
+        "Voucherify rejects them.",
     ),
     Question(
         "Is metadata exported that no schema defines?",
         columns.defined_metadata,
-        "Reads whatever metadata columns there are.",
+        "Emits whatever metadata columns there are.",
     ),
     Question(
         "What does the field `metadata.X` become?", columns.single_key, "Does not request it."
@@ -62,40 +66,41 @@ QUESTIONS = (
         "Emits them as text, or by their schema's type with `typed_metadata`.",
     ),
     Question(
-        "What is an export without rows?",
+        "What does an export without rows look like?",
         columns.empty_range,
-        "Accepts a header alone; accepts 0 bytes if another export of an empty range has 0 bytes.",
+        "A header alone, or 0 bytes: then the tap exports an empty range to compare, once per run.",
     ),
     Question(
-        "Do `$after` and `$before` include their instant?",
+        "Are `$after` and `$before` inclusive?",
         rows.boundaries,
         "Requests one extra second on each side, and drops the rest.",
     ),
     Question(
         "Does a date filter always apply?",
         rows.date_filter,
-        "Drops rows outside the window, with a warning.",
+        "Drops rows outside the window, with a warning. Where rows must be missing, because a file "
+        "is of another window or another time zone, the stream fails.",
     ),
     Question(
-        "Are rows in the requested order?",
+        "Are rows always in the requested order?",
         rows.row_order,
-        "Requests ascending order, checks it, and moves the bookmark at the end of an export "
-        "that is not in order.",
+        "Checks, and moves the bookmark only at the end of an export that is not.",
     ),
     Question(
         "How are times, dates and numbers written?",
         columns.cell_forms,
-        "Accepts ISO 8601 with any number of digits and any offset, dates, and plain numbers.",
+        "Times may have any number of digits and any offset; they become UTC milliseconds. Numbers "
+        "are those of JSON.",
     ),
     Question(
-        "What are the types of fields without a documented type?",
+        "What are the types of fields without a description or an example?",
         columns.undocumented_types,
         "Emits them as text.",
     ),
     Question(
         "Do voucher transactions have a `status`?",
         columns.undocumented_status,
-        "Does not request it.",
+        "Does not request it: the prose lists it, the list of fields does not.",
     ),
     Question(
         "Can products, SKUs and API logs be exported?",
@@ -113,14 +118,15 @@ QUESTIONS = (
         "Reads `url` or `urls`, a link or a list; ignores other properties without links.",
     ),
     Question(
-        "How are large results split?",
+        "How are very large results split?",
         service.splits,
-        "Reads a list of links in order; rejects any other form.",
+        "Reads a list of links in order, and moves the bookmark only at the end; rejects any other "
+        "form.",
     ),
     Question(
         "How are parameters echoed?",
         service.echoes,
-        "Compares echoes to resume exports; accepts `filter` for `filters` and `response_format`.",
+        "Compares echoes only to resume exports; takes `filter` for `filters`.",
     ),
     Question(
         "Which exports does the list of exports have?",
@@ -136,11 +142,11 @@ QUESTIONS = (
     Question(
         "How is the end of a file signalled?",
         service.framing,
-        "Takes length, chunks or the gzip trailer; without any, the file must end in a line "
-        "break, with a warning.",
+        "By length, chunks or the gzip trailer; without any, the file must end in a line break, "
+        "with a warning.",
     ),
     Question(
-        "Which rate-limit headers are there?",
+        "Which headers report the rate limit?",
         service.rate_limit,
         "Paces its calls by `X-Rate-Limit-*`, and obeys `Retry-After`.",
     ),
