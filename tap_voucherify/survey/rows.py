@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     from tap_voucherify.survey.probes import Probe
     from tap_voucherify.survey.sample import Sample
 
-_NO_ROWS = "not asked: no object has rows of two different times in the range; set start_date"
+_NO_ROWS = "not asked: no object has enough rows in the range; set start_date"
 
 _MILLISECONDS = re.compile(r"[.,][0-9]{3}")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import typing as t
 from collections import deque
 
@@ -22,6 +23,7 @@ from tap_voucherify.errors import (
     AccountError,
     FieldsRejectedError,
     NotFoundError,
+    RequestError,
     StreamError,
     TransientError,
     one_line,
@@ -32,6 +34,7 @@ from tap_voucherify.survey.probes import WINDOW
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from tap_voucherify.api.voucherify import Voucherify
     from tap_voucherify.session import Session
     from tap_voucherify.survey.probes import Probe
 
@@ -212,9 +215,7 @@ class ProbeRunner:
             return {}
         try:
             listed = {each.id: each for each in self._api.list_exports(deadline=deadline).exports}
-        except TransientError:
-            raise
-        except (AccountError, StreamError) as error:
+        except (AccountError, RequestError) as error:
             self.list_error = one_line(error)
             return {}
         for probe in self._running:
@@ -240,11 +241,9 @@ class ProbeRunner:
     def _download(self, probe: Probe, urls: tuple[str, ...], deadline: Deadline) -> None:
         """Download the first file of an export; all of them, if its rows are compared."""
         probe.downloads += 1
-        files: list[t.BinaryIO] = []
+        wanted = urls if probe.role == WINDOW else urls[:1]
         try:
-            for url in urls if probe.role == WINDOW else urls[:1]:
-                files.append(temporary_file())
-                self._api.download(url, files[-1], deadline, float("inf"))
+            probe.files = _download(self._api, wanted, deadline)
         except (NotFoundError, TransientError) as error:
             self._late_files += 1
             if self._late_files >= _MAX_LATE_FILES:
@@ -253,12 +252,8 @@ class ProbeRunner:
                 self._min_age_seconds = 2 * (self._clock.monotonic() - probe.created)
         else:
             self._late_files = 0
-            probe.files, files = files, []
             self._end(probe)
             logger.info("%s: read after %d of %d calls", probe, self._calls.total(), MAX_CALLS)
-        finally:
-            for file in files:
-                file.close()
 
     def _end(self, probe: Probe) -> None:
         """Delete an export."""
@@ -270,3 +265,13 @@ class ProbeRunner:
         except (AccountError, StreamError) as error:
             self.undeleted += 1
             logger.warning("%s: could not delete export %s: %s", probe, probe.export_id, error)
+
+
+def _download(api: Voucherify, urls: Iterable[str], deadline: Deadline) -> list[t.BinaryIO]:
+    files = []
+    with contextlib.ExitStack() as opened:
+        for url in urls:
+            files.append(opened.enter_context(temporary_file()))
+            api.download(url, files[-1], deadline, math.inf)
+        opened.pop_all()
+    return files

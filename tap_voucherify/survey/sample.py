@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from tap_voucherify.stream import ExportStream
     from tap_voucherify.survey.probes import Probe
 
-# So many different times have, for each of them, another that is not its neighbour.
+# Of this many different times, each has another that is not its neighbour.
 _MIN_TIMES = 4
 
 

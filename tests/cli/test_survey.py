@@ -494,7 +494,7 @@ def test_the_command_prints_the_report(sandbox: Sandbox, tmp_path: Path) -> None
     values = {f"TAP_VOUCHERIFY_{name.upper()}": str(value) for name, value in config.items()}
 
     from_file = run(tmp_path, write_config(tmp_path, **config))
-    from_environment = run(tmp_path, "--config=ENV", **values)
+    from_environment = run(tmp_path, "--config=ENV", TAP_VOUCHERIFY_USE_OAUTH="true", **values)
 
     for ended in (from_file, from_environment):
         assert ended.returncode == 0, ended.stderr
