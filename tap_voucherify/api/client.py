@@ -16,11 +16,7 @@ import requests
 import urllib3
 
 from tap_voucherify.api.credentials import is_loopback
-from tap_voucherify.api.error_responses import (
-    error_from_download,
-    error_from_response,
-    tls_error,
-)
+from tap_voucherify.api.error_responses import error_from_download, error_from_response, tls_error
 from tap_voucherify.api.headers import server_time
 from tap_voucherify.api.messages import Request, Response, StaleLinkError
 from tap_voucherify.api.responses import parse_object, read_body, save_body
