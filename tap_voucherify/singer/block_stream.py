@@ -15,10 +15,10 @@ import typing as t
 from singer_sdk import Stream
 from singer_sdk.exceptions import MapExpressionError
 from singer_sdk.mapper import (
+    MAPPER_ALIAS_OPTION,
     MAPPER_FILTER_OPTION,
     MAPPER_SOURCE_OPTION,
     RemoveRecordTransform,
-    SameRecordTransform,
 )
 from singer_sdk.singerlib.encoding.simple import ActivateVersionMessage
 from singer_sdk.singerlib.encoding.simple import RecordMessage as MappedRecord
@@ -106,8 +106,8 @@ class BlockStream(Stream, abc.ABC):
         """
         if self.has_transformations:
             raise SettingsError(
-                "batch_config: must not be set together with stream_maps or flattening, "
-                "which batch files would escape"
+                "batch_config: must not be set together with flattening, or with stream_maps "
+                f"other than {MAPPER_ALIAS_OPTION}, which batch files would escape"
             )
         with self.get_record_counter() as counter, self.get_sync_timer():
 
@@ -161,18 +161,26 @@ class BlockStream(Stream, abc.ABC):
     def has_transformations(self) -> bool:
         """Whether stream maps or flattening change records, or leave some out."""
         first, *others = self.stream_maps
-        return bool(others) or type(first) is not SameRecordTransform or first.flattening_enabled
+        return (
+            bool(others)
+            or isinstance(first, RemoveRecordTransform)
+            or first.flattening_enabled
+            or any(options.keys() - {MAPPER_ALIAS_OPTION} for options in self._map_options)
+        )
 
     @property
     def is_filtered(self) -> bool:
         """Whether a stream map leaves out records of this stream."""
-        maps = self.config.get("stream_maps", {})
-        return any(
-            MAPPER_FILTER_OPTION in expressions
-            and fnmatch.fnmatch(self.name, expressions.get(MAPPER_SOURCE_OPTION, name))
-            for name, expressions in maps.items()
-            if isinstance(expressions, dict)
-        )
+        return any(MAPPER_FILTER_OPTION in options for options in self._map_options)
+
+    @property
+    def _map_options(self) -> Iterator[dict[str, t.Any]]:
+        """The setting of each stream map of this stream, those that remove it aside."""
+        for name, options in self.config.get("stream_maps", {}).items():
+            if isinstance(options, dict) and fnmatch.fnmatch(
+                self.name, options.get(MAPPER_SOURCE_OPTION, name)
+            ):
+                yield options
 
     @property
     def now(self) -> dt.datetime:
@@ -190,7 +198,8 @@ class BlockStream(Stream, abc.ABC):
                 self._write_transformed(record)
             return
         writer = t.cast("MessageWriter", self._tap.message_writer)
-        writer.write_records(self.name, block.encodable(), self._version, self.now)
+        name = self.stream_maps[0].stream_alias
+        writer.write_records(name, block.encodable(), self._version, self.now)
 
     def _write_transformed(self, record: Record) -> None:
         for stream_map in self.stream_maps:

@@ -20,7 +20,7 @@ from dev.sandbox import OBJECTS as DOCUMENTED
 from dev.sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
 from dev.sandbox.objects import title_of
 from tap_voucherify.files.rows import ROWS_PER_BLOCK
-from tests.support.expectations import OBJECTS, expected_records
+from tests.support.expectations import OBJECTS, expected_records, in_any_order
 from tests.support.runner import Json, Output, Run, Tap, read_lines, select, split_lines
 
 if TYPE_CHECKING:
@@ -507,14 +507,49 @@ def test_parquet_needs_pyarrow(tap: Tap, tmp_path: Path, folder: Path) -> None:
     assert "tap-voucherify[parquet]" in error
 
 
-def test_batches_do_not_escape_stream_maps(tap: Tap, folder: Path) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"stream_maps": {"customers": {"email": "md5(email)"}}},
+        {"stream_maps": {"customers": {"__alias__": "people", "email": None}}},
+        {"stream_maps": {"customers": {"__alias__": "people", "__filter__": "True"}}},
+        {"stream_maps": {"customers": {"__alias__": "people", "__key_properties__": ["name"]}}},
+        {"stream_maps": {"c*": {"__alias__": "people", "id": "id", "__else__": None}}},
+        {"stream_maps": {"people": {"__source__": "customers"}}},
+        {"stream_maps": {"customers": None}},
+        {
+            "stream_maps": {"customers": {"__alias__": "people"}},
+            "flattening_enabled": True,
+            "flattening_max_depth": 1,
+        },
+    ],
+)
+def test_batches_do_not_escape_stream_maps(
+    tap: Tap, folder: Path, discovered: Json, settings: Json
+) -> None:
     """What a stream map would hide must not be in a file."""
-    run = tap.run(
-        batch_config=batches(folder, "jsonl"),
-        stream_maps={"customers": {"email": "md5(email)"}},
-    )
+    catalog = select(discovered, ["customers"])
+
+    run = tap.run(catalog=catalog, batch_config=batches(folder, "jsonl"), **settings)
 
     assert run.exit_code == 1
-    assert len(run.errors) == 1
-    assert not files_of(run, "customers")
-    assert not list(folder.glob("*customers*"))
+    (error,) = run.errors
+    assert "batch_config" in error
+    assert not folder.exists()
+
+
+@FORMS
+def test_b17_a_stream_in_batches_may_have_an_alias(
+    sandbox: Sandbox, tap: Tap, folder: Path, discovered: Json, form: str
+) -> None:
+    """A map that only renames a stream leaves its files as they are."""
+    catalog = select(discovered, ["customers", "orders"])
+    maps = {"customers": {"__alias__": "people"}, "ord*": {}}
+
+    run = tap.run(catalog=catalog, batch_config=batches(folder, form), stream_maps=maps)
+
+    assert (run.exit_code, run.errors) == (0, [])
+    assert set(run.schemas()) == {"people", "orders"}
+    for name, stream in (("people", "customers"), ("orders", "orders")):
+        expected = [comparable(record) for record in expected_records(sandbox, stream)]
+        assert in_any_order(rows_of(run, name)) == in_any_order(expected)
