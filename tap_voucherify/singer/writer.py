@@ -78,9 +78,11 @@ class MessageWriter(MsgSpecWriter):
         """Flush.
 
         Raises:
-            OutputError: If standard output cannot be written, usually because the reader has
-                exited.
+            OutputError: If standard output is closed or cannot be written, usually because the
+                reader has exited.
         """
+        if sys.stdout is None:
+            raise OutputError("standard output is closed; connect it to a loader, or a file")
         # CPython's own buffer loses bytes when a signal interrupts a large write, so bypass it.
         target = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
         with memoryview(self._pending) as pending:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dev.sandbox import Behaviour, Dataset, Fault, Rewrite, Sandbox
+from tests.support.commands import COMMAND
 from tests.support.runner import Json, Output, Tap, read_lines, select, split_lines, wait_for_log
 
 if TYPE_CHECKING:
@@ -244,6 +245,24 @@ def test_an_output_that_cannot_be_written_ends_the_run(tap: Tap) -> None:
     (error,) = (line for line in log.splitlines() if "| ERROR " in line)
     assert "cannot write to standard output: No space left on device" in error
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize(("closed", "exit_code"), [(">&-", 1), ("2>&-", 0)])
+def test_b13_a_closed_output_is_no_bug(
+    tap: Tap, discovered: Json, closed: str, exit_code: int
+) -> None:
+    """A stream that is closed when the tap starts ends in one line, or does not matter."""
+    options = tap.options(tap.config, select(discovered, ["customers"]))
+    command = ("/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, *options)
+
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert process.returncode == exit_code
+    assert "Traceback" not in process.stderr
+    errors = [line for line in process.stderr.splitlines() if "| ERROR " in line]
+    assert len(errors) == exit_code
+    assert all("standard output is closed" in line for line in errors)
+    assert bool(process.stdout) == (exit_code == 0)
 
 
 def test_an_output_that_does_not_block_gets_everything(

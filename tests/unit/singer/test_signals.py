@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import signal
+import threading
 
 import pytest
 
@@ -70,3 +71,14 @@ def test_every_read_restarts_the_stall_timeout(
 
     assert exit_codes.get(timeout=60) == 130
     assert clock.seconds == pytest.approx(taken_until + 2, abs=0.11)
+
+
+def test_a_flag_listens_in_the_main_thread_only() -> None:
+    """Python allows handlers nowhere else."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    thread = threading.Thread(target=StopFlag(SkippingClock()).listen)
+    thread.start()
+    thread.join()
+
+    assert signal.getsignal(signal.SIGTERM) is handler
