@@ -11,7 +11,7 @@ from itertools import starmap
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.cells import to_timestamp
 from tap_voucherify.files.rows import CsvRows
-from tap_voucherify.instants import AFTER_ALL, Span
+from tap_voucherify.instants import AFTER_ALL, Span, is_instant
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,10 @@ def measure(file: t.BinaryIO, position: int) -> Span:
         is_ascending = False
     finally:
         file.seek(start)
-    return Span(rows, least, greatest, is_ascending) if rows else Span(is_ascending=is_ascending)
+    if not (is_instant(least) and is_instant(greatest)):
+        # There is no row, or one whose time is none, which the reader reports.
+        return Span(is_ascending=is_ascending and not rows)
+    return Span(rows, least, greatest, is_ascending)
 
 
 def _times(file: t.BinaryIO, position: int) -> Iterator[list[str]]:

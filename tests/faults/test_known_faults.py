@@ -449,3 +449,32 @@ def test_c8_another_replication_key_is_an_error(fast: Tap, customers: Json) -> N
     assert run.exit_code == 1
     (error,) = run.errors
     assert "track_updates" in error
+
+
+@pytest.mark.parametrize("form", ["records", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("created", "bad"),
+    [(START, "0000-01-01T00:00:00.000Z"), (START + 3 * HOUR, "2025-13-01T00:00:00.000Z")],
+    ids=["first", "last"],
+)
+def test_a3_an_impossible_time_is_reported_with_its_row(  # noqa: PLR0913, PLR0917 - fixtures and cases
+    project: Sandbox,
+    fast: Tap,
+    customers: Json,
+    tmp_path: Path,
+    form: str,
+    created: datetime,
+    bad: str,
+) -> None:
+    """A cell in the form of a time that is none is an error of its row, wherever it is."""
+    add(project, START + HOUR, START + 2 * HOUR)
+    add(project, created, created_at=bad)
+    encoding = {"format": form, "compression": "gzip"}
+    batches = {"encoding": encoding, "storage": {"root": tmp_path.as_uri()}}
+    settings = {} if form == "records" else {"batch_config": batches}
+
+    run = fast.run(catalog=customers, **settings)
+
+    assert run.exit_code == 1
+    (error,) = run.errors
+    assert re.search(f"Stream 'customers' failed: row [13], column 'created_at': '{bad}'", error)
