@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tap_voucherify.tap import TapVoucherify
+from tap_voucherify.start import main
 
-TapVoucherify.cli()
+main()

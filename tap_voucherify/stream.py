@@ -148,7 +148,7 @@ class ExportStream(ProbedStream):
             return
         self.warn(
             "the exported file has 0 bytes, and so has an export of an empty range: taken as no "
-            "rows; the bookmark does not move"
+            "rows; the bookmark does not move past it, so the next run reads from there again"
         )
         if self._bookmark:
             self._bookmark.hold()
