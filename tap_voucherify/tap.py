@@ -159,6 +159,8 @@ class TapVoucherify(CommandLineTap):
             OutputError: If standard output, or a batch file, cannot be written.
             SettingsError: If the settings do not fit the data.
         """
+        if not any(stream.selected for stream in self.streams.values()):
+            self.logger.warning("No stream is selected, so nothing is read; check the catalog")
         try:
             self.sync_all()
             self.session.finish()

@@ -159,6 +159,26 @@ def test_a_run_of_windows_resumes_without_a_gap(
 @pytest.mark.parametrize(
     ("signal_number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
+def test_a_signal_during_the_start_is_reported_on_one_line(
+    tap: Tap, tmp_path: Path, signal_number: signal.Signals, exit_code: int
+) -> None:
+    """Modules take their time to load, and no handler of the tap is there yet."""
+    module = f"import os\nos.kill(os.getpid(), {int(signal_number)})\n"
+    (tmp_path / "singer_sdk.py").write_text(module)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+
+    with tap.start(environment={"PYTHONPATH": path}) as process:
+        stdout, stderr = process.communicate()
+
+    assert process.returncode == exit_code
+    assert not stdout
+    (line,) = stderr.decode().splitlines()
+    assert signal_number.name in line
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
 def test_a_signal_ends_the_run_with_the_state_of_what_is_written(
     large_tap: Tap,
     customers: Json,

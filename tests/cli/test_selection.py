@@ -133,6 +133,7 @@ def test_no_selection_needs_no_request(sandbox: Sandbox, tap: Tap, discovered: J
 
     assert run.exit_code == 0
     assert not run.schemas()
+    assert any("No stream is selected" in line for line in run.warnings)
     assert not sandbox.requests
 
 
