@@ -358,7 +358,7 @@ def test_a_sync_for_a_preview_stops_early(sandbox: Sandbox, catalog: Json) -> No
 @pytest.mark.parametrize(
     ("behaviour", "message"),
     [
-        (Behaviour(forbidden_endpoints={"campaigns"}), "token scope allows this call"),
+        (Behaviour(forbidden_endpoints={"campaigns"}), "scope, allows this call"),
         (Behaviour(missing_endpoints={"campaigns"}), "404: not_found: Resource not found"),
     ],
     ids=["forbidden", "missing"],
