@@ -17,7 +17,15 @@ from airflow.sdk import Param, dag, task
 PROJECT = Path(__file__).resolve().parent.parent
 
 #: Streams without a time to shard by: every shard would read all of them.
-FULL_TABLE_STREAMS = ("points_expirations", "products", "skus")
+FULL_TABLE_STREAMS = (
+    "points_expirations",
+    "products",
+    "skus",
+    "campaigns",
+    "validation_rules",
+    "validation_rule_assignments",
+    "promotion_tiers",
+)
 
 # `meltano el` gives each run a folder; `meltano run` keeps the catalog and the state that it hands
 # to the tap in one for all runs, whatever their state ids are, and so would mix up the shards.
