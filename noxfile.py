@@ -23,6 +23,7 @@ OTHERS = [version for version in SUPPORTED if version != MAIN]
 ALL_TESTS = ("--cov",)
 QUICK_TESTS = (
     *("-p", "no:cacheprovider"),
+    "--ignore=tests/unit/exports",  # thousands of simulated schedules, the same on every Python
     *("tests/unit", "tests/api", "tests/cli/test_sync.py::test_every_stream_equals_the_data"),
 )
 

@@ -38,7 +38,7 @@ WINDOWS = {"start_date": "2025-03-01", "end_date": "2025-04-02", "window_days": 
 # Few, since each is two runs of the command, and always the same ones, so that a failure is found
 # again.
 few = settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,
