@@ -20,7 +20,8 @@ MAIN = f"{sys.version_info.major}.{sys.version_info.minor}"
 SUPPORTED = nox.project.python_versions(nox.project.load_toml(ROOT / "pyproject.toml"))
 OTHERS = [version for version in SUPPORTED if version != MAIN]
 
-ALL_TESTS = ("--cov",)
+# Tests of commands wait part of their time, so one more process than there are cores.
+ALL_TESTS = ("--cov", f"--numprocesses={(os.cpu_count() or 1) + 1}")
 QUICK_TESTS = (
     *("-p", "no:cacheprovider"),
     "--ignore=tests/unit/exports",  # thousands of simulated schedules, the same on every Python
