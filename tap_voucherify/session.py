@@ -22,6 +22,7 @@ from tap_voucherify.errors import AccountError, SettingsError, StreamError, one_
 from tap_voucherify.exports.job import ExportRunner
 from tap_voucherify.exports.prefetch import ExportPrefetcher
 from tap_voucherify.exports.request import ExportRequest
+from tap_voucherify.exports.workers import ExportWorkers
 from tap_voucherify.files.metadata import schemas_by_object
 from tap_voucherify.files.rows import CsvRows
 from tap_voucherify.instants import EPOCH, parse_instant
@@ -177,18 +178,15 @@ class Session:
         return exports
 
     def prefetcher(self, *, deletes: bool) -> ExportPrefetcher:
-        """Return a prefetcher.
-
-        Args:
-            deletes: Whether exports are deleted after they have been read.
-        """
-        return ExportPrefetcher(
+        """Return a prefetcher; with `deletes`, it deletes exports that have been read."""
+        workers = ExportWorkers(
             self.runner.run,
             self.clock,
-            max_concurrent_exports=self._config["max_concurrent_exports"],
+            limit=self._config["max_concurrent_exports"],
             check_interruption=self.stop.check,
             on_read=self.runner.delete if deletes else None,
         )
+        return ExportPrefetcher(workers)
 
     def export_headers(self, requests: Sequence[ExportRequest]) -> list[list[str]]:
         """Run exports and return the cells of their headers; none for a file of 0 bytes."""

@@ -17,13 +17,13 @@ import typing as t
 from collections import deque
 
 from tap_voucherify.errors import ExportFailedError, ExportTimeoutError, StreamError
-from tap_voucherify.exports.workers import ExportWorkers, QueuedExport
+from tap_voucherify.exports.workers import QueuedExport
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tap_voucherify.clock import Clock
     from tap_voucherify.exports.request import ExportedFiles, ExportRequest
+    from tap_voucherify.exports.workers import ExportWorkers
 
 # Failures before a window is split.
 FAILURES_BEFORE_SPLIT = 2
@@ -37,29 +37,11 @@ class ExportPrefetcher:
     """The exports of all streams.
 
     Args:
-        run: Runs one export to its end; gets a callback that says whether to continue.
-        clock: Clock.
-        max_concurrent_exports: Maximum exports in progress or unread, which bounds disk use too.
-        on_read: Called after an export has been read.
-        check_interruption: Raises to interrupt the reader.
+        workers: They run the exports.
     """
 
-    def __init__(
-        self,
-        run: Callable[[ExportRequest, Callable[[], bool]], ExportedFiles],
-        clock: Clock,
-        *,
-        max_concurrent_exports: int,
-        on_read: Callable[[ExportedFiles], None] | None = None,
-        check_interruption: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._workers = ExportWorkers(
-            run,
-            clock,
-            limit=max_concurrent_exports,
-            on_read=on_read,
-            check_interruption=check_interruption,
-        )
+    def __init__(self, workers: ExportWorkers) -> None:
+        self._workers = workers
         self._exports: dict[str, deque[QueuedExport]] = {}
         self._replacements: dict[str, list[ExportRequest]] = {}
 

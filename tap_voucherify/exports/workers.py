@@ -71,7 +71,7 @@ class ExportWorkers:
     Args:
         run: Runs one export to its end; gets a callback that says whether to continue.
         clock: Clock.
-        limit: Maximum exports in progress or unread.
+        limit: Maximum exports in progress or unread, which bounds disk use too.
         on_read: Called after an export has been read.
         check_interruption: Raises to interrupt the reader.
     """

@@ -27,6 +27,7 @@ from tap_voucherify.errors import (
 from tap_voucherify.exports.job import ExportRunner
 from tap_voucherify.exports.prefetch import ExportPrefetcher
 from tap_voucherify.exports.request import ExportedFiles, ExportRequest
+from tap_voucherify.exports.workers import ExportWorkers
 from tap_voucherify.windows import Window
 from tests.support.simulated_client import SimulatedLimit, SimulatedVoucherify
 from tests.support.virtual_clock import STARTED_AT, VirtualClock
@@ -194,13 +195,14 @@ class Observed:
             poll_interval_seconds=poll_interval_seconds,
             export_timeout_seconds=export_timeout_seconds,
         )
-        self.prefetcher = ExportPrefetcher(
+        workers = ExportWorkers(
             self._run,
             clock,
-            max_concurrent_exports=slots,
+            limit=slots,
             on_read=self._runner.delete if deletes else None,
             check_interruption=check_interruption,
         )
+        self.prefetcher = ExportPrefetcher(workers)
 
     def plan(self, streams: Mapping[str, Sequence[ExportRequest]]) -> None:
         """Queue the exports of all streams."""
