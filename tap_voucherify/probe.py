@@ -19,6 +19,10 @@ if t.TYPE_CHECKING:
     from tap_voucherify.exports.request import ExportedFiles
 
 
+# The conditions of `filter_of_nothing`.
+NOTHING: t.Any = {"conditions": {"$is": ["none"]}}
+
+
 class ProbedStream(DeclaredStream):
     """A stream that asks the service what a header does not show.
 
@@ -69,8 +73,7 @@ class ProbedStream(DeclaredStream):
         )
         if self.created_column:
             return replace(request, window=EMPTY_RANGE, filter_field="created_at")
-        conditions = {"conditions": {"$is": ["none"]}}
-        filters = {self.filter_of_nothing: conditions} if self.filter_of_nothing else {}
+        filters = {self.filter_of_nothing: NOTHING} if self.filter_of_nothing else {}
         return replace(request, extra_parameters={"filters": filters} if filters else {})
 
     def describe(self, exported: ExportedFiles) -> str:

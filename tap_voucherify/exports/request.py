@@ -64,6 +64,13 @@ class ExportRequest:
         return f"{self.stream} {verb} {self.window}"
 
 
+def size_of(file: t.BinaryIO) -> int:
+    """Return the size of a file in bytes, and rewind it."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
+
+
 @dataclass(frozen=True)
 class ExportedFiles:
     """A finished export's downloaded files.
@@ -83,10 +90,7 @@ class ExportedFiles:
     @property
     def has_empty_file(self) -> bool:
         """Whether a file has 0 bytes, and so not even a header."""
-        sizes = [file.seek(0, os.SEEK_END) for file in self.files]
-        for file in self.files:
-            file.seek(0)
-        return not all(sizes)
+        return not all(map(size_of, self.files))
 
     def close(self) -> None:
         """Delete the temporary files."""

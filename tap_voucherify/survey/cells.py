@@ -22,7 +22,7 @@ _FORM_BYTES = 1 << 20
 
 
 def form_of(cell: str) -> str:
-    """Return the form of a cell: a number, a time with so many digits, and so on."""
+    """Return the form of a cell: such as a number, or a time with its number of digits."""
     if not cell:
         return "empty"
     if match := _TIME.fullmatch(cell):

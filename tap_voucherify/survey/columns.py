@@ -82,9 +82,9 @@ def metadata_columns(evidence: Evidence) -> str:
             parts.append((sample.name, sample.layout.metadata))
     with_keys = [sample for sample in evidence.samples if sample.layout.others]
     details = [f"{each.name} {_positions(each)}" for each in with_keys]
-    keys = [sample.header[position] for sample in with_keys for position in sample.layout.others]
-    if keys:
-        is_prefixed = all(key.startswith(METADATA_PREFIX) for key in keys)
+    found = [title for sample in with_keys for title in sample.metadata_titles]
+    if found:
+        is_prefixed = all(title.startswith(METADATA_PREFIX) for title in found)
         details.append(f"titled by {'`metadata.` and the key' if is_prefixed else 'the plain key'}")
         details.append(f"in {'alphabetical' if _is_sorted(with_keys) else 'no alphabetical'} order")
         details.append(f"{sum(map(_collisions, with_keys))} titled like a standard column")
@@ -97,14 +97,11 @@ def _positions(sample: Sample) -> str:
 
 
 def _is_sorted(samples: Iterable[Sample]) -> bool:
-    keys = [[each.header[position] for position in each.layout.others] for each in samples]
-    return all(each == sorted(each) for each in keys)
+    return all(each.metadata_titles == sorted(each.metadata_titles) for each in samples)
 
 
 def _collisions(sample: Sample) -> int:
-    keys = [sample.header[position] for position in sample.layout.others]
-    standard = {sample.header[position] for position in sample.layout.standard}
-    return sum(key.removeprefix(METADATA_PREFIX) in standard for key in keys)
+    return sum(key in sample.standard_titles for key in sample.metadata_keys)
 
 
 def defined_metadata(evidence: Evidence) -> str:
@@ -114,10 +111,7 @@ def defined_metadata(evidence: Evidence) -> str:
     parts = []
     for sample in evidence.samples:
         defined = evidence.schemas.get(sample.name, {})
-        keys = [
-            sample.header[position].removeprefix(METADATA_PREFIX)
-            for position in sample.layout.others
-        ]
+        keys = sample.metadata_keys
         if keys or defined:
             exported = sum(key in defined for key in keys)
             parts.append(

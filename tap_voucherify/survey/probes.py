@@ -9,11 +9,12 @@ these exports return decides what the others request.
 
 from __future__ import annotations
 
-import os
 import typing as t
 from dataclasses import dataclass, field
 
 from tap_voucherify.columns import METADATA
+from tap_voucherify.exports.request import size_of
+from tap_voucherify.probe import NOTHING
 from tap_voucherify.session import EMPTY_RANGE
 
 if t.TYPE_CHECKING:
@@ -142,8 +143,7 @@ def first_probes(streams: Iterable[type[ExportStream]], window: Window) -> Itera
             fields += [UNDOCUMENTED_FIELD[name]] if name in UNDOCUMENTED_FIELD else []
             parameters |= {"order": "created_at", "filters": _over(window)}
         elif stream.filter_of_nothing:
-            conditions = {"conditions": {"$is": ["none"]}}
-            parameters["filters"] = {"junction": "and", stream.filter_of_nothing: conditions}
+            parameters["filters"] = {"junction": "and", stream.filter_of_nothing: NOTHING}
         yield Probe(FULL, name, parameters)
 
 
@@ -157,7 +157,7 @@ def plain_probes(
         window: A range that has rows.
         first: The first exports.
     """
-    sizes = [file.seek(0, os.SEEK_END) for probe in first for file in probe.files]
+    sizes = [size_of(file) for probe in first for file in probe.files]
     window = window if 0 in sizes else EMPTY_RANGE
     for stream in streams:
         if stream.has_metadata and stream.replication_key:

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from tap_voucherify.columns import METADATA, Column, ColumnType
 from tap_voucherify.errors import ExportFileError, one_line
+from tap_voucherify.exports.request import size_of
 from tap_voucherify.files.header import METADATA_PREFIX, KnownTitles
 from tap_voucherify.files.rows import CsvRows
 from tap_voucherify.instants import is_instant, parse_instant
@@ -100,16 +101,29 @@ class Sample:
     @property
     def metadata_key(self) -> str:
         """A metadata key that no standard column has as its title; empty if there is none."""
-        keys = [self.header[each].removeprefix(METADATA_PREFIX) for each in self.layout.others]
-        names = {self.header[each] for each in self.layout.standard}
-        return next((key for key in keys if key and key not in names), "")
+        titles = self.standard_titles
+        return next((key for key in self.metadata_keys if key and key not in titles), "")
+
+    @property
+    def metadata_titles(self) -> list[str]:
+        """The titles of metadata columns."""
+        return [self.header[position] for position in self.layout.others]
+
+    @property
+    def metadata_keys(self) -> list[str]:
+        """The metadata keys that have a column, in its order."""
+        return [title.removeprefix(METADATA_PREFIX) for title in self.metadata_titles]
+
+    @property
+    def standard_titles(self) -> list[str]:
+        """The titles of the columns that are certainly no metadata."""
+        return [self.header[position] for position in self.layout.standard]
 
     @property
     def titles(self) -> list[tuple[str, str]]:
         """The titles that are certainly no metadata, each with its field if that is proven."""
         if self.layout.standard:
-            shown = [self.header[position] for position in self.layout.standard]
-            return list(zip(shown, self.layout.fields, strict=True))
+            return list(zip(self.standard_titles, self.layout.fields, strict=True))
         if not self.plain_header:
             return []
         fields = [
@@ -125,7 +139,7 @@ class Sample:
 
     def _read(self) -> None:
         for number, file in enumerate(self.full.files):
-            if not _size(file):
+            if not size_of(file):
                 continue
             rows = CsvRows(file)
             if not number:
@@ -149,8 +163,7 @@ class Sample:
         if are_titles(header[position] for position in layout.standard):
             self.layout = layout
         self._fields = dict(zip(self.layout.standard, self.layout.fields, strict=True))
-        keys = [(each, header[each].removeprefix(METADATA_PREFIX)) for each in self.layout.others]
-        self._keys = dict(keys)
+        self._keys = dict(zip(self.layout.others, self.metadata_keys, strict=True))
         self._time = time_field(self.stream)
         known = [each for each, field in self._fields.items() if field == self._time]
         unknown = [each for each, field in self._fields.items() if not field]
@@ -182,7 +195,7 @@ def _columns(stream: type[ExportStream]) -> list[Column]:
 def header_of(probe: Probe) -> list[str]:
     """Return the header of an export; empty if there is none."""
     try:
-        return CsvRows(probe.files[0]).header if probe.files and _size(probe.files[0]) else []
+        return CsvRows(probe.files[0]).header if probe.files and size_of(probe.files[0]) else []
     except ExportFileError as error:
         probe.error = one_line(error)
         return []
@@ -199,13 +212,6 @@ def column_cells(probe: Probe, position: int) -> list[str]:
 
 def _all_rows(files: Iterable[t.BinaryIO]) -> Iterator[list[str]]:
     for file in files:
-        if _size(file):
-            file.seek(0)
+        if size_of(file):
             for block in CsvRows(file):
                 yield from block
-
-
-def _size(file: t.BinaryIO) -> int:
-    size = file.seek(0, 2)
-    file.seek(0)
-    return size

@@ -6,6 +6,7 @@ import typing as t
 from collections import Counter
 from urllib.parse import parse_qsl, urlsplit
 
+from tap_voucherify.exports.request import size_of
 from tap_voucherify.survey.cells import file_form, json_form
 from tap_voucherify.survey.evidence import grouped
 from tap_voucherify.survey.probes import JSON, WINDOW
@@ -128,7 +129,7 @@ def file_forms(evidence: Evidence) -> str:
     forms = [
         file_form(probe.files[0])
         for probe in evidence.downloaded
-        if probe.role not in {JSON, WINDOW} and _size(probe.files[0])
+        if probe.role not in {JSON, WINDOW} and size_of(probe.files[0])
     ]
     if not forms:
         return "no file"
@@ -147,10 +148,6 @@ def file_forms(evidence: Evidence) -> str:
 
 def _values(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(filter(None, values))) or "none seen"
-
-
-def _size(file: t.BinaryIO) -> int:
-    return file.seek(0, 2)
 
 
 def framing(evidence: Evidence) -> str:

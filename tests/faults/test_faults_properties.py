@@ -131,7 +131,7 @@ def check(pair: Pair, *faults: Fault, **more: Any) -> Run:
     return run
 
 
-@pytest.mark.timeout(600)  # some fifty commands
+@pytest.mark.timeout(600)  # each example is two commands
 @few
 @given(
     transfer=st.sampled_from(["length", "chunked", "close"]),
