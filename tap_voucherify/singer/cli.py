@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import json
 import logging
 import sys
@@ -21,6 +22,7 @@ from tap_voucherify.errors import SettingsError, one_line
 from tap_voucherify.redaction import SecretFilter
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     import click
@@ -168,10 +170,15 @@ def read_catalog(file: t.IO[str] | None) -> Catalog | None:
     content = read_json(file, "--catalog")
     if content is None:
         return None
+    # The streams' properties have few different schemas, each of which takes its time to check.
+    is_valid = functools.cache(_is_valid)
     try:
         catalog = Catalog.from_dict(content)
         for entry in content["streams"]:
-            JSONSchemaValidator.check_schema(entry.get("schema", {}))
+            schema = entry.get("schema", {})
+            if not all(map(is_valid, _parts(schema))):
+                # Says where.
+                JSONSchemaValidator.check_schema(schema)
     except (AttributeError, LookupError, TypeError) as error:
         raise SettingsError("--catalog: not a Singer catalog") from error
     except SchemaError as error:
@@ -180,3 +187,22 @@ def read_catalog(file: t.IO[str] | None) -> Catalog | None:
             f"--catalog: stream '{entry['tap_stream_id']}': invalid JSON schema at {place}"
         ) from error
     return catalog
+
+
+def _parts(schema: dict[str, t.Any]) -> Iterator[str]:
+    """Yield a schema's parts as JSON, without descriptions: it is valid if they all are."""
+    properties = schema.get("properties")
+    parts: list[t.Any] = [schema]
+    if isinstance(properties, dict):
+        parts = [{**schema, "properties": {}}, *properties.values()]
+    for part in parts:
+        described = isinstance(part, dict) and isinstance(part.get("description"), str)
+        yield json.dumps({**part, "description": ""} if described else part, sort_keys=True)
+
+
+def _is_valid(schema: str) -> bool:
+    try:
+        JSONSchemaValidator.check_schema(json.loads(schema))
+    except SchemaError:
+        return False
+    return True

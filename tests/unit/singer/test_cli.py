@@ -1,0 +1,43 @@
+"""Catalogs are checked as a whole, although each kind of property is checked once."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from tap_voucherify.errors import SettingsError
+from tap_voucherify.singer.cli import read_catalog
+
+VALID = {"type": "object", "properties": {"id": {"type": "string", "description": "The key."}}}
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
+    "type": ({"type": "nothing"}, "type"),
+    "properties": ({"properties": None}, "properties"),
+    "property": ({"properties": {"id": {"type": ["string", 3]}}}, "properties.id.type"),
+    "description": ({"properties": {"id": {"description": 3}}}, "properties.id.description"),
+    "nested": (
+        {"properties": {"id": {"properties": {"a": {"type": 7}}}}},
+        "properties.id.properties.a.type",
+    ),
+}
+
+
+def read(*schemas: dict[str, Any]) -> Any:
+    """Read a catalog of streams with these schemas."""
+    streams = [{"tap_stream_id": f"s{n}", "schema": each} for n, each in enumerate(schemas)]
+    return read_catalog(io.StringIO(json.dumps({"streams": streams})))
+
+
+def test_a_valid_catalog_is_read() -> None:
+    """Properties may be of any form that JSON schema knows."""
+    assert read(VALID, VALID).get_stream("s1").schema.to_dict() == VALID
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_schema_is_found_wherever_it_is(name: str) -> None:
+    """The error names the stream and the place, also behind streams that are valid."""
+    schema, place = INVALID[name]
+    with pytest.raises(SettingsError, match=f"stream 's1': invalid JSON schema at {place}$"):
+        read(VALID, schema, VALID)
