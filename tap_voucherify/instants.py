@@ -87,6 +87,13 @@ class Span(t.NamedTuple):
     greatest: str = ""
     is_ascending: bool = True
 
+    @classmethod
+    def of(cls, times: list[str]) -> Span:
+        """Return the span of times; whether they ascend is exact here."""
+        if not times:
+            return cls()
+        return cls(len(times), min(times), max(times), is_ascending=times == sorted(times))
+
     def __or__(self, other: Span) -> Span:
         """Return the span of the rows of two files, whose common order is unknown."""
         if not (self.rows and other.rows):

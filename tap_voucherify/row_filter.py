@@ -23,9 +23,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tap_voucherify.exports.request import ExportRequest
-    from tap_voucherify.files.arrow import ArrowBlock
-    from tap_voucherify.files.exported import OpenFile
-    from tap_voucherify.files.reader import Block
+    from tap_voucherify.files.exported import AnyRows, OpenFile
     from tap_voucherify.windows import Bounds
 
 
@@ -70,24 +68,26 @@ class RowFilter:
             )
         return span
 
-    def keep(self, block: Block | ArrowBlock, request: ExportRequest) -> Block | ArrowBlock:
-        """Return the rows that belong to the window, and count the others."""
+    def keep(self, block: AnyRows, request: ExportRequest) -> AnyRows:
+        """Return the rows that belong to the window, and count the others.
+
+        The rows of a block are looked at one by one only if its first or last time lies outside.
+        """
         self.rows += len(block)
         column = self._column(request)
         if column:
             # A record without a creation time is emitted wherever it turns up.
             keeps_missing = column == self._created_column
-            values = block.values(column)
             window = request.window
-            mask = window.mask(values, keeps_missing=keeps_missing)
-            if not all(mask):
+            if not all(window.mask(_extremes(block, column), keeps_missing=keeps_missing)):
+                values = block.values(column)
                 tolerated = window.tolerated.mask(values, keeps_missing=keeps_missing)
                 self.outsiders += tolerated.count(False)
-                block = block.select(mask)
+                block = block.select(window.mask(values, keeps_missing=keeps_missing))
         if column == self._updated_column and self._created_column:
-            mask = self._bounds.mask(block.values(self._created_column))
-            if not all(mask):
-                block = block.select(mask)
+            created = self._created_column
+            if not all(self._bounds.mask(_extremes(block, created))):
+                block = block.select(self._bounds.mask(block.values(created)))
         return block
 
     def report(self, warn: Callable[[str], None]) -> None:
@@ -102,3 +102,10 @@ class RowFilter:
         """The column that the window of an export is about, if any."""
         is_of_updates = request.filter_field == "updated_at"
         return self._updated_column if is_of_updates else self._created_column
+
+
+def _extremes(block: AnyRows, column: str) -> list[str | None]:
+    """Return the first and last time of a column, and None if a row has none."""
+    span = block.span(column)
+    times: list[str | None] = [span.least, span.greatest] if span.rows else []
+    return times if span.rows == len(block) else [*times, None]

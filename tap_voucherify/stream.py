@@ -26,8 +26,7 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.errors import StreamError
     from tap_voucherify.exports.request import ExportedFiles
-    from tap_voucherify.files.arrow import ArrowBlock
-    from tap_voucherify.files.reader import Block
+    from tap_voucherify.files.exported import AnyRows
     from tap_voucherify.session import Session
 
 
@@ -81,7 +80,7 @@ class ExportStream(ProbedStream):
         return requests
 
     @override
-    def read(self) -> Generator[Block | ArrowBlock | None, None, bool]:
+    def read(self) -> Generator[AnyRows | None, None, bool]:
         """Yield the records of all exports; see `DeclaredStream.read`."""
         try:
             for exported in self.session.exports.read(self.name, self._recover):
@@ -92,7 +91,7 @@ class ExportStream(ProbedStream):
             self._bookmark.finish_stream()
         return True
 
-    def _read(self, exported: ExportedFiles) -> Iterator[Block | ArrowBlock | None]:
+    def _read(self, exported: ExportedFiles) -> Iterator[AnyRows | None]:
         """Yield the records of one export and move the bookmark."""
         request, bookmark = exported.request, self._bookmark
         if bookmark and bookmark.is_ahead_of(exported.created_at):
@@ -119,7 +118,7 @@ class ExportStream(ProbedStream):
             if block:
                 yield block
             if bookmark:
-                bookmark.cover(block.values(str(self.replication_key)))
+                bookmark.cover([block.span(str(self.replication_key)).greatest])
             self.session.stop.check()
         if bookmark:
             bookmark.finish_export(request.window)

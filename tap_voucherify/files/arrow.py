@@ -18,6 +18,7 @@ from tap_voucherify.columns import METADATA, ColumnType
 from tap_voucherify.errors import ExportFileError, RequestError
 from tap_voucherify.files.cells import JSON_ENCODER, to_integer, to_number
 from tap_voucherify.files.fields import shorten
+from tap_voucherify.instants import Span
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,6 +60,10 @@ class ArrowBlock:
     def values(self, name: str) -> Sequence[str | None]:
         """Return a timestamp column in bookmark format."""
         return self.times[name]
+
+    def span(self, name: str) -> Span:
+        """Return the times of a column in bookmark format."""
+        return Span.of(list(filter(None, self.times[name])))
 
     def select(self, mask: Sequence[bool]) -> ArrowBlock:
         """Return the rows where `mask` is true."""

@@ -15,7 +15,7 @@ import msgspec
 from tap_voucherify.columns import ColumnType
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = t.TypeVar("T")
 
@@ -51,6 +51,16 @@ def _to_decimal(digits: str) -> Decimal:
 
 # Keeps every digit of decoded numbers.
 JSON_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def encode_lines(records: Sequence[t.Any], before: bytes, behind: bytes) -> bytes:
+    """Return records as lines of JSON, each between two texts without line breaks."""
+    lines = JSON_ENCODER.encode_lines(records)
+    if not (lines and (before or behind)):
+        return lines
+    # JSON escapes the line breaks in text.
+    return before + lines.replace(b"\n", behind + b"\n" + before)[: -len(before) or None]
+
 
 _JSON_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=_to_decimal)
 _JSON_ARRAY = msgspec.json.Decoder(list[t.Any], float_hook=_to_decimal)

@@ -16,13 +16,15 @@ from tap_voucherify.instants import Span
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import TypeAlias
 
     from tap_voucherify.files.arrow import ArrowBlock
     from tap_voucherify.files.header import Binding
-    from tap_voucherify.files.reader import Block
+    from tap_voucherify.files.reader import RowBlock
     from tap_voucherify.files.selection import Selection
     from tap_voucherify.files.titles import Fields, Header
 
+    AnyRows: TypeAlias = RowBlock | ArrowBlock
 
 # Few long columns are faster to convert than many short ones.
 _ROWS_PER_TABLE = 1000
@@ -113,7 +115,7 @@ class FileReader:
         )
         self._check_columns(reader)
         self._check_metadata(reader)
-        blocks: Iterable[Block | ArrowBlock] = self._tables(reader) if self._as_tables else reader
+        blocks: Iterable[AnyRows] = self._tables(reader) if self._as_tables else reader
         return OpenFile(file, reader, blocks, self._warn)
 
     def _bind(self, header: Sequence[str]) -> Binding:
@@ -186,7 +188,7 @@ class OpenFile:
         self,
         file: t.BinaryIO,
         reader: ExportReader,
-        blocks: Iterable[Block | ArrowBlock],
+        blocks: Iterable[AnyRows],
         warn: Callable[[str], None],
     ) -> None:
         self.binding = reader.binding
@@ -205,7 +207,7 @@ class OpenFile:
         position = self.binding.positions[names.index(name)]
         return Span(is_ascending=False) if position is None else measure(self._file, position)
 
-    def __iter__(self) -> Iterator[Block | ArrowBlock]:
+    def __iter__(self) -> Iterator[AnyRows]:
         yield from self._blocks
         if self._reader.type_mismatches:
             mismatches = self._reader.type_mismatches.items()

@@ -82,6 +82,7 @@ class ColumnField(Field):
 
     Attributes:
         position: The position of the column; None if the file lacks it.
+        type: Its type.
         is_key: Whether the column is a key, whose cells are never empty.
     """
 
@@ -89,8 +90,8 @@ class ColumnField(Field):
         self.name = column.name
         self.position = position
         self.is_key = is_key
+        self.type = column.type
         self._conversion = CONVERSIONS[column.type]
-        self._is_text = column.type is TEXT
         self._cache = _CellCache(self._parse_cell)
 
     def parse(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
@@ -100,7 +101,7 @@ class ColumnField(Field):
         cells = columns[self.position]
         if self.is_key and not all(cells):
             raise ValueError(self.name)
-        if self._is_text or self._is_unchanged(cells):
+        if self.type is TEXT or self._is_unchanged(cells):
             return cells if self.is_key else [cell or None for cell in cells]
         if self._conversion.is_immutable:
             return list(map(self._cache.__getitem__, cells))
@@ -196,15 +197,19 @@ class DigestField(Field):
 
 
 class CoalescedField(Field):
-    """The first non-empty of two fields."""
+    """The first non-empty of two columns of times.
 
-    def __init__(self, name: str, first: Field, second: Field) -> None:
+    Attributes:
+        sources: The columns.
+    """
+
+    def __init__(self, name: str, first: ColumnField, second: ColumnField) -> None:
         self.name = name
-        self._sources = (first, second)
+        self.sources = (first, second)
 
     def parse(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
         """Parse both columns."""
-        first, second = (field.parse(columns) for field in self._sources)
+        first, second = (field.parse(columns) for field in self.sources)
         return [a or b for a, b in zip(first, second, strict=True)]
 
 
@@ -213,6 +218,7 @@ class MetadataField(Field):
 
     Attributes:
         columns: The selected keys with their positions.
+        is_typed: Whether some of them are converted.
         type_mismatches: Values that do not fit the type of their key, by key.
     """
 
@@ -221,6 +227,7 @@ class MetadataField(Field):
     def __init__(self, columns: Sequence[tuple[str, int]], options: MetadataOptions) -> None:
         self.columns = [(name, position) for name, position in columns if options.is_selected(name)]
         self._parsers = options.parsers
+        self.is_typed = any(name in options.parsers for name, _ in self.columns)
         self.type_mismatches: Counter[str] = Counter()
         names = [name for name, _ in self.columns]
         try:

@@ -7,7 +7,13 @@ from decimal import Decimal
 
 from tap_voucherify.columns import JSON_OBJECT, Column, ColumnType
 from tap_voucherify.errors import RequestError
-from tap_voucherify.files.cells import CONVERSIONS, JSON_ENCODER, to_date, to_timestamp
+from tap_voucherify.files.cells import (
+    CONVERSIONS,
+    JSON_ENCODER,
+    encode_lines,
+    to_date,
+    to_timestamp,
+)
 from tap_voucherify.files.exported import needs_pyarrow
 from tap_voucherify.files.fields import shorten
 
@@ -48,13 +54,9 @@ class ObjectBlock:
         """Return the records."""
         return list(self._records)
 
-    def encodable(self) -> Sequence[Record]:
-        """Return the records for msgspec to encode."""
-        return self._records
-
-    def json_lines(self) -> bytes:
-        """Return the records as lines of JSON."""
-        return JSON_ENCODER.encode_lines(self._records)
+    def json_lines(self, before: bytes = b"", behind: bytes = b"") -> bytes:
+        """Return the records as lines of JSON, each between two texts."""
+        return encode_lines(self._records, before, behind)
 
     def slice(self, start: int, stop: int) -> ObjectBlock:
         """Return records `start` to `stop`."""

@@ -6,7 +6,7 @@ import itertools
 import typing as t
 
 from tap_voucherify.errors import ExportFileError
-from tap_voucherify.files.cells import JSON_ENCODER
+from tap_voucherify.files.cells import encode_lines
 from tap_voucherify.files.fields import (
     CoalescedField,
     DigestField,
@@ -18,12 +18,11 @@ from tap_voucherify.files.fields import (
     column_field,
     shorten,
 )
+from tap_voucherify.instants import Span
 
 if t.TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    import msgspec
 
     from tap_voucherify.columns import Column
     from tap_voucherify.files.header import Binding
@@ -40,14 +39,27 @@ class RecordBlock(t.Protocol):
     def records(self) -> list[Record]:
         """Return the records."""
 
-    def encodable(self) -> Sequence[msgspec.Struct | Record]:
-        """Return the records for msgspec to encode."""
-
-    def json_lines(self) -> bytes:
-        """Return the records as lines of JSON."""
+    def json_lines(self, before: bytes = b"", behind: bytes = b"") -> bytes | memoryview:
+        """Return the records as lines of JSON, each between two texts."""
 
     def slice(self, start: int, stop: int) -> RecordBlock:
         """Return records `start` to `stop`."""
+
+
+class RowBlock(RecordBlock, t.Protocol):
+    """Consecutive records of a file."""
+
+    def values(self, name: str) -> Sequence[t.Any]:
+        """Return the values of one property."""
+
+    def span(self, name: str) -> Span:
+        """Return the times of a property in bookmark format."""
+
+    def select(self, mask: Sequence[bool]) -> RowBlock:
+        """Return the rows where `mask` is true."""
+
+    def slice(self, start: int, stop: int) -> RowBlock:
+        """Return rows `start` to `stop`."""
 
 
 class Block:
@@ -74,24 +86,24 @@ class Block:
         index = self._layout.names.index(name)
         return self._layout.fields[index].values(self._values[index])
 
+    def span(self, name: str) -> Span:
+        """Return the times of a property in bookmark format."""
+        return Span.of(list(filter(None, self.values(name))))
+
     def records(self) -> list[Record]:
         """Return the records."""
         names = self._layout.names
         columns = [self.values(name) for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def encodable(self) -> list[msgspec.Struct]:
-        """Return the records for msgspec to encode: much faster than dictionaries.
+    def json_lines(self, before: bytes = b"", behind: bytes = b"") -> bytes:
+        """Return the records as lines of JSON, each between two texts.
 
-        Works by column, so per-row work happens in C.
+        Works by column and with structs, so per-row work happens in C.
         """
         values = zip(self._layout.fields, self._values, strict=True)
         columns = (field.encodable(parsed) for field, parsed in values)
-        return list(map(self._layout.record_type, *columns))
-
-    def json_lines(self) -> bytes:
-        """Return the records as lines of JSON."""
-        return JSON_ENCODER.encode_lines(self.encodable())
+        return encode_lines(list(map(self._layout.record_type, *columns)), before, behind)
 
     def slice(self, start: int, stop: int) -> Block:
         """Return rows `start` to `stop`."""
@@ -111,6 +123,7 @@ class ExportReader:
         binding: Where they are.
         missing: Those that the file lacks.
         fields: The properties of the records.
+        rows: The file's rows.
     """
 
     def __init__(  # noqa: PLR0913 - by name
@@ -141,16 +154,16 @@ class ExportReader:
         self.columns = columns
         self.keys = keys
         self.binding = binding
-        self._rows = rows
-        self._row_number = 0
+        self.rows = rows
         bound = list(zip(columns, binding.positions, strict=True))
         self.missing = [column for column, position in bound if position is None]
-        fields: dict[str, Field] = {
+        bound_fields = {
             column.name: column_field(column, position, is_key=column.name in keys)
             for column, position in bound
         }
+        fields: dict[str, Field] = {**bound_fields}
         for name, (first, second) in (coalesce or {}).items():
-            fields[name] = CoalescedField(name, fields[first], fields[second])
+            fields[name] = CoalescedField(name, bound_fields[first], bound_fields[second])
         for name, sources in (digests or {}).items():
             fields[name] = DigestField(name, [fields.get(source) for source in sources])
         self._metadata = MetadataField(binding.metadata, metadata or MetadataOptions())
@@ -180,28 +193,35 @@ class ExportReader:
             if isinstance(field, ObjectField) and field.has_replacements
         ]
 
+    def to_block(self, rows: Sequence[Sequence[str]]) -> Block:
+        """Return a block of rows; an invalid cell raises `ValueError`."""
+        return Block(self._layout, rows)
+
     def __iter__(self) -> Iterator[Block]:
         """Yield blocks of rows; rows before an invalid one are yielded before the error.
 
         Raises:
             ExportFileError: If a row or cell is invalid.
         """
-        blocks = iter(self._rows)
+        return self.read(iter(self.rows))
+
+    def read(self, blocks: Iterator[list[list[str]]]) -> Iterator[Block]:
+        """Convert raw blocks, as `__iter__` does with all of them."""
         for rows in blocks:
+            first = self.rows.rows_read - len(rows) + 1
             try:
                 if set(map(len, rows)) != {self.binding.width}:
                     raise ValueError  # noqa: TRY301 - handled like an invalid cell
-                yield Block(self._layout, rows)
+                yield self.to_block(rows)
             except ValueError:
                 faults = enumerate(map(self._fault, rows))
                 index, fault = next((index, fault) for index, fault in faults if fault)
                 if index:
-                    yield Block(self._layout, rows[:index])
-                rest = itertools.chain.from_iterable(blocks)
+                    yield self.to_block(rows[:index])
+                rest = itertools.chain.from_iterable(itertools.chain(blocks, self.rows))
                 if self._is_end(itertools.chain(rows[index:], rest)):
                     return
-                raise ExportFileError(f"row {self._row_number + index + 1}, {fault}") from None
-            self._row_number += len(rows)
+                raise ExportFileError(f"row {first + index}, {fault}") from None
 
     def _is_end(self, rows: Iterable[Sequence[str]]) -> bool:
         """Whether only empty lines are left; in a file of one column they would be rows."""

@@ -27,11 +27,12 @@ _NUL, _NUL_STAND_IN = "\0", "\udc00"
 
 
 class CsvRows:
-    """The raw rows of a file, in blocks; iterating continues behind the header.
+    """The raw rows of a file, in blocks; reading continues behind the header.
 
     Attributes:
-        file: The file.
+        file: The file, at the end of the rows read so far.
         header: The cells of its first row.
+        rows_read: Number of rows read behind it.
     """
 
     def __init__(self, file: t.BinaryIO, rows_per_block: int = ROWS_PER_BLOCK) -> None:
@@ -50,41 +51,44 @@ class CsvRows:
         self._rows_per_block = rows_per_block
         self._has_nul = _has_nul(file)
         self._rows_per_step = 1
+        self.rows_read = 0
         if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             file.seek(0)
         self._reader = csv.reader(
             map(_decode if self._has_nul else bytes.decode, file), strict=True
         )
-        header = next(self._blocks(1), None)
+        header = next(self.block(1), None)
         if header is None:
             raise ExportFileError("the file is empty (no header)")
         self.header = header[0]
+        self.rows_read = 0
 
     def __iter__(self) -> Iterator[list[list[str]]]:
-        return self._blocks(self._rows_per_block)
+        before = -1
+        while self.rows_read != before:
+            before = self.rows_read
+            yield from self.block(self._rows_per_block)
 
-    def _blocks(self, max_rows: int) -> Iterator[list[list[str]]]:
-        """Yield rows; those before an invalid line are yielded before the error.
+    def block(self, max_rows: int) -> Iterator[list[list[str]]]:
+        """Yield the next block of rows, if any; behind rows before an invalid line is the error.
 
         Raises:
             ExportFileError: If a line is not CSV, or not UTF-8.
         """
-        while True:
-            rows: list[list[str]] = []
-            fault = None
-            try:
-                self._read_block(rows, max_rows)
-            except csv.Error as error:
-                fault = f"line {self._reader.line_num} is not valid CSV: {error}"
-            except UnicodeDecodeError as error:
-                offset = self.file.tell() - len(error.object) + error.start
-                fault = f"byte {offset} of the file is not valid UTF-8"
-            if rows:
-                yield self._restore(rows) if self._has_nul else rows
-            if fault:
-                raise ExportFileError(fault)
-            if not rows:
-                return
+        rows: list[list[str]] = []
+        fault = None
+        try:
+            self._read_block(rows, max_rows)
+        except csv.Error as error:
+            fault = f"line {self._reader.line_num} is not valid CSV: {error}"
+        except UnicodeDecodeError as error:
+            offset = self.file.tell() - len(error.object) + error.start
+            fault = f"byte {offset} of the file is not valid UTF-8"
+        self.rows_read += len(rows)
+        if rows:
+            yield self._restore(rows) if self._has_nul else rows
+        if fault:
+            raise ExportFileError(fault)
 
     def _read_block(self, rows: list[list[str]], max_rows: int) -> None:
         start, size = self.file.tell(), 0

@@ -198,8 +198,8 @@ class BlockStream(Stream, abc.ABC):
                 self._write_transformed(record)
             return
         writer = t.cast("MessageWriter", self._tap.message_writer)
-        name = self.stream_maps[0].stream_alias
-        writer.write_records(name, block.encodable(), self._version, self.now)
+        alias = self.stream_maps[0].stream_alias
+        writer.write_records(alias, block, self._version, self.now)
 
     def _write_transformed(self, record: Record) -> None:
         for stream_map in self.stream_maps:

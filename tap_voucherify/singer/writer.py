@@ -12,29 +12,34 @@ import sys
 import typing as t
 
 import msgspec
-from singer_sdk.contrib.msgspec import MsgSpecWriter, enc_hook
+from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib.encoding.simple import RecordMessage
 from typing_extensions import override
 
 from tap_voucherify.errors import OutputError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from singer_sdk.singerlib.encoding.simple import Message
 
+    from tap_voucherify.files.reader import RecordBlock
+
 # Write in chunks of this size.
 CHUNK_BYTES = 1 << 16
 
-_ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
+_ENCODER = msgspec.json.Encoder()
+
+
+# Stands for the record in an encoded message; JSON escapes it in text.
+_RECORD = b"\0"
 
 
 class _RecordMessage(msgspec.Struct, tag_field="type", tag="RECORD", omit_defaults=True, gc=False):
     """Encodes like the SDK's `RecordMessage`."""
 
     stream: str
-    record: msgspec.Struct | dict[str, t.Any]
+    record: msgspec.Raw
     version: int | None = None
     time_extracted: datetime | None = None
 
@@ -62,16 +67,11 @@ class MessageWriter(MsgSpecWriter):
             self.flush()
 
     def write_records(
-        self,
-        stream: str,
-        records: Iterable[msgspec.Struct | dict[str, t.Any]],
-        version: int | None,
-        time_extracted: datetime,
+        self, stream: str, block: RecordBlock, version: int | None, time_extracted: datetime
     ) -> None:
         """Write RECORD messages."""
-        self._pending += _ENCODER.encode_lines(
-            [_RecordMessage(stream, record, version, time_extracted) for record in records]
-        )
+        message = _RecordMessage(stream, msgspec.Raw(_RECORD), version, time_extracted)
+        self._pending += block.json_lines(*_ENCODER.encode(message).split(_RECORD))
         self._flush_if_needed()
 
     def flush(self) -> None:

@@ -102,7 +102,7 @@ def _read(selection: Selection, file: bytes, *, as_tables: bool) -> tuple[list[R
                 rows += [_from_table(row) for row in block.table.to_pylist()]
                 continue
             records = block.records()
-            lines = block.json_lines().decode().split("\n")[:-1]
+            lines = bytes(block.json_lines()).decode().split("\n")[:-1]
             for record, line in zip(records, lines, strict=True):
                 row = next(plain)
                 assert len(row) == len(header)

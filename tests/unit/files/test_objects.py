@@ -130,7 +130,7 @@ def test_a_block_can_be_cut() -> None:
     part = block.slice(1, 3)
 
     assert (len(block), len(part)) == (3, 2)
-    assert [record["id"] for record in part.encodable()] == ["b", "c"]
+    assert [record["id"] for record in part.records()] == ["b", "c"]
     assert block.slice(0, 2).json_lines().count(b"\n") == 2
 
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager, redirect_stdout
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 from singer_sdk.singerlib.encoding.simple import RecordMessage, SchemaMessage, StateMessage
 
+from tap_voucherify.files.objects import ObjectBlock
 from tap_voucherify.singer.writer import CHUNK_BYTES, MessageWriter
 
 if TYPE_CHECKING:
@@ -40,12 +40,6 @@ def read_all(pipe: int) -> bytes:
         return b""
 
 
-class Row(msgspec.Struct):
-    """A record."""
-
-    number: int
-
-
 def test_a_full_output_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a write would block, the writer waits for room and continues with the rest."""
     received: list[bytes] = []
@@ -59,7 +53,9 @@ def test_a_full_output_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(select, "select", make_room)
         writer = MessageWriter()
-        writer.write_records("rows", map(Row, range(20_000)), None, extracted)
+        writer.write_records(
+            "rows", ObjectBlock([{"number": number} for number in range(20_000)]), None, extracted
+        )
         received.append(read_all(pipe))
 
     output = b"".join(received)
