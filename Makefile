@@ -83,7 +83,7 @@ define new-venv
 	$(1)/bin/python -m pip install --quiet --upgrade 'pip>=25.1' # the first to know dependency groups
 endef
 
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml hatch_build.py tap_voucherify/files/scanner.c
 	$(call new-venv,.venv)
 	$(BIN)/python -m pip install --quiet --editable '.[parquet]' --group dev
 	touch $@

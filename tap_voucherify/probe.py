@@ -10,6 +10,7 @@ from tap_voucherify.columns import METADATA, MODIFIED_AT
 from tap_voucherify.declared import DeclaredStream
 from tap_voucherify.errors import FieldsRejectedError
 from tap_voucherify.exports.request import ExportRequest
+from tap_voucherify.files.compiled import load
 from tap_voucherify.files.exported import FileReader
 from tap_voucherify.files.selection import Selection
 from tap_voucherify.session import EMPTY_RANGE
@@ -64,6 +65,7 @@ class ProbedStream(DeclaredStream):
             warn=self.warn,
             ask=self._ask,
             titles=self.stream_state.get("titles"),
+            compiled=load(),
         )
 
     def empty_request(self) -> ExportRequest:

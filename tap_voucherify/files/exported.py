@@ -11,6 +11,7 @@ from tap_voucherify.files.header import METADATA_PREFIX, KnownTitles, bind, meta
 from tap_voucherify.files.order import measure
 from tap_voucherify.files.reader import ExportReader
 from tap_voucherify.files.rows import ROWS_PER_BLOCK, CsvRows
+from tap_voucherify.files.scanned import read_blocks
 from tap_voucherify.files.titles import LearnedTitles, ambiguous_header, ask_service
 from tap_voucherify.instants import Span
 
@@ -19,6 +20,7 @@ if t.TYPE_CHECKING:
     from typing import TypeAlias
 
     from tap_voucherify.files.arrow import ArrowBlock
+    from tap_voucherify.files.compiled import Compiled
     from tap_voucherify.files.header import Binding
     from tap_voucherify.files.reader import RowBlock
     from tap_voucherify.files.selection import Selection
@@ -62,6 +64,7 @@ class FileReader:
         warn: Callable[[str], None],
         ask: Callable[[list[Fields]], list[Header]] | None = None,
         titles: object = None,
+        compiled: Compiled | None = None,
     ) -> None:
         """Read no file yet.
 
@@ -73,12 +76,14 @@ class FileReader:
             ask: Exports each list of fields, over an empty range and without metadata,
                 and returns the headers of the files.
             titles: The `titles` of an earlier run.
+            compiled: Compiled code, to read what it can.
         """
         self._selection = selection
         self._as_tables = as_tables
         self._is_flattened = is_flattened
         self._warn = warn
         self._ask = ask
+        self._compiled = compiled
         self._learned = LearnedTitles.from_state(titles)
         # Decided by the first file that has metadata, for all files alike.
         self._is_prefixed: bool | None = None
@@ -115,8 +120,10 @@ class FileReader:
         )
         self._check_columns(reader)
         self._check_metadata(reader)
-        blocks: Iterable[AnyRows] = self._tables(reader) if self._as_tables else reader
-        return OpenFile(file, reader, blocks, self._warn)
+        blocks: Iterable[AnyRows] = (
+            self._tables(reader) if self._as_tables else read_blocks(reader, self._compiled)
+        )
+        return OpenFile(reader, blocks, self._compiled, self._warn)
 
     def _bind(self, header: Sequence[str]) -> Binding:
         """Match a header by itself, by what was learned, or by asking the service."""
@@ -186,15 +193,15 @@ class OpenFile:
 
     def __init__(
         self,
-        file: t.BinaryIO,
         reader: ExportReader,
         blocks: Iterable[AnyRows],
+        compiled: Compiled | None,
         warn: Callable[[str], None],
     ) -> None:
         self.binding = reader.binding
-        self._file = file
         self._reader = reader
         self._blocks = blocks
+        self._compiled = compiled
         self._warn = warn
 
     def span(self, name: str) -> Span:
@@ -205,7 +212,9 @@ class OpenFile:
         """
         names = [column.name for column in self._reader.columns]
         position = self.binding.positions[names.index(name)]
-        return Span(is_ascending=False) if position is None else measure(self._file, position)
+        if position is None:
+            return Span(is_ascending=False)
+        return measure(self._reader.rows.file, position, self._compiled)
 
     def __iter__(self) -> Iterator[AnyRows]:
         yield from self._blocks

@@ -8,13 +8,23 @@ import re
 import typing as t
 from itertools import starmap
 
+from tap_voucherify.columns import ColumnType
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.cells import to_timestamp
+from tap_voucherify.files.compiled import (
+    Layout,
+    Property,
+    ScannedRows,
+    Scanner,
+    read,
+)
 from tap_voucherify.files.rows import CsvRows
-from tap_voucherify.instants import AFTER_ALL, Span, is_instant
+from tap_voucherify.instants import Span, is_instant
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tap_voucherify.files.compiled import Compiled
 
 # Exported dates may differ by milliseconds from the instants that the server sorts by.
 _MARGIN = dt.timedelta(seconds=1)
@@ -23,44 +33,81 @@ _MARGIN = dt.timedelta(seconds=1)
 _BOOKMARK_FORM = re.compile(r"[0-9-]{10}T[0-9:]{8}\.[0-9]{3}Z")
 
 
-def measure(file: t.BinaryIO, position: int) -> Span:
+def measure(file: t.BinaryIO, position: int, compiled: Compiled | None = None) -> Span:
     """Return the times of a file; one that cannot be read to its end is not in order.
 
     Args:
         file: A file whose header is valid; its position is kept.
         position: The position of a column of times; empty cells are ignored.
+        compiled: Compiled code, to read what it can.
     """
     start = file.tell()
     file.seek(0)
-    rows, least, greatest, is_ascending = 0, AFTER_ALL, "", True
+    total, is_ascending = Span(), True
     try:
-        for times in _times(file, position):
-            is_ascending = is_ascending and (
-                (times[0] >= greatest and times == sorted(times))
-                or all(starmap(_is_within_margin, _descents(greatest, times)))
-            )
-            rows += len(times)
-            least, greatest = min(least, *times), max(greatest, *times)
-    except (ExportFileError, IndexError, ValueError):
+        for span, values in _spans(CsvRows(file), position, compiled):
+            if is_ascending and not (span.is_ascending and span.least >= total.greatest):
+                is_ascending = all(starmap(_is_within_margin, _descents(total.greatest, values())))
+            total |= span
+    except (ExportFileError, ValueError):
         is_ascending = False
     finally:
         file.seek(start)
-    if not (is_instant(least) and is_instant(greatest)):
+    if not (is_instant(total.least) and is_instant(total.greatest)):
         # There is no row, or one whose time is none, which the reader reports.
-        return Span(is_ascending=is_ascending and not rows)
-    return Span(rows, least, greatest, is_ascending)
+        return Span(is_ascending=is_ascending and not total.rows)
+    return total._replace(is_ascending=is_ascending)
 
 
-def _times(file: t.BinaryIO, position: int) -> Iterator[list[str]]:
-    """Yield lists of times as strings that compare like the times."""
+def _spans(
+    rows: CsvRows, position: int, compiled: Compiled | None
+) -> Iterator[tuple[Span, Callable[[], list[str]]]]:
+    """Yield the span of each block of rows that has times, and what returns all of these."""
+    if compiled is None:
+        yield from map(_span_of, _times(rows, position))
+        return
+    column = Property("", ColumnType.TIMESTAMP, position)
+    scanner = Scanner(compiled, Layout(len(rows.header), [column]))
+    for block in read(rows, scanner, lambda blocks: _times(blocks, position)):
+        if isinstance(block, list):
+            yield _span_of(block)
+        elif (span := (scanned := ScannedRows(scanner, 0, block)).span("")).rows:
+            yield span, lambda: list(filter(None, scanned.values("")))
+
+
+def _span_of(times: list[str]) -> tuple[Span, Callable[[], list[str]]]:
+    return Span.of(times), lambda: times
+
+
+def _times(blocks: Iterable[list[list[str]]], position: int) -> Iterator[list[str]]:
+    """Yield lists of times as strings that compare like the times.
+
+    Raises:
+        ValueError: If a row has none; the times of the rows before are yielded.
+    """
     cell_of = operator.itemgetter(position)
-    for rows in CsvRows(file):
-        # The reader decides whether empty lines are allowed.
-        times = list(filter(None, map(cell_of, filter(None, rows))))
+    for rows in blocks:
+        times: list[str] = []
+        fault: Exception | None = None
+        try:
+            # The reader decides whether empty lines are allowed.
+            times.extend(filter(None, map(cell_of, filter(None, rows))))
+        except IndexError as error:
+            fault = error
         if not all(map(_BOOKMARK_FORM.fullmatch, times)):
-            times = list(map(to_timestamp, times))
+            cells, times = times, []
+            try:
+                times.extend(map(_in_bookmark_form, cells))
+            except ValueError as error:
+                fault = error
         if times:
             yield times
+        if fault:
+            raise ValueError(position) from fault
+
+
+def _in_bookmark_form(cell: str) -> str:
+    return cell if _BOOKMARK_FORM.fullmatch(cell) else to_timestamp(cell)
 
 
 def _descents(greatest: str, times: list[str]) -> Iterator[tuple[str, str]]:
@@ -74,4 +121,7 @@ def _descents(greatest: str, times: list[str]) -> Iterator[tuple[str, str]]:
 
 def _is_within_margin(later: str, earlier: str) -> bool:
     parsed = (dt.datetime.fromisoformat(text.removesuffix("Z")) for text in (later, earlier))
-    return next(parsed) - next(parsed) <= _MARGIN
+    try:
+        return next(parsed) - next(parsed) <= _MARGIN
+    except ValueError:  # in the form of a time, but none
+        return False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import itertools
+import os
 import sys
 import typing as t
 
@@ -51,6 +53,7 @@ class CsvRows:
         self._rows_per_block = rows_per_block
         self._has_nul = _has_nul(file)
         self._rows_per_step = 1
+        self._skipped_lines = 0
         self.rows_read = 0
         if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             file.seek(0)
@@ -69,6 +72,18 @@ class CsvRows:
             before = self.rows_read
             yield from self.block(self._rows_per_block)
 
+    def skip(self, rows: int, size: int, lines: int) -> None:
+        """Continue behind rows that were read otherwise.
+
+        Args:
+            rows: Their number.
+            size: Their size in bytes.
+            lines: The number of lines that they take.
+        """
+        self.file.seek(size, os.SEEK_CUR)
+        self.rows_read += rows
+        self._skipped_lines += lines
+
     def block(self, max_rows: int) -> Iterator[list[list[str]]]:
         """Yield the next block of rows, if any; behind rows before an invalid line is the error.
 
@@ -80,7 +95,8 @@ class CsvRows:
         try:
             self._read_block(rows, max_rows)
         except csv.Error as error:
-            fault = f"line {self._reader.line_num} is not valid CSV: {error}"
+            line = self._skipped_lines + self._reader.line_num
+            fault = f"line {line} is not valid CSV: {error}"
         except UnicodeDecodeError as error:
             offset = self.file.tell() - len(error.object) + error.start
             fault = f"byte {offset} of the file is not valid UTF-8"
@@ -105,6 +121,11 @@ class CsvRows:
     @staticmethod
     def _restore(rows: list[list[str]]) -> list[list[str]]:
         return [[cell.replace(_NUL_STAND_IN, _NUL) for cell in row] for row in rows]
+
+
+def parse_rows(content: bytes) -> list[list[str]]:
+    """Return the rows of valid CSV without NUL."""
+    return list(csv.reader(io.StringIO(content.decode(), newline="\n"), strict=True))
 
 
 def _has_nul(file: t.BinaryIO) -> bool:

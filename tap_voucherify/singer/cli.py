@@ -19,6 +19,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_voucherify.errors import SettingsError, one_line
+from tap_voucherify.files.compiled import load
 from tap_voucherify.redaction import SecretFilter
 
 if t.TYPE_CHECKING:
@@ -58,6 +59,14 @@ class CommandLineTap(Tap, abc.ABC):
         as_text = {name: {"type": ["string"]} for name in cls.all_settings()["properties"]}
         prefix = f"{cls.name.upper().replace('-', '_')}_"
         return parse_environment_config({"properties": as_text}, prefix)
+
+    @classmethod
+    @override
+    def print_version(cls, print_fn: t.Callable[[t.Any], None] = print) -> None:
+        """Print the versions; log how files are read."""
+        super().print_version(print_fn)
+        way = "with compiled code" if load() else "in pure Python, which is slower"
+        cls.logger.debug("Files are read %s", way)
 
     @classmethod
     @override

@@ -8,6 +8,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from dev.sandbox.nul import write_rows
+from tap_voucherify.files.compiled import load
 from tap_voucherify.files.exported import FileReader
 from tap_voucherify.files.header import KnownTitles, bind
 from tap_voucherify.files.reader import ExportReader
@@ -84,5 +85,6 @@ def file_reader(
         warn=warn,
         as_tables=options.pop("as_tables", False),
         is_flattened=options.pop("is_flattened", False),
+        compiled=options.pop("compiled", load()),
         **options,
     )

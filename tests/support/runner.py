@@ -315,7 +315,11 @@ def created_exports(sandbox: Sandbox, exported_object: str = "") -> list[Json]:
 
 def _environment(added: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment without settings of the tap, with those added."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAP_VOUCHERIFY_")}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TAP_VOUCHERIFY_") or name == "TAP_VOUCHERIFY_PURE"
+    }
     return {**inherited, **added}
 
 

@@ -1,0 +1,324 @@
+"""Read rows that are in their usual form with compiled code, `scanner.c`.
+
+Any other row is left to the exact reader: it decides what is an error, and gives its position. So
+both ways accept the same files, and write the same records and errors.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import typing as t
+from pathlib import Path
+
+from tap_voucherify.columns import ColumnType
+from tap_voucherify.files.cells import JSON_ENCODER
+from tap_voucherify.instants import Span
+
+if t.TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tap_voucherify.files.rows import CsvRows
+
+B = t.TypeVar("B")
+
+# Missing where the package was installed without a compiler.
+LIBRARY = Path(__file__).with_name("scanner.so")
+
+# Blocks, and what they become, fit into the CPU's cache.
+_MAX_CELLS = 1 << 16
+_CELL_BYTES = 8
+
+# As in scanner.c: room behind a block and behind what is written of it, the length of a time, and
+# the most bytes that JSON adds to one.
+_PADDING = 16
+_TIME_LENGTH = 24
+_ESCAPE_LENGTH = 5
+_NO_COLUMN = -1
+
+# How many rows the exact reader takes over at first, and at most.
+_MIN_EXACT_ROWS, _MAX_EXACT_ROWS = 16, 256
+
+# In the order of `enum kind` in scanner.c.
+KINDS = (
+    ColumnType.TEXT,
+    ColumnType.NUMBER,
+    ColumnType.INTEGER,
+    ColumnType.BOOLEAN,
+    ColumnType.DATE,
+    ColumnType.TIMESTAMP,
+)
+
+
+class _Check(ctypes.Structure):
+    _fields_ = (
+        ("position", ctypes.c_uint32),
+        ("kind", ctypes.c_uint32),
+        ("is_key", ctypes.c_uint32),
+    )
+
+
+class _Property(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("kind", ctypes.c_uint32),
+        ("position", ctypes.c_int32),
+        ("fallback", ctypes.c_int32),
+    )
+
+
+class _Progress(ctypes.Structure):
+    _fields_ = (
+        ("rows", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+        ("line_ends", ctypes.c_uint64),
+        ("escapes", ctypes.c_uint64),
+    )
+
+
+class Compiled(t.NamedTuple):
+    """The compiled code, and how much of a file it reads at once."""
+
+    library: ctypes.CDLL
+    block_bytes: int = 1 << 18
+
+
+def load(path: Path = LIBRARY) -> Compiled | None:
+    """Return the compiled code, or None if there is none, or it is not to be used."""
+    if os.environ.get("TAP_VOUCHERIFY_PURE"):
+        return None
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError:  # not built, or for another system
+        return None
+    library.lines.restype = ctypes.c_uint64
+    return Compiled(library)
+
+
+def _start_of(buffer: bytearray) -> t.Any:
+    """Return a pointer to a buffer."""
+    return ctypes.byref(ctypes.c_uint8.from_buffer(buffer))
+
+
+class Property(t.NamedTuple):
+    """A property of the records.
+
+    Attributes:
+        name: Its name.
+        type: Type of its values.
+        position: The position of its column; None if the file lacks it.
+        fallback: The position of the column to read where the first is empty, if any.
+        is_key: Whether an empty cell is an error.
+    """
+
+    name: str
+    type: ColumnType
+    position: int | None
+    fallback: int | None = None
+    is_key: bool = False
+
+
+class _Properties:
+    """Properties as compiled code reads them."""
+
+    def __init__(self, properties: Sequence[Property]) -> None:
+        names = [b"," + JSON_ENCODER.encode(each.name) + b":" for each in properties]
+        self._names = ctypes.create_string_buffer(b"".join(names), sum(map(len, names)) + _PADDING)
+        start = ctypes.addressof(self._names)
+        starts = itertools.accumulate(map(len, names), initial=start)
+        self.array = (_Property * len(properties))()
+        for row, start, name, each in zip(self.array, starts, names, properties, strict=False):
+            row.name, row.name_length, row.kind = start, len(name), KINDS.index(each.type)
+            row.position = _NO_COLUMN if each.position is None else each.position
+            row.fallback = _NO_COLUMN if each.fallback is None else each.fallback
+        # At most, without escapes.
+        self.row_bytes = sum(len(name) + len('""') + _TIME_LENGTH for name in names)
+
+
+class Layout:
+    """What compiled code checks in each row, and what it can write of it.
+
+    Attributes:
+        width: Number of cells in a row.
+        names: Names of the properties, metadata aside.
+        checks: Which cells are checked.
+        properties: The properties, metadata aside.
+        members: The keys of metadata; None without that property.
+        row_bytes: The most that a record takes beside its cells and their escapes.
+    """
+
+    def __init__(
+        self, width: int, properties: Sequence[Property], members: Sequence[Property] | None = None
+    ) -> None:
+        checks = [
+            _Check(each.position, KINDS.index(each.type), each.is_key)
+            for each in properties
+            if each.position is not None and (each.is_key or each.type is not ColumnType.TEXT)
+        ]
+        self.width = width
+        self.names = [each.name for each in properties]
+        self.checks = (_Check * len(checks))(*checks)
+        self.properties = _Properties(properties)
+        self.members = None if members is None else _Properties(members)
+        parts = [self.properties, *([self.members] if self.members else [])]
+        self.row_bytes = sum(part.row_bytes for part in parts) + len(',"metadata":{}{}\n')
+
+
+class Scanner:
+    """Splits blocks of a file into cells.
+
+    Attributes:
+        library: The compiled code.
+        layout: What is checked and written.
+        input: The last block.
+        cells: Where its cells are.
+        progress: How far it was read.
+    """
+
+    def __init__(self, compiled: Compiled, layout: Layout) -> None:
+        self.library = compiled.library
+        self.layout = layout
+        self.input = bytearray(compiled.block_bytes + _PADDING)
+        self.cells = (ctypes.c_uint64 * _MAX_CELLS)()
+        self.progress = _Progress()
+        self._output = bytearray()
+
+    def scan(self, file: t.BinaryIO) -> int:
+        """Read a block of rows, without moving the position of the file.
+
+        Returns:
+            The number of rows; 0 if the next one is not in the usual form, or there is none.
+        """
+        start = file.tell()
+        block = memoryview(self.input)[:-_PADDING]
+        size = t.cast("io.BufferedIOBase", file).readinto(block)
+        file.seek(start)
+        layout = self.layout
+        self.library.scan(
+            _start_of(self.input),
+            size,
+            layout.checks,
+            len(layout.checks),
+            self.cells,
+            layout.width,
+            _MAX_CELLS // layout.width,
+            ctypes.byref(self.progress),
+        )
+        return int(self.progress.rows)
+
+    def output(self, size: int) -> bytearray:
+        """Return a buffer of at least this size; there is only one."""
+        if len(self._output) < size:
+            self._output = bytearray(size)
+        return self._output
+
+
+class ScannedRows:
+    """Consecutive rows of the block that was scanned last."""
+
+    def __init__(self, scanner: Scanner, start: int, stop: int) -> None:
+        """Take rows `start` to `stop` of the block."""
+        self._scanner = scanner
+        self._start, self._stop = start, stop
+        width = scanner.layout.width
+        cells = ctypes.byref(scanner.cells, start * width * _CELL_BYTES)
+        self._rows = (_start_of(scanner.input), cells, width, stop - start)
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def span(self, name: str) -> Span:
+        """Return the times of a property in bookmark format."""
+        least, greatest = (ctypes.create_string_buffer(_TIME_LENGTH) for _ in range(2))
+        is_ascending = ctypes.c_int32()
+        rows = self._scanner.library.extremes(
+            *self._rows, self._property(name), least, greatest, ctypes.byref(is_ascending)
+        )
+        if not rows:
+            return Span()
+        return Span(
+            rows,
+            least.raw.decode(),
+            greatest.raw.decode(),
+            is_ascending=bool(is_ascending.value),
+        )
+
+    def values(self, name: str) -> list[str | None]:
+        """Return the values of one property as text."""
+        output, offsets, _ = self.column(self._property(name))
+        ends = itertools.pairwise(offsets)
+        return [output[start:end].decode() or None for start, end in ends]
+
+    def column(
+        self, column: ctypes.Array[_Property]
+    ) -> tuple[bytearray, ctypes.Array[ctypes.c_int32], bytearray]:
+        """Return a column's text, where its values begin and end, and a bit for each that is."""
+        size = self._scanner.progress.bytes + len(self) * _TIME_LENGTH + _PADDING
+        output = self._scanner.output(size)
+        offsets = (ctypes.c_int32 * (len(self) + 1))()
+        validity = bytearray(len(self) // 8 + 1)
+        self._scanner.library.column(
+            *self._rows, column, _start_of(output), offsets, _start_of(validity)
+        )
+        return output, offsets, validity
+
+    def json_lines(self, before: bytes = b"", behind: bytes = b"") -> memoryview:
+        """Return the records as lines of JSON, each between two texts.
+
+        They are valid until the next block is read.
+        """
+        scanner, layout, members = self._scanner, self._scanner.layout, self._scanner.layout.members
+        row_bytes = layout.row_bytes + len(before) + len(behind)
+        progress = scanner.progress
+        size = progress.bytes + _ESCAPE_LENGTH * progress.escapes + len(self) * row_bytes
+        output = scanner.output(size + _PADDING)
+        written = scanner.library.lines(
+            *self._rows,
+            layout.properties.array,
+            len(layout.properties.array),
+            members and members.array,
+            len(members.array) if members else 0,
+            before,
+            len(before),
+            behind,
+            len(behind),
+            _start_of(output),
+        )
+        return memoryview(output)[:written]
+
+    def _property(self, name: str) -> t.Any:
+        """Return a pointer to a property."""
+        layout = self._scanner.layout
+        index = layout.names.index(name)
+        return ctypes.byref(layout.properties.array, index * ctypes.sizeof(_Property))
+
+
+def read(
+    rows: CsvRows,
+    scanner: Scanner,
+    read_exactly: Callable[[Iterator[list[list[str]]]], Iterator[B]],
+) -> Iterator[int | B]:
+    """Read a file, and yield how many rows were scanned, or what the exact reader makes of others.
+
+    Args:
+        rows: The file's rows.
+        scanner: Reads those in their usual form.
+        read_exactly: Converts the raw rows of all others.
+    """
+    exact_rows = _MIN_EXACT_ROWS
+    while True:
+        read_so_far = 0
+        while scanned := scanner.scan(rows.file):
+            progress = scanner.progress
+            rows.skip(scanned, progress.bytes, progress.line_ends)
+            yield scanned
+            read_so_far += scanned
+        before = rows.rows_read
+        yield from read_exactly(rows.block(exact_rows))
+        if rows.rows_read == before:
+            return
+        is_rare = read_so_far >= exact_rows
+        exact_rows = _MIN_EXACT_ROWS if is_rare else min(2 * exact_rows, _MAX_EXACT_ROWS)

@@ -1,0 +1,87 @@
+"""Blocks of rows that compiled code has read, between those of the exact reader."""
+
+from __future__ import annotations
+
+import typing as t
+
+from tap_voucherify.columns import ColumnType
+from tap_voucherify.files.compiled import (
+    KINDS,
+    Layout,
+    Property,
+    ScannedRows,
+    Scanner,
+    read,
+)
+from tap_voucherify.files.fields import CoalescedField, ColumnField, MetadataField
+from tap_voucherify.files.rows import parse_rows
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tap_voucherify.files.compiled import Compiled
+    from tap_voucherify.files.fields import Field
+    from tap_voucherify.files.reader import Block, ExportReader, Record, RowBlock
+
+
+class ScannedBlock(ScannedRows):
+    """Consecutive rows of the block that was scanned last; valid until the next is read."""
+
+    def __init__(self, reader: ExportReader, scanner: Scanner, start: int, stop: int) -> None:
+        """Take rows `start` to `stop` of the block.
+
+        Args:
+            reader: The exact reader of the file.
+            scanner: What has scanned the block.
+            start: The first row.
+            stop: The row behind the last.
+        """
+        super().__init__(scanner, start, stop)
+        self._reader = reader
+
+    def records(self) -> list[Record]:
+        """Return the records."""
+        return self._to_block().records()
+
+    def slice(self, start: int, stop: int) -> ScannedBlock:
+        """Return rows `start` to `stop`."""
+        first, last = self._start + start, min(self._start + stop, self._stop)
+        return ScannedBlock(self._reader, self._scanner, first, max(first, last))
+
+    def select(self, mask: Iterable[bool]) -> Block:
+        """Return the rows where `mask` is true."""
+        return self._to_block().select(mask)
+
+    def _to_block(self) -> Block:
+        """Let the exact reader read the rows again."""
+        content = bytes(self._scanner.input[: self._scanner.progress.bytes])
+        return self._reader.to_block(parse_rows(content)[self._start : self._stop])
+
+
+def read_blocks(reader: ExportReader, compiled: Compiled | None) -> Iterable[RowBlock]:
+    """Return the blocks of a file, read by compiled code, if any, as far as it can."""
+    layout = _layout(reader.fields, reader.binding.width)
+    if compiled is None or layout is None:
+        return reader
+    return _blocks(reader, Scanner(compiled, layout))
+
+
+def _blocks(reader: ExportReader, scanner: Scanner) -> Iterator[RowBlock]:
+    for block in read(reader.rows, scanner, reader.read):
+        yield ScannedBlock(reader, scanner, 0, block) if isinstance(block, int) else block
+
+
+def _layout(fields: Sequence[Field], width: int) -> Layout | None:
+    """Return the layout of records, or None if compiled code does not know one of the fields."""
+    properties, members = [], None
+    for field in fields:
+        if isinstance(field, ColumnField) and field.type in KINDS:
+            properties.append(Property(field.name, field.type, field.position, None, field.is_key))
+        elif isinstance(field, CoalescedField):
+            first, second = (source.position for source in field.sources)
+            properties.append(Property(field.name, ColumnType.TIMESTAMP, first, second))
+        elif isinstance(field, MetadataField) and not field.is_typed:
+            members = [Property(name, ColumnType.TEXT, at) for name, at in field.columns]
+        else:
+            return None
+    return Layout(width, properties, members) if properties else None
