@@ -1,7 +1,7 @@
 """Build the wheel and test it on every supported Python that is installed.
 
-The Python that runs nox gets all tests, with coverage; the others get the tests of `unit` and
-`api`, and one sync. `make test` does all of it; `nox --session wheel-3.12` does one.
+The Python that runs nox gets all tests, with coverage, and those of reading files again in pure
+Python; the others get the tests of `unit` and `api`, and one sync. `make test` does all of it; `nox --session wheel-3.12` does one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ QUICK_TESTS = (
     "--ignore=tests/unit/exports",  # thousands of simulated schedules, the same on every Python
     *("tests/unit", "tests/api", "tests/cli/test_sync.py::test_every_stream_equals_the_data"),
 )
+
+# Without compiled code.
+PURE_TESTS = ("tests/unit/files", "tests/cli/test_sync.py::test_every_stream_equals_the_data")
 
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
@@ -60,3 +63,11 @@ def wheel(session: nox.Session) -> None:
         *(session.posargs or (ALL_TESTS if session.python == MAIN else QUICK_TESTS)),
         env={"PYTHONPATH": None},  # it would come before the wheel
     )
+    if session.python == MAIN and not session.posargs:
+        session.run(
+            "pytest",
+            *("--numprocesses", "auto"),
+            f"--package-below={session.virtualenv.location}",
+            *PURE_TESTS,
+            env={"PYTHONPATH": None, "TAP_VOUCHERIFY_PURE": "1"},
+        )
