@@ -1,7 +1,8 @@
 """Build the wheel and test it on every supported Python that is installed.
 
 The Python that runs nox gets all tests, with coverage, and those of reading files again in pure
-Python; the others get the tests of `unit` and `api`, and one sync. `make test` does all of it; `nox --session wheel-3.12` does one.
+Python; the others get the tests of `unit` and `api`, and one sync. `make test` does all of it;
+`nox --session wheel-3.12` does one.
 """
 
 from __future__ import annotations
