@@ -12,13 +12,12 @@ import os
 import typing as t
 from pathlib import Path
 
-from tap_voucherify.columns import ColumnType
-from tap_voucherify.files.cells import JSON_ENCODER
+from tap_voucherify.files.layout import PADDING, TIME_LENGTH, Layout, PropertyRow
 from tap_voucherify.instants import Span
 
 if t.TYPE_CHECKING:
     import io
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from tap_voucherify.files.rows import CsvRows
 
@@ -31,43 +30,11 @@ LIBRARY = Path(__file__).with_name("scanner.so")
 _MAX_CELLS = 1 << 16
 _CELL_BYTES = 8
 
-# As in scanner.c: room behind a block and behind what is written of it, the length of a time, and
-# the most bytes that JSON adds to one.
-_PADDING = 16
-_TIME_LENGTH = 24
+# The most bytes that JSON adds to one.
 _ESCAPE_LENGTH = 5
-_NO_COLUMN = -1
 
 # How many rows the exact reader takes over at first, and at most.
 _MIN_EXACT_ROWS, _MAX_EXACT_ROWS = 16, 256
-
-# In the order of `enum kind` in scanner.c.
-KINDS = (
-    ColumnType.TEXT,
-    ColumnType.NUMBER,
-    ColumnType.INTEGER,
-    ColumnType.BOOLEAN,
-    ColumnType.DATE,
-    ColumnType.TIMESTAMP,
-)
-
-
-class _Check(ctypes.Structure):
-    _fields_ = (
-        ("position", ctypes.c_uint32),
-        ("kind", ctypes.c_uint32),
-        ("is_key", ctypes.c_uint32),
-    )
-
-
-class _Property(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("name_length", ctypes.c_uint32),
-        ("kind", ctypes.c_uint32),
-        ("position", ctypes.c_int32),
-        ("fallback", ctypes.c_int32),
-    )
 
 
 class _Progress(ctypes.Structure):
@@ -103,70 +70,6 @@ def _start_of(buffer: bytearray) -> t.Any:
     return ctypes.byref(ctypes.c_uint8.from_buffer(buffer))
 
 
-class Property(t.NamedTuple):
-    """A property of the records.
-
-    Attributes:
-        name: Its name.
-        type: Type of its values.
-        position: The position of its column; None if the file lacks it.
-        fallback: The position of the column to read where the first is empty, if any.
-        is_key: Whether an empty cell is an error.
-    """
-
-    name: str
-    type: ColumnType
-    position: int | None
-    fallback: int | None = None
-    is_key: bool = False
-
-
-class _Properties:
-    """Properties as compiled code reads them."""
-
-    def __init__(self, properties: Sequence[Property]) -> None:
-        names = [b"," + JSON_ENCODER.encode(each.name) + b":" for each in properties]
-        self._names = ctypes.create_string_buffer(b"".join(names), sum(map(len, names)) + _PADDING)
-        start = ctypes.addressof(self._names)
-        starts = itertools.accumulate(map(len, names), initial=start)
-        self.array = (_Property * len(properties))()
-        for row, start, name, each in zip(self.array, starts, names, properties, strict=False):
-            row.name, row.name_length, row.kind = start, len(name), KINDS.index(each.type)
-            row.position = _NO_COLUMN if each.position is None else each.position
-            row.fallback = _NO_COLUMN if each.fallback is None else each.fallback
-        # At most, without escapes.
-        self.row_bytes = sum(len(name) + len('""') + _TIME_LENGTH for name in names)
-
-
-class Layout:
-    """What compiled code checks in each row, and what it can write of it.
-
-    Attributes:
-        width: Number of cells in a row.
-        names: Names of the properties, metadata aside.
-        checks: Which cells are checked.
-        properties: The properties, metadata aside.
-        members: The keys of metadata; None without that property.
-        row_bytes: The most that a record takes beside its cells and their escapes.
-    """
-
-    def __init__(
-        self, width: int, properties: Sequence[Property], members: Sequence[Property] | None = None
-    ) -> None:
-        checks = [
-            _Check(each.position, KINDS.index(each.type), each.is_key)
-            for each in properties
-            if each.position is not None and (each.is_key or each.type is not ColumnType.TEXT)
-        ]
-        self.width = width
-        self.names = [each.name for each in properties]
-        self.checks = (_Check * len(checks))(*checks)
-        self.properties = _Properties(properties)
-        self.members = None if members is None else _Properties(members)
-        parts = [self.properties, *([self.members] if self.members else [])]
-        self.row_bytes = sum(part.row_bytes for part in parts) + len(',"metadata":{}{}\n')
-
-
 class Scanner:
     """Splits blocks of a file into cells.
 
@@ -181,7 +84,7 @@ class Scanner:
     def __init__(self, compiled: Compiled, layout: Layout) -> None:
         self.library = compiled.library
         self.layout = layout
-        self.input = bytearray(compiled.block_bytes + _PADDING)
+        self.input = bytearray(compiled.block_bytes + PADDING)
         self.cells = (ctypes.c_uint64 * _MAX_CELLS)()
         self.progress = _Progress()
         self._output = bytearray()
@@ -193,7 +96,7 @@ class Scanner:
             The number of rows; 0 if the next one is not in the usual form, or there is none.
         """
         start = file.tell()
-        block = memoryview(self.input)[:-_PADDING]
+        block = memoryview(self.input)[:-PADDING]
         size = t.cast("io.BufferedIOBase", file).readinto(block)
         file.seek(start)
         layout = self.layout
@@ -232,7 +135,7 @@ class ScannedRows:
 
     def span(self, name: str) -> Span:
         """Return the times of a property in bookmark format."""
-        least, greatest = (ctypes.create_string_buffer(_TIME_LENGTH) for _ in range(2))
+        least, greatest = (ctypes.create_string_buffer(TIME_LENGTH) for _ in range(2))
         is_ascending = ctypes.c_int32()
         rows = self._scanner.library.extremes(
             *self._rows, self._property(name), least, greatest, ctypes.byref(is_ascending)
@@ -253,10 +156,10 @@ class ScannedRows:
         return [output[start:end].decode() or None for start, end in ends]
 
     def column(
-        self, column: ctypes.Array[_Property]
+        self, column: ctypes.Array[PropertyRow]
     ) -> tuple[bytearray, ctypes.Array[ctypes.c_int32], bytearray]:
         """Return a column's text, where its values begin and end, and a bit for each that is."""
-        size = self._scanner.progress.bytes + len(self) * _TIME_LENGTH + _PADDING
+        size = self._scanner.progress.bytes + len(self) * TIME_LENGTH + PADDING
         output = self._scanner.output(size)
         offsets = (ctypes.c_int32 * (len(self) + 1))()
         validity = bytearray(len(self) // 8 + 1)
@@ -274,7 +177,7 @@ class ScannedRows:
         row_bytes = layout.row_bytes + len(before) + len(behind)
         progress = scanner.progress
         size = progress.bytes + _ESCAPE_LENGTH * progress.escapes + len(self) * row_bytes
-        output = scanner.output(size + _PADDING)
+        output = scanner.output(size + PADDING)
         written = scanner.library.lines(
             *self._rows,
             layout.properties.array,
@@ -293,7 +196,7 @@ class ScannedRows:
         """Return a pointer to a property."""
         layout = self._scanner.layout
         index = layout.names.index(name)
-        return ctypes.byref(layout.properties.array, index * ctypes.sizeof(_Property))
+        return ctypes.byref(layout.properties.array, index * ctypes.sizeof(PropertyRow))
 
 
 def read(

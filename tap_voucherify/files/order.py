@@ -11,13 +11,8 @@ from itertools import starmap
 from tap_voucherify.columns import ColumnType
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.cells import to_timestamp
-from tap_voucherify.files.compiled import (
-    Layout,
-    Property,
-    ScannedRows,
-    Scanner,
-    read,
-)
+from tap_voucherify.files.compiled import ScannedRows, Scanner, read
+from tap_voucherify.files.layout import Layout, Property
 from tap_voucherify.files.rows import CsvRows
 from tap_voucherify.instants import Span, is_instant
 

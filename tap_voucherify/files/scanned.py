@@ -5,15 +5,9 @@ from __future__ import annotations
 import typing as t
 
 from tap_voucherify.columns import ColumnType
-from tap_voucherify.files.compiled import (
-    KINDS,
-    Layout,
-    Property,
-    ScannedRows,
-    Scanner,
-    read,
-)
+from tap_voucherify.files.compiled import ScannedRows, Scanner, read
 from tap_voucherify.files.fields import CoalescedField, ColumnField, MetadataField
+from tap_voucherify.files.layout import KINDS, Layout, Property
 from tap_voucherify.files.rows import parse_rows
 
 if t.TYPE_CHECKING:

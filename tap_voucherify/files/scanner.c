@@ -38,7 +38,7 @@ enum { STEP = 16, PADDING = 16 };
 enum { DATE_LENGTH = 10, SECONDS_LENGTH = 20, TIME_LENGTH = 24 };
 enum { MAX_DIGITS = 18, MAX_DECIMALS = 9 };
 
-/* The types of columns, in the order of `KINDS` in compiled.py. */
+/* The types of columns, in the order of `KINDS` in layout.py. */
 enum kind { TEXT, NUMBER, INTEGER, BOOLEAN, DATE, TIMESTAMP };
 
 /* Where a cell's text is in the block, without quotes around it. */
