@@ -1,7 +1,7 @@
 """Build the wheel and test it on every supported Python that is installed.
 
-The Python that runs nox gets all tests, with coverage, and those of reading files again in pure
-Python; the others get the tests of `unit` and `api`, and one sync. `make test` does all of it;
+The Python that runs nox gets all tests, with coverage; the others get the tests of `unit` and
+`api`, and one sync, and one of them reads files without compiled code. `make test` does all of it;
 `nox --session wheel-3.12` does one.
 """
 
@@ -20,6 +20,7 @@ DIST = ROOT / ".nox" / "dist"
 MAIN = f"{sys.version_info.major}.{sys.version_info.minor}"
 SUPPORTED = nox.project.python_versions(nox.project.load_toml(ROOT / "pyproject.toml"))
 OTHERS = [version for version in SUPPORTED if version != MAIN]
+PURE = OTHERS[0]
 
 # Tests of commands wait part of their time, so one more process than there are cores.
 ALL_TESTS = ("--cov", f"--numprocesses={(os.cpu_count() or 1) + 1}")
@@ -28,9 +29,6 @@ QUICK_TESTS = (
     "--ignore=tests/unit/exports",  # thousands of simulated schedules, the same on every Python
     *("tests/unit", "tests/api", "tests/cli/test_sync.py::test_every_stream_equals_the_data"),
 )
-
-# Without compiled code.
-PURE_TESTS = ("tests/unit/files", "tests/cli/test_sync.py::test_every_stream_equals_the_data")
 
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
@@ -57,18 +55,12 @@ def wheel(session: nox.Session) -> None:
     (built,) = DIST.glob("*.whl")
     session.install("--upgrade", "pip>=25.1")  # the first that supports dependency groups
     session.install(f"{built}[parquet]", "--group", "test")
+    # PYTHONPATH would come before the wheel.
+    env = {"PYTHONPATH": None, "TAP_VOUCHERIFY_PURE": "1" if session.python == PURE else None}
     session.run(
         "pytest",
         *("--numprocesses", "auto"),
         f"--package-below={session.virtualenv.location}",
         *(session.posargs or (ALL_TESTS if session.python == MAIN else QUICK_TESTS)),
-        env={"PYTHONPATH": None},  # it would come before the wheel
+        env=env,
     )
-    if session.python == MAIN and not session.posargs:
-        session.run(
-            "pytest",
-            *("--numprocesses", "auto"),
-            f"--package-below={session.virtualenv.location}",
-            *PURE_TESTS,
-            env={"PYTHONPATH": None, "TAP_VOUCHERIFY_PURE": "1"},
-        )
