@@ -65,7 +65,7 @@ class ProbedStream(DeclaredStream):
             warn=self.warn,
             ask=self._ask,
             titles=self.stream_state.get("titles"),
-            compiled=load(),
+            compiled=load(for_tables=self.writes_parquet),
         )
 
     def empty_request(self) -> ExportRequest:

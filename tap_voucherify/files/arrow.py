@@ -9,21 +9,23 @@ beyond Arrow's types. Only Parquet batch files need this module and pyarrow (the
 from __future__ import annotations
 
 import decimal
-import itertools
 import typing as t
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tap_voucherify.columns import METADATA, ColumnType
 from tap_voucherify.errors import ExportFileError, RequestError
 from tap_voucherify.files.cells import JSON_ENCODER, to_integer, to_number
 from tap_voucherify.files.fields import shorten
+from tap_voucherify.files.scanned import ScannedBlock, read_blocks
 from tap_voucherify.instants import Span
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tap_voucherify.columns import Column
+    from tap_voucherify.files.compiled import Compiled, Texts
     from tap_voucherify.files.reader import Block, ExportReader, Record
 
 # Size of a table, which becomes a row group of a Parquet file.
@@ -47,42 +49,58 @@ class ArrowBlock:
 
     Attributes:
         table: The rows.
-        times: Its timestamp columns in bookmark format.
     """
 
-    def __init__(self, table: pa.Table, times: Mapping[str, Sequence[str | None]]) -> None:
+    def __init__(self, table: pa.Table) -> None:
         self.table = table
-        self.times = times
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
     def values(self, name: str) -> Sequence[str | None]:
         """Return a timestamp column in bookmark format."""
-        return self.times[name]
+        return _in_bookmark_form(self.table[name])
 
     def span(self, name: str) -> Span:
-        """Return the times of a column in bookmark format."""
-        return Span.of(list(filter(None, self.times[name])))
+        """Return the times of a timestamp column in bookmark format."""
+        times = self.table[name].drop_null()
+        if not len(times):
+            return Span()
+        extremes = pa.array(pc.min_max(times).values(), times.type)
+        least, greatest = t.cast("list[str]", _in_bookmark_form(extremes))
+        ascents = pc.less_equal(times[:-1], times[1:])
+        return Span(len(times), least, greatest, is_ascending=pc.all(ascents, min_count=0).as_py())
+
+    def repetitive_columns(self) -> list[str]:
+        """Return the paths of the columns in which most values occur more than once."""
+        return [
+            path
+            for field, column in zip(self.table.schema, self.table.columns, strict=True)
+            for path, values in _leaves(field, column)
+            if 2 * len(values.unique()) <= len(values)
+        ]
 
     def select(self, mask: Sequence[bool]) -> ArrowBlock:
         """Return the rows where `mask` is true."""
-        times = {name: list(itertools.compress(v, mask)) for name, v in self.times.items()}
-        return ArrowBlock(self.table.filter(pa.array(mask)), times)
+        return ArrowBlock(self.table.filter(pa.array(mask)))
 
     def slice(self, start: int, stop: int) -> ArrowBlock:
         """Return rows `start` to `stop`."""
-        times = {name: values[start:stop] for name, values in self.times.items()}
-        return ArrowBlock(self.table.slice(start, max(0, stop - start)), times)
+        return ArrowBlock(self.table.slice(start, max(0, stop - start)))
 
-    @classmethod
-    def concat(cls, blocks: Sequence[ArrowBlock]) -> ArrowBlock:
-        """Return the rows of consecutive blocks."""
-        times = {
-            name: list(itertools.chain.from_iterable(block.values(name) for block in blocks))
-            for name in blocks[0].times
-        }
-        return cls(pa.concat_tables(block.table for block in blocks), times)
+
+def _leaves(field: pa.Field, column: pa.ChunkedArray) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    if not pa.types.is_struct(field.type):
+        yield field.name, column
+        return
+    for key, values in zip(field.type, column.flatten(), strict=True):
+        yield f"{field.name}.{key.name}", values
+
+
+def _in_bookmark_form(times: pa.Array | pa.ChunkedArray) -> list[str | None]:
+    # Without its time zone, Arrow needs no database of these.
+    texts = times.cast(pa.timestamp("ms")).cast(pa.string()).to_pylist()
+    return [text and f"{text.replace(' ', 'T')}Z" for text in texts]
 
 
 class _BeyondTypeError(ValueError):
@@ -100,13 +118,15 @@ class _BeyondTypeError(ValueError):
 class ArrowReader:
     """Reads one exported file into tables with a fixed schema."""
 
-    def __init__(self, reader: ExportReader) -> None:
+    def __init__(self, reader: ExportReader, compiled: Compiled | None = None) -> None:
         """Read no row yet.
 
         Args:
             reader: The record reader of the file.
+            compiled: Compiled code, to read what it can.
         """
         self._reader = reader
+        self._compiled = compiled
         self._columns = {
             column.name: (column.type, position)
             for column, position in zip(reader.columns, reader.binding.positions, strict=True)
@@ -119,38 +139,38 @@ class ArrowReader:
         Raises:
             ExportFileError: If a row or cell is invalid, or a number beyond Arrow's types.
         """
-        blocks: list[ArrowBlock] = []
+        tables: list[pa.Table] = []
         rows = size = 0
         try:
-            for block in self._blocks():
-                blocks.append(block)
-                rows += len(block)
-                size += block.table.nbytes
+            for table in self._tables():
+                tables.append(table)
+                rows += table.num_rows
+                size += table.nbytes
                 if rows >= _ROWS_PER_TABLE or size >= _BYTES_PER_TABLE:
-                    yield ArrowBlock.concat(blocks)
-                    blocks, rows, size = [], 0, 0
+                    yield ArrowBlock(pa.concat_tables(tables))
+                    tables, rows, size = [], 0, 0
         except ExportFileError:
-            if blocks:
-                yield ArrowBlock.concat(blocks)
+            if tables:
+                yield ArrowBlock(pa.concat_tables(tables))
             raise
-        if blocks:
-            yield ArrowBlock.concat(blocks)
+        if tables:
+            yield ArrowBlock(pa.concat_tables(tables))
 
-    def _blocks(self) -> Iterator[ArrowBlock]:
-        """Convert the blocks of the record reader."""
+    def _tables(self) -> Iterator[pa.Table]:
+        """Convert the blocks of the record reader, and those of compiled code."""
         done = 0
-        for block in self._reader:
+        for block in read_blocks(self._reader, self._compiled):
             valid, error = block, None
             while True:
                 try:
-                    converted = self._convert(valid)
+                    table = self._convert(valid)
                     break
                 except _BeyondTypeError as beyond:
                     error = beyond
                     valid = block.slice(0, beyond.row)
             done += len(valid)
             if valid:
-                yield converted
+                yield table
             if error:
                 raise ExportFileError(f"row {done + 1}, {error}")
 
@@ -165,32 +185,42 @@ class ArrowReader:
         column_type, _ = self._columns.get(name, (default, None))
         return pa.field(name, ARROW_TYPES[column_type], nullable=not is_key)
 
-    def _convert(self, block: Block) -> ArrowBlock:
+    def _convert(self, block: Block | ScannedBlock) -> pa.Table:
         """Convert a block; a number beyond its type raises `_BeyondTypeError`."""
-        arrays = [self._to_array(field, block) for field in self._schema]
-        times = {
-            field.name: block.values(field.name)
-            for field in self._schema
-            if pa.types.is_timestamp(field.type)
-        }
-        return ArrowBlock(pa.table(arrays, schema=self._schema), times)
+        if isinstance(block, ScannedBlock):
+            arrays = [self._scanned_array(field, block) for field in self._schema]
+        else:
+            arrays = [self._exact_array(field, block) for field in self._schema]
+        return pa.table(arrays, schema=self._schema)
 
-    def _to_array(self, field: pa.Field, block: Block) -> pa.Array:
+    @staticmethod
+    def _scanned_array(field: pa.Field, block: ScannedBlock) -> pa.Array:
+        """Convert a property; the numbers that compiled code accepts are within their types."""
         if field.name == METADATA:
-            return self._to_struct(field.type, block)
+            return _to_struct(field.type, map(_to_texts, block.metadata()), len(block))
+        return _to_texts(block.column(field.name)).cast(field.type)
+
+    def _exact_array(self, field: pa.Field, block: Block) -> pa.Array:
+        if field.name == METADATA:
+            cells = (block.cells(position) for _, position in self._reader.metadata_columns)
+            texts = (pa.array([cell or None for cell in each], pa.string()) for each in cells)
+            return _to_struct(field.type, texts, len(block))
         column_type, position = self._columns.get(field.name, (None, None))
         if column_type in _PARSERS and position is not None:
             return _to_numbers(block.cells(position), field, _PARSERS[column_type])
         return _to_column(column_type, field, block.values(field.name))
 
-    def _to_struct(self, struct: pa.StructType, block: Block) -> pa.Array:
-        columns = [
-            pa.array([cell or None for cell in block.cells(position)], pa.string())
-            for _, position in self._reader.metadata_columns
-        ]
-        if not columns:
-            return pa.nulls(len(block), struct)
-        return pa.StructArray.from_arrays(columns, fields=list(struct))
+
+def _to_texts(texts: Texts) -> pa.StringArray:
+    """Take a column of text as it is."""
+    data, offsets, validity = map(pa.py_buffer, texts)
+    return pa.StringArray.from_buffers(len(texts.offsets) - 1, offsets, data, validity)
+
+
+def _to_struct(struct: pa.DataType, columns: Iterable[pa.Array], rows: int) -> pa.Array:
+    if not pa.types.is_struct(struct):
+        return pa.nulls(rows, struct)
+    return pa.StructArray.from_arrays(list(columns), fields=list(struct))
 
 
 def to_table(columns: Sequence[Column], keys: Sequence[str], records: list[Record]) -> ArrowBlock:
@@ -207,7 +237,7 @@ def to_table(columns: Sequence[Column], keys: Sequence[str], records: list[Recor
         _to_property(column.type, field, [each[column.name] for each in records])
         for column, field in zip(columns, schema, strict=True)
     ]
-    return ArrowBlock(pa.table(arrays, schema=schema), {})
+    return ArrowBlock(pa.table(arrays, schema=schema))
 
 
 def _to_property(column_type: ColumnType, field: pa.Field, values: Sequence[t.Any]) -> pa.Array:

@@ -26,7 +26,9 @@ B = t.TypeVar("B")
 # Missing where the package was installed without a compiler.
 LIBRARY = Path(__file__).with_name("scanner.so")
 
-# Blocks, and what they become, fit into the CPU's cache.
+# Blocks, and the lines that they become, fit into the CPU's cache. Tables of fewer, longer columns
+# are faster to make.
+_BLOCK_BYTES, _TABLE_BYTES = 1 << 18, 1 << 20
 _MAX_CELLS = 1 << 16
 _CELL_BYTES = 8
 
@@ -50,10 +52,10 @@ class Compiled(t.NamedTuple):
     """The compiled code, and how much of a file it reads at once."""
 
     library: ctypes.CDLL
-    block_bytes: int = 1 << 18
+    block_bytes: int
 
 
-def load(path: Path = LIBRARY) -> Compiled | None:
+def load(path: Path = LIBRARY, *, for_tables: bool = False) -> Compiled | None:
     """Return the compiled code, or None if there is none, or it is not to be used."""
     if os.environ.get("TAP_VOUCHERIFY_PURE"):
         return None
@@ -62,7 +64,7 @@ def load(path: Path = LIBRARY) -> Compiled | None:
     except OSError:  # not built, or for another system
         return None
     library.lines.restype = ctypes.c_uint64
-    return Compiled(library)
+    return Compiled(library, _TABLE_BYTES if for_tables else _BLOCK_BYTES)
 
 
 def _start_of(buffer: bytearray) -> t.Any:
@@ -119,6 +121,20 @@ class Scanner:
         return self._output
 
 
+class Texts(t.NamedTuple):
+    """A column of text, in the form of Arrow's.
+
+    Attributes:
+        data: The values, one behind the other.
+        offsets: Where each begins, and the last one ends.
+        validity: A bit for each that is not null.
+    """
+
+    data: bytes
+    offsets: ctypes.Array[ctypes.c_int32]
+    validity: bytearray
+
+
 class ScannedRows:
     """Consecutive rows of the block that was scanned last."""
 
@@ -138,7 +154,11 @@ class ScannedRows:
         least, greatest = (ctypes.create_string_buffer(TIME_LENGTH) for _ in range(2))
         is_ascending = ctypes.c_int32()
         rows = self._scanner.library.extremes(
-            *self._rows, self._property(name), least, greatest, ctypes.byref(is_ascending)
+            *self._rows,
+            ctypes.byref(self._property(name)),
+            least,
+            greatest,
+            ctypes.byref(is_ascending),
         )
         if not rows:
             return Span()
@@ -151,22 +171,29 @@ class ScannedRows:
 
     def values(self, name: str) -> list[str | None]:
         """Return the values of one property as text."""
-        output, offsets, _ = self.column(self._property(name))
-        ends = itertools.pairwise(offsets)
-        return [output[start:end].decode() or None for start, end in ends]
+        data, offsets, _ = self.column(name)
+        return [data[start:end].decode() or None for start, end in itertools.pairwise(offsets)]
 
-    def column(
-        self, column: ctypes.Array[PropertyRow]
-    ) -> tuple[bytearray, ctypes.Array[ctypes.c_int32], bytearray]:
-        """Return a column's text, where its values begin and end, and a bit for each that is."""
-        size = self._scanner.progress.bytes + len(self) * TIME_LENGTH + PADDING
-        output = self._scanner.output(size)
+    def column(self, name: str) -> Texts:
+        """Return one property as text."""
+        return self._texts(self._property(name))
+
+    def metadata(self) -> Iterator[Texts]:
+        """Return the keys of metadata as text, one by one."""
+        members = self._scanner.layout.members
+        return map(self._texts, members.array if members else ())
+
+    def _texts(self, column: t.Any) -> Texts:
+        """Return a column as text."""
+        output = self._scanner.output(
+            self._scanner.progress.bytes + len(self) * TIME_LENGTH + PADDING
+        )
         offsets = (ctypes.c_int32 * (len(self) + 1))()
         validity = bytearray(len(self) // 8 + 1)
         self._scanner.library.column(
-            *self._rows, column, _start_of(output), offsets, _start_of(validity)
+            *self._rows, ctypes.byref(column), _start_of(output), offsets, _start_of(validity)
         )
-        return output, offsets, validity
+        return Texts(bytes(memoryview(output)[: offsets[len(self)]]), offsets, validity)
 
     def json_lines(self, before: bytes = b"", behind: bytes = b"") -> memoryview:
         """Return the records as lines of JSON, each between two texts.
@@ -192,11 +219,9 @@ class ScannedRows:
         )
         return memoryview(output)[:written]
 
-    def _property(self, name: str) -> t.Any:
-        """Return a pointer to a property."""
+    def _property(self, name: str) -> PropertyRow:
         layout = self._scanner.layout
-        index = layout.names.index(name)
-        return ctypes.byref(layout.properties.array, index * ctypes.sizeof(PropertyRow))
+        return layout.properties.array[layout.names.index(name)]
 
 
 def read(

@@ -152,11 +152,10 @@ class FileReader:
             raise ambiguous_header(header, self._selection.fields)
         return binding
 
-    @staticmethod
-    def _tables(reader: ExportReader) -> Iterable[ArrowBlock]:
+    def _tables(self, reader: ExportReader) -> Iterable[ArrowBlock]:
         with needs_pyarrow():
             from tap_voucherify.files.arrow import ArrowReader  # noqa: PLC0415 - an extra
-        return ArrowReader(reader)
+        return ArrowReader(reader, self._compiled)
 
     def _check_columns(self, reader: ExportReader) -> None:
         if reader.binding.unverified:

@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.files.compiled import Compiled
     from tap_voucherify.files.fields import Field
-    from tap_voucherify.files.reader import Block, ExportReader, Record, RowBlock
+    from tap_voucherify.files.reader import Block, ExportReader, Record
 
 
 class ScannedBlock(ScannedRows):
@@ -52,7 +52,7 @@ class ScannedBlock(ScannedRows):
         return self._reader.to_block(parse_rows(content)[self._start : self._stop])
 
 
-def read_blocks(reader: ExportReader, compiled: Compiled | None) -> Iterable[RowBlock]:
+def read_blocks(reader: ExportReader, compiled: Compiled | None) -> Iterable[Block | ScannedBlock]:
     """Return the blocks of a file, read by compiled code, if any, as far as it can."""
     layout = _layout(reader.fields, reader.binding.width)
     if compiled is None or layout is None:
@@ -60,7 +60,7 @@ def read_blocks(reader: ExportReader, compiled: Compiled | None) -> Iterable[Row
     return _blocks(reader, Scanner(compiled, layout))
 
 
-def _blocks(reader: ExportReader, scanner: Scanner) -> Iterator[RowBlock]:
+def _blocks(reader: ExportReader, scanner: Scanner) -> Iterator[Block | ScannedBlock]:
     for block in read(reader.rows, scanner, reader.read):
         yield ScannedBlock(reader, scanner, 0, block) if isinstance(block, int) else block
 

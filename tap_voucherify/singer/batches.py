@@ -141,6 +141,11 @@ class _BatchFile:
         if self._parquet is None:
             compression = self._config.encoding.compression or "snappy"
             self._parquet = self._opened.enter_context(
-                pq.ParquetWriter(self._open(), block.table.schema, compression=compression)
+                pq.ParquetWriter(
+                    self._open(),
+                    block.table.schema,
+                    compression=compression,
+                    use_dictionary=block.repetitive_columns(),
+                )
             )
         self._parquet.write_table(block.table)

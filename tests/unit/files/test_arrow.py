@@ -26,6 +26,7 @@ from tap_voucherify.files.fields import MetadataOptions
 from tap_voucherify.files.header import Binding
 from tap_voucherify.files.reader import ExportReader
 from tap_voucherify.files.rows import CsvRows
+from tap_voucherify.instants import Span
 from tests.support.csv_files import export_reader, write
 
 if TYPE_CHECKING:
@@ -179,6 +180,31 @@ def test_short_blocks_are_joined() -> None:
         str(number) for number in range(70_000)
     ]
     assert all(len(block.values("created_at")) == len(block) for block in found)
+
+
+def test_columns_that_repeat_are_known() -> None:
+    """Of every type, so that only these take part in a Parquet file's dictionaries."""
+    header = [*TITLES, "a.key", "number"]
+    values = ["a", "1", "2", "TRUE", "2026-01-31", "2026-01-01", "{}", "x"]
+    rows = [[*values, str(number)] for number in range(5)]
+    (block,) = blocks([header, *rows], COLUMNS, metadata=MetadataOptions())
+    (short,) = blocks([["ID"], ["a"], ["b"]], [ID], metadata=MetadataOptions())
+
+    assert block.repetitive_columns() == [*TITLES, "metadata.a.key"]
+    assert short.repetitive_columns() == ["metadata"]
+
+
+def test_times_of_a_table() -> None:
+    """In bookmark format, and whether they ascend."""
+    days = ["2026-01-02", "", "2026-01-03", "0001-01-01"]
+    (block,) = blocks([["ID", "created_at"], *(["a", day] for day in days)], [ID, COLUMNS[5]])
+    first, missing, second, third = (day and f"{day}T00:00:00.000Z" for day in days)
+
+    assert block.values("created_at") == [first, missing or None, second, third]
+    assert block.span("created_at") == Span(3, third, second, is_ascending=False)
+    assert block.slice(0, 3).span("created_at") == Span(2, first, second)
+    assert block.slice(0, 1).span("created_at") == Span(1, first, first)
+    assert block.slice(1, 2).span("created_at") == Span()
 
 
 def test_a_block_can_be_cut() -> None:
