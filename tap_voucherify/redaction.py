@@ -7,6 +7,7 @@ terminal escapes in its texts.
 from __future__ import annotations
 
 import base64
+import functools
 import logging
 import re
 import traceback
@@ -38,21 +39,17 @@ class SecretFilter(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._secrets: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
 
     def add(self, secret: object) -> None:
         """Mask a secret from now on: a setting, or a newly issued token."""
         if not isinstance(secret, str) or len(secret) < _MIN_SECRET_LENGTH:
             return
         self._secrets.add(secret)
-        forms = [form for each in self._secrets for form in (_escaped(each), *_in_base64(each))]
-        # The longest first, in case one secret contains another.
-        self._pattern = re.compile("|".join(sorted(forms, key=len, reverse=True)))
 
     def redact(self, text: str) -> str:
         """Return `text` with every secret masked, in whichever form it is encoded."""
-        if self._pattern:
-            text = self._pattern.sub(MASK, text)
+        if self._secrets:
+            text = _pattern_of(frozenset(self._secrets)).sub(MASK, text)
         return _TOKENS.sub(lambda match: (match[1] or "") + MASK, text)
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -75,6 +72,13 @@ class SecretFilter(logging.Filter):
                 # Otherwise it stays for formatters that read it themselves.
                 record.exc_info = None
         return True
+
+
+@functools.lru_cache(maxsize=1)
+def _pattern_of(secrets: frozenset[str]) -> re.Pattern[str]:
+    forms = [form for secret in secrets for form in (_escaped(secret), *_in_base64(secret))]
+    # The longest first, in case one secret contains another.
+    return re.compile("|".join(sorted(forms, key=len, reverse=True)))
 
 
 def _escaped(secret: str) -> str:

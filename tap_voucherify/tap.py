@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import typing as t
+from dataclasses import replace
 
 from singer_sdk import Tap
 from singer_sdk.exceptions import MapExpressionError, MappingError, SingerSDKError
+from singer_sdk.singerlib import Catalog, MetadataMapping
 from typing_extensions import override
 
 from tap_voucherify.clock import Clock
@@ -106,12 +107,13 @@ class TapVoucherify(CommandLineTap):
             SettingsError: If they do not fit the streams.
         """
         _ = self.streams
-        catalog = copy.deepcopy(self.catalog)
-        for entry in catalog.streams:
+        catalog = Catalog()
+        for name, entry in self.catalog.items():
             # The SDK would deselect their keys as well, and then miss them in a map.
-            entry.metadata.root.selected = True
+            root = replace(entry.metadata.root, selected=True)
+            metadata = MetadataMapping({**entry.metadata, (): root})
             # Streams look up their maps by their own name.
-            entry.stream = entry.tap_stream_id
+            catalog[name] = replace(entry, stream=name, metadata=metadata)
         try:
             super(Tap, self).setup_mapper()
             self.mapper.register_raw_streams_from_catalog(catalog)
