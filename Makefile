@@ -48,6 +48,23 @@ test-airflow: .venv/installed .venv-airflow/installed .airflow/installed ## Run 
 bench: .venv/installed .venv-bench/installed .meltano/installed .meltano/loaders-installed ## Measure the tap beside other tools
 	$(BIN)/python -m dev.bench
 
+.PHONY: fuzz
+fuzz: .venv/installed .fuzz/scanner.so .fuzz/scanner ## Fuzz the compiled code under sanitizers, for two minutes (needs gcc and clang)
+	LD_PRELOAD=$$($(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+		$(BIN)/python -m tests.support.fuzz_scanner 10000 .fuzz/scanner.so
+	mkdir -p .fuzz/corpus
+	.fuzz/scanner -max_total_time=60 -max_len=2000 -artifact_prefix=.fuzz/ .fuzz/corpus
+
+SANITIZERS := -std=c99 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+
+.fuzz/scanner.so: tap_voucherify/files/scanner.c
+	mkdir -p $(@D)
+	$(CC) $(SANITIZERS) -fPIC -shared -fvisibility=hidden -o $@ $<
+
+.fuzz/scanner: tests/support/fuzz_scanner.c tap_voucherify/files/scanner.c
+	mkdir -p $(@D)
+	clang $(SANITIZERS) -fsanitize=fuzzer -o $@ $<
+
 .PHONY: format
 format: .venv/installed ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only --quiet
@@ -73,7 +90,7 @@ pytest: .venv/installed .meltano/installed .meltano/loaders-installed ## Run the
 
 .PHONY: clean
 clean: ## Remove everything these targets created
-	rm -rf .venv .venv-airflow .venv-bench .venv-dbt .venv-demo .venv-meltano .airflow .demo .meltano .nox dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .fuzz .venv .venv-airflow .venv-bench .venv-dbt .venv-demo .venv-meltano .airflow .demo .meltano .nox dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 define new-venv

@@ -20,8 +20,8 @@
  * - A cell is copied in steps of up to STEP bytes, which may read and write beyond its end; the
  *   padding of the block and of the output leave room for that.
  * - `scan` counts the bytes that JSON escapes, each of which takes up to five more. So the caller
- *   knows the most that `lines` can write, and a column is never longer than the cells and the
- *   fixed lengths of times.
+ *   knows the most that `lines` can write, as only times are written in more than one property;
+ *   and a column is never longer than the cells and the fixed lengths of times.
  */
 
 #include <stddef.h>

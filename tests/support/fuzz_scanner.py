@@ -1,7 +1,7 @@
 """A fuzz target: compiled code and the exact reader must make the same of every file.
 
 `python -m tests.support.fuzz_scanner 1000000` tries that many random files, with a new seed each
-time; a failure shows the seed and the file.
+time; a failure shows the seed and the file. A second argument names another build of the library.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import random
 import secrets
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tap_voucherify.columns import BOOLEAN, DATE, INTEGER, NUMBER, TEXT, TIMESTAMP, Column
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.arrow import ArrowBlock
-from tap_voucherify.files.compiled import Compiled, load
+from tap_voucherify.files.compiled import LIBRARY, Compiled, load
 from tests.support.csv_files import file_reader, select
 
 if TYPE_CHECKING:
@@ -161,10 +162,10 @@ def _read_tables(content: bytes, compiled: Compiled | None) -> tuple[list[Any], 
     return tables, ""
 
 
-def try_files(seed: int, count: int) -> Mapping[str, int]:
+def try_files(seed: int, count: int, library: Path = LIBRARY) -> Mapping[str, int]:
     """Try random files and return how many ended in each way."""
     randomness, endings = random.Random(seed), Counter[str]()
-    loaded = load()
+    loaded = load(library)
     assert loaded
     for number in range(count):
         content = random_file(randomness)
@@ -180,5 +181,5 @@ def try_files(seed: int, count: int) -> Mapping[str, int]:
 
 if __name__ == "__main__":
     chosen = secrets.randbits(32)
-    tried = try_files(chosen, int(sys.argv[1]))
+    tried = try_files(chosen, int(sys.argv[1]), *map(Path, sys.argv[2:]))
     print(f"seed {chosen}: {sum(tried.values())} files, {dict(tried)}")  # noqa: T201 - for a person
