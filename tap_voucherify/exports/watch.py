@@ -7,7 +7,7 @@ its duration. What a look costs depends:
 - The export is the only one in progress: its worker polls it.
 - More than one is in progress: the worker lists the newest exports instead, one call for all of
   them. Nothing is due for the others then, so the youngest export sets the pace. They find their
-  news when they next wake up, within a second.
+  news when they next wake up, within a quarter of a second.
 - The list lacks the export (it is older than a hundred others, or the list does not know its
   object): its worker polls it. It counts for the list again as soon as the list has it.
 - The list reports that the export failed, or is done without usable links: its worker polls it,
@@ -46,7 +46,7 @@ PAUSE_SHARE = 0.35
 MAX_PAUSE_SECONDS = 30
 
 # How often a worker looks for news, and whether to go on; this costs no call.
-CHECK_SECONDS = 1
+CHECK_SECONDS = 0.25
 
 # A list that takes longer has failed.
 LIST_TIMEOUT_SECONDS = 30
