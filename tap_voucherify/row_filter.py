@@ -104,8 +104,7 @@ class RowFilter:
         return self._updated_column if is_of_updates else self._created_column
 
 
-def _extremes(block: AnyRows, column: str) -> list[str | None]:
-    """Return the first and last time of a column, and None if a row has none."""
+def _extremes(block: AnyRows, column: str) -> list[str]:
+    """Return the first and last time of a column, and an empty text if a row has none."""
     span = block.span(column)
-    times: list[str | None] = [span.least, span.greatest] if span.rows else []
-    return times if span.rows == len(block) else [*times, None]
+    return [span.least, span.greatest, "" if span.rows < len(block) else span.least]
