@@ -30,6 +30,9 @@ if t.TYPE_CHECKING:
 # each side, and the excess is dropped here.
 MARGIN = dt.timedelta(seconds=1)
 
+# How far the date of a row that was requested may lie outside of a window.
+TOLERANCE = 2 * MARGIN
+
 # Windows are not split below this.
 MIN_SPLIT = dt.timedelta(hours=1)
 
@@ -110,12 +113,10 @@ class Window:
         if not span.rows:
             return False
         least, greatest = parse_instant(span.least), parse_instant(span.greatest)
-        start, end = self.tolerated.start, self.tolerated.end
-        near = 2 * MARGIN if self.start and self.end else -MARGIN
-        return bool(
-            (self.start and start and least < start and greatest < self.start + near)
-            or (self.end and end and greatest >= end and least >= self.end - near)
-        )
+        near = TOLERANCE if self.start and self.end else -MARGIN
+        is_before = self.start and self.start - least > TOLERANCE and greatest - self.start < near
+        is_behind = self.end and greatest - self.end >= TOLERANCE and self.end - least <= near
+        return bool(is_before or is_behind)
 
     def is_shifted(self, span: Span) -> bool:
         """Whether rows look like those of this range in another time zone.
@@ -126,15 +127,11 @@ class Window:
         """
         if not (self.start and self.end) or span.rows < MIN_ROWS_FOR_SHIFT:
             return False
-        start, end = self.tolerated.start, self.tolerated.end
-        least, greatest = parse_instant(span.least), parse_instant(span.greatest)
-        if start and least < start and end and greatest < end:
-            depth = self.start - least
-            return depth <= MAX_SHIFT and greatest < self.end - depth + 2 * MARGIN
-        if end and greatest >= end and start and least >= start:
-            depth = greatest - self.end
-            return depth <= MAX_SHIFT and least >= self.start + depth - 2 * MARGIN
-        return False
+        early = self.start - parse_instant(span.least)
+        late = parse_instant(span.greatest) - self.end
+        if early > TOLERANCE:
+            return early <= MAX_SHIFT and early + late < TOLERANCE
+        return TOLERANCE <= late <= MAX_SHIFT and early + late <= TOLERANCE
 
     def conditions(self) -> dict[str, list[str]]:
         """Return the filter conditions for this range plus the margin."""

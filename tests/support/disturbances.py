@@ -171,8 +171,10 @@ def survivable(randomness: Random, settings: dict[str, Any]) -> Fault:
             lambda: storage_reply(403, "AccessDenied", "Request has expired"),
             lambda: Rewrite(lambda _: b""),
         ]
-    if on == "poll" and settings["use_oauth"]:
-        kinds.append(lambda: Reply(401, {"key": "unauthorized"}))
+    if on == "poll" and settings["use_oauth"] and randomness.randrange(len(kinds) + 1) == 0:
+        # At the same request each time: a token that replaced a rejected one and is rejected as
+        # well means wrong credentials, which end a run.
+        return Fault(on=on, action=Reply(401, {"key": "unauthorized"}), nth=4)
     return Fault(
         on=on, action=randomness.choice(kinds)(), nth=randomness.randrange(1, 9), times=times
     )

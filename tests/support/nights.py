@@ -34,6 +34,7 @@ from urllib.parse import urlparse
 
 from dev.sandbox import OBJECTS as EXPORTED
 from dev.sandbox import Action, Behaviour, Dataset, Fault, Sandbox
+from tap_voucherify.exports.workers import MAX_FAILURES_PER_STREAM
 from tests.support.commands import Ending
 from tests.support.disturbances import FATAL_BEHAVIOURS, fatal_fault, random_behaviour, survivable
 from tests.support.expectations import (
@@ -55,6 +56,7 @@ NIGHTS = 10
 
 SPEED = 100
 ROWS_PER_STATE = 250
+# Real seconds, beside those for which the settings allow exports to hang.
 HANG_SECONDS = 60
 
 UPDATED = ("vouchers", "customers", "orders")
@@ -260,7 +262,6 @@ class Project:
         with Sandbox(self._dataset, clock=lambda: self._now().timestamp()) as sandbox:
             self._sandbox = sandbox
             self._tap = Tap(self._directory, sandbox.config, speed=SPEED)
-            self._tap.kill_after_seconds = HANG_SECONDS
             self._tap.records_per_state = ROWS_PER_STATE
             for number in range(nights):
                 self._random = random.Random(f"night {number} of {self._seed}")
@@ -357,6 +358,9 @@ class Project:
             selected = self._random.sample(selected, self._random.randrange(1, len(selected) + 1))
         catalog = select(self._catalog, selected, self._deselected(selected))
         settings = self._settings()
+        exports = MAX_FAILURES_PER_STREAM * len(selected)
+        timeouts = exports * settings["export_timeout_seconds"] / SPEED
+        self._tap.kill_after_seconds = HANG_SECONDS + timeouts
         self._plan: Json = {
             "selected": selected,
             "settings": settings,
@@ -405,6 +409,7 @@ class Project:
             ),
             "track_updates": choice([False, True, True]),
             "max_concurrent_exports": choice([1, 2, 3, 8]),
+            "export_timeout_seconds": choice([1800, 3600]),
             "delete_exports": choice([False, True]),
             "resume_exports": choice([False, True]),
             "use_oauth": choice([False, False, True]),
