@@ -91,14 +91,18 @@ class Scanner:
         self.progress = _Progress()
         self._output = bytearray()
 
-    def scan(self, file: t.BinaryIO) -> int:
+    def scan(self, file: t.BinaryIO, end: int) -> int:
         """Read a block of rows, without moving the position of the file.
+
+        Args:
+            file: The file.
+            end: Where the rows end at the latest.
 
         Returns:
             The number of rows; 0 if the next one is not in the usual form, or there is none.
         """
         start = file.tell()
-        block = memoryview(self.input)[:-PADDING]
+        block = memoryview(self.input)[:-PADDING][: end - start]
         size = t.cast("io.BufferedIOBase", file).readinto(block)
         file.seek(start)
         layout = self.layout
@@ -239,7 +243,7 @@ def read(
     exact_rows = _MIN_EXACT_ROWS
     while True:
         read_so_far = 0
-        while scanned := scanner.scan(rows.file):
+        while scanned := scanner.scan(rows.file, rows.end):
             progress = scanner.progress
             rows.skip(scanned, progress.bytes, progress.line_ends)
             yield scanned

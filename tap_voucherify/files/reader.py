@@ -155,6 +155,7 @@ class ExportReader:
         self.keys = keys
         self.binding = binding
         self.rows = rows
+        rows.reject_footer()
         bound = list(zip(columns, binding.positions, strict=True))
         self.missing = [column for column, position in bound if position is None]
         bound_fields = {

@@ -7,13 +7,15 @@ import csv
 import io
 import itertools
 import os
+import re
 import sys
 import typing as t
 
 from tap_voucherify.errors import ExportFileError
+from tap_voucherify.files.fields import shorten
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # Small enough to stay in the CPU cache.
 ROWS_PER_BLOCK = 250
@@ -23,6 +25,17 @@ _BYTES_PER_BLOCK = 1 << 20
 
 # Rows read before the size of a block is checked.
 _MAX_ROWS_PER_STEP = 5
+
+# Lines at the end of a file of which only the first cell is filled.
+_FOOTER = rb"""(?mx)
+    (?:
+        ^ (?: [^",\r\n]+ | "[^",\r\n] (?: [^"\r\n] | "" )* " )
+        (?: ,(?:"")? ){%d}
+        (?: (?:\r?\n)+ | \Z )
+    )+ \Z
+"""
+_MAX_FOOTER_BYTES = 1 << 14
+_MIN_FOOTER_CELLS = 3
 
 # Python 3.10's csv rejects NUL. No text that was valid UTF-8 contains a lone surrogate.
 _NUL, _NUL_STAND_IN = "\0", "\udc00"
@@ -35,6 +48,7 @@ class CsvRows:
         file: The file, at the end of the rows read so far.
         header: The cells of its first row.
         rows_read: Number of rows read behind it.
+        end: Where the rows end at the latest.
     """
 
     def __init__(self, file: t.BinaryIO, rows_per_block: int = ROWS_PER_BLOCK) -> None:
@@ -52,14 +66,15 @@ class CsvRows:
         self.file = file
         self._rows_per_block = rows_per_block
         self._has_nul = _has_nul(file)
+        self._decode: Callable[[bytes], str] = _decode if self._has_nul else bytes.decode
         self._rows_per_step = 1
         self._skipped_lines = 0
+        self._footer = ""
         self.rows_read = 0
+        self.end = sys.maxsize
         if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             file.seek(0)
-        self._reader = csv.reader(
-            map(_decode if self._has_nul else bytes.decode, file), strict=True
-        )
+        self._reader = csv.reader(map(self._decode, file), strict=True)
         header = next(self.block(1), None)
         if header is None:
             raise ExportFileError("the file is empty (no header)")
@@ -71,6 +86,23 @@ class CsvRows:
         while self.rows_read != before:
             before = self.rows_read
             yield from self.block(self._rows_per_block)
+
+    def reject_footer(self) -> None:
+        """Make it an error if the last row has its first cell only, in three columns or more.
+
+        Every record has more: its key and a time, or else its key and what is selected of it.
+        """
+        start, width = self.file.tell(), len(self.header)
+        tail = max(start, self.file.seek(0, os.SEEK_END) - _MAX_FOOTER_BYTES)
+        self.file.seek(tail)
+        footer = re.search(_FOOTER % (width - 1), self.file.read())
+        self.file.seek(start)
+        if footer and width >= _MIN_FOOTER_CELLS:
+            self.end = tail + footer.start()
+            self._footer = footer[0].decode(errors="replace").splitlines()[0]
+            self._skipped_lines = self._reader.line_num
+            lines = itertools.takewhile(lambda _: self.file.tell() <= self.end, self.file)
+            self._reader = csv.reader(map(self._decode, lines), strict=True)
 
     def skip(self, rows: int, size: int, lines: int) -> None:
         """Continue behind rows that were read otherwise.
@@ -88,12 +120,18 @@ class CsvRows:
         """Yield the next block of rows, if any; behind rows before an invalid line is the error.
 
         Raises:
-            ExportFileError: If a line is not CSV, or not UTF-8.
+            ExportFileError: If a line is not CSV, or not UTF-8, or the footer is reached.
         """
         rows: list[list[str]] = []
         fault = None
         try:
-            self._read_block(rows, max_rows)
+            is_end = self._read_block(rows, max_rows)
+            if is_end and self._footer:
+                number = self.rows_read + len(rows) + 1
+                fault = (
+                    f"row {number}, has its first cell only, like a footer: {shorten(self._footer)}"
+                    "; if it is a record, select more of its columns"
+                )
         except csv.Error as error:
             line = self._skipped_lines + self._reader.line_num
             fault = f"line {line} is not valid CSV: {error}"
@@ -106,17 +144,19 @@ class CsvRows:
         if fault:
             raise ExportFileError(fault)
 
-    def _read_block(self, rows: list[list[str]], max_rows: int) -> None:
+    def _read_block(self, rows: list[list[str]], max_rows: int) -> bool:
+        """Append rows, and return whether there are no more."""
         start, size = self.file.tell(), 0
         while len(rows) < max_rows and size < _BYTES_PER_BLOCK:
             step = min(self._rows_per_step, max_rows - len(rows))
             count = len(rows)
             rows.extend(itertools.islice(self._reader, step))
             if len(rows) < count + step:
-                return
+                return True
             size = self.file.tell() - start
             affordable = _BYTES_PER_BLOCK * len(rows) // size
             self._rows_per_step = max(1, min(_MAX_ROWS_PER_STEP, affordable))
+        return False
 
     @staticmethod
     def _restore(rows: list[list[str]]) -> list[list[str]]:

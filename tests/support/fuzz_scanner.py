@@ -99,7 +99,7 @@ def random_file(randomness: random.Random) -> bytes:
     while randomness.random() < min(10 * oddity, 0.5):
         position = randomness.randrange(len(content) + 1)
         content[position : position + randomness.randrange(2)] = randomness.choice(_BYTES)
-    ends = (b"", b"", b"", b"\n\r\n", b'"', b"Total: 4 rows", b"v_1,x")
+    ends = (b"", b"", b"", b"\n\r\n", b'"', b"Total: 4 rows", b"v_1,x", b"v_1" + b"," * 9)
     return bytes(content[: -len(line_end) if randomness.random() < 0.1 else None]) + (
         randomness.choice(ends)
     )

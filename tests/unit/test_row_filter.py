@@ -187,7 +187,7 @@ def test_without_a_date_filter_every_row_is_kept() -> None:
     """The range of an export is then about no column, and the file shows no order."""
     rows = row_filter(created=None)
     export = ExportRequest("points", "points_expiration", ("id",))
-    file = open_file([("x", START - 100 * DAY, None), ("y", None, None)])
+    file = open_file([("x", None, None), ("y", START - 100 * DAY, None)])
 
     assert rows.span(export, [file]) == Span(is_ascending=False)
     assert names_kept(rows, export, file) == ["x", "y"]

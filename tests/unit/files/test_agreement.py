@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +12,13 @@ from hypothesis import strategies as st
 from tap_voucherify.columns import JSON_OBJECT, NUMBER, TEXT, TIMESTAMP, Column
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.arrow import ArrowBlock
+from tap_voucherify.files.compiled import load
 from tests.support.csv_files import file_reader, select
 from tests.support.fuzz_export_csv import test_one_input as read_in_all_ways
 from tests.support.fuzz_export_csv import try_files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COLUMNS = [
     Column("id", TEXT, "The key."),
@@ -76,6 +81,75 @@ def test_damage_is_reported_alike(row: bytes, error: str) -> None:
 
     assert len(messages) == 1
     assert messages.pop()[0] == 600
+
+
+def outcome(content: bytes, columns: Sequence[Column], **options: Any) -> tuple[int, str]:
+    """Return how many rows of a file are read, and the error behind them."""
+    count = 0
+    try:
+        for block in file_reader(select(columns), **options).open(io.BytesIO(content)):
+            count += len(block)
+    except ExportFileError as error:
+        return count, str(error)
+    return count, ""
+
+
+def outcomes(content: bytes, columns: Sequence[Column] = COLUMNS) -> tuple[int, str]:
+    """Return the same, having checked that all ways to read a file agree."""
+    ways = ({"compiled": None}, {"compiled": load()}, {"as_tables": True})
+    (found,) = {outcome(content, columns, **options) for options in ways}
+    return found
+
+
+@pytest.mark.parametrize("count", [0, 1, 600])
+@pytest.mark.parametrize(
+    "footer",
+    [
+        b"Total: 4 rows,,,,,",
+        b"Total: 4 rows,,,,,\n\r\n",
+        b'"Total: 4, ""rows""","","","","",""\r\n',
+        b"Total: 4 rows,,,,,\r\nin March,,,,,\r\n",
+        b"\xe5\x90\x88\xe8\xa8\x88,,,,,",
+        b"T\xff,,,,,",
+        b"T\0,,,,,",
+    ],
+)
+def test_a6_a_footer_is_no_record(count: int, footer: bytes) -> None:
+    """A text in the first cell of the last row, and nothing else, is an error of that row."""
+    read, error = outcomes(HEADER + ROW * count + footer)
+
+    assert read == count
+    assert error.startswith(f"row {count + 1}, has its first cell only, like a footer: ")
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (b"b,,,,,\r\n" + ROW, (3, "")),
+        (b"b,2026-01-01,,,,\r\n", (2, "")),
+        (b"b,,,,,x", (2, "")),
+        (b'b,,,"{}",,', (2, "")),
+        (b'b,,,,"\nc,,,,,', (1, "line 3 is not valid CSV: unexpected end of data")),
+        (b"\r\nb,,,,,", (1, "row 2, has 0 cells instead of 6: '[]'")),
+        (b",,,,,", (1, "row 2, column 'id': the key is empty")),
+        (b"b,,,,,,", (1, "row 2, has 7 cells instead of 6: \"['b', '', '', '', '', '', '']\"")),
+    ],
+)
+def test_other_rows_are_no_footer(end: bytes, expected: tuple[int, str]) -> None:
+    """One that has more, or is not the last; what is damaged is reported as such."""
+    assert outcomes(HEADER + ROW + end) == expected
+
+
+def test_the_only_values_of_a_narrow_file_are_no_footer() -> None:
+    """Two columns may be all that is selected, and the second be empty."""
+    assert outcomes(b"ID,Additional info\na,\nb,", [COLUMNS[0], COLUMNS[4]]) == (2, "")
+
+
+def test_lines_are_counted_before_a_footer() -> None:
+    """Also those of the header."""
+    content = HEADER.replace(b"key", b'"key\nof two lines"') + ROW + b'b,,"1"0,,,\nTotal,,,,,'
+
+    assert outcomes(content) == (1, "line 4 is not valid CSV: ',' expected after '\"'")
 
 
 @pytest.mark.parametrize("size", [1 << 20, 1 << 22, (1 << 22) + 1])

@@ -57,7 +57,7 @@ def test_every_type_has_its_arrow_type() -> None:
     """Also where all cells are empty, or the column is missing."""
     values = ["a", "1.50", "2", "TRUE", "2026-01-31", "2026-01-01T00:00:00.5Z", '{ "a": 1.10 }']
     (block,) = blocks(
-        [[*TITLES, "key"], [*values, "x"], ["b", *[""] * 7]],
+        [[*TITLES, "key"], ["b", *[""] * 7], [*values, "x"]],
         COLUMNS,
         keys=["id", "digest"],
         metadata=MetadataOptions(),
@@ -79,7 +79,7 @@ def test_every_type_has_its_arrow_type() -> None:
         "metadata": "struct<key: string>",
     }
     assert [field.name for field in table.schema if not field.nullable] == ["id", "digest"]
-    first, second = table.to_pylist()
+    second, first = table.to_pylist()
     instant = dt.datetime(2026, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)
     assert len(first.pop("digest")) == len(second.pop("digest")) == 64
     assert first == {
@@ -94,7 +94,7 @@ def test_every_type_has_its_arrow_type() -> None:
         "metadata": {"key": "x"},
     }
     assert second == {**dict.fromkeys(first), "id": "b", "metadata": {"key": None}}
-    assert list(block.values("modified_at")) == ["2026-01-01T00:00:00.500Z", None]
+    assert list(block.values("modified_at")) == [None, "2026-01-01T00:00:00.500Z"]
 
 
 def test_a_file_without_metadata_has_null() -> None:

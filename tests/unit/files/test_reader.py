@@ -102,6 +102,7 @@ def test_rows_are_read_as_they_were_written(
     bom: bool,  # noqa: FBT001 - an example
 ) -> None:
     """Quotes, commas, line breaks of any kind and all of Unicode come out of cells unchanged."""
+    rows = [*rows, ("", "not a footer", "")]
     content = write([["ID", "Code", "any key"], *rows], line_end)
 
     records = read(b"\xef\xbb\xbf" * bom + content, [ID, CODE], with_metadata=True)
@@ -573,7 +574,7 @@ def test_a_digest_is_a_key_of_other_columns() -> None:
 
 def test_a_digest_of_nothing_is_an_error() -> None:
     """A row whose sources are all empty has no key; an invalid source is named itself."""
-    content = write([["ID", "Created at", "Code"], ["a", "", "b"], ["b", "", ""]])
+    content = write([["ID", "Created at", "Code"], ["a", "", "b"], ["b", "", ""], ["c", "", "b"]])
     time = Column("created_at", TIMESTAMP, "A time.")
     digests = {"key": ("created_at", "code", "other")}
 
