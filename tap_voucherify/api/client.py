@@ -105,7 +105,7 @@ class Client:
                     is_renewed = credentials.renew(sent)
                 if is_renewed:
                     raise TransientError("the OAuth token has expired")
-            if not response.ok or response.is_redirect:
+            if response.status_code // 100 != HTTPStatus.OK // 100:
                 raise self._error(response, error_from_response)
             body = self._body(response)
             content = parse_object(body, keeps_digits=request.keeps_digits) if body else {}

@@ -24,6 +24,7 @@ MAX_PASSES = 3
 # `limit` and `page` are documented to end at 100.
 MAX_LIMIT = MAX_PAGE = 100
 MAX_OBJECTS = MAX_LIMIT * MAX_PAGE
+_PLAUSIBLE_TOTALS = range(10**15)
 ORDER = "created_at"
 
 logger = logging.getLogger("tap-voucherify")
@@ -163,7 +164,7 @@ class Listing:
             self._path, {"limit": str(page.limit), "page": str(page.number), "order": ORDER}
         )
         objects, total = content.get(self._key), content.get("total")
-        if type(total) is not int or total < 0:
+        if type(total) is not int or total not in _PLAUSIBLE_TOTALS:
             raise RequestError(f"unexpected response from {self._path} (total)")
         if total > MAX_OBJECTS:
             raise RequestError(

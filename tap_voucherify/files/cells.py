@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 T = t.TypeVar("T")
 
 _DIGITS = r"-?(?:0|[1-9][0-9]*)"
-_INTEGER = re.compile(_DIGITS)
+_INTEGER = re.compile(rf"({_DIGITS})(?:\.0+)?")
 _NUMBER = re.compile(rf"{_DIGITS}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 # Exports are documented to be in UTC, so no offset means UTC.
 _TIMESTAMP = re.compile(
@@ -79,8 +79,8 @@ def to_number(cell: str) -> Decimal:
 
 
 def to_integer(cell: str) -> int:
-    """Parse an integer."""
-    return int(_matched(_INTEGER, cell)[0])
+    """Parse an integer, which may have zeros behind a point."""
+    return int(_matched(_INTEGER, cell)[1])
 
 
 def to_boolean(cell: str) -> bool:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import msgspec
 from msgspec import Raw
 
-from tap_voucherify.columns import METADATA, TEXT
+from tap_voucherify.columns import INTEGER, METADATA, TEXT
 from tap_voucherify.files.cells import CONVERSIONS, JSON_ENCODER, replace_lone_surrogates
 
 if t.TYPE_CHECKING:
@@ -124,7 +124,10 @@ class ColumnField(Field):
         try:
             self._parse_cell(cell)
         except ValueError:
-            return f"column {self.name!r}: {shorten(cell)} is not {self._conversion.expected}"
+            return (
+                f"column {self.name!r}: {shorten(cell)} is not {self._conversion.expected}; check "
+                "the record in Voucherify, or deselect the column"
+            )
         return None
 
     def _is_unchanged(self, cells: Sequence[str]) -> bool:
@@ -135,7 +138,10 @@ class ColumnField(Field):
         if not cell:
             return None
         value = self._conversion.convert(cell)
-        return Raw(cell) if self._conversion.is_json else value
+        if not self._conversion.is_json:
+            return value
+        # A number keeps its digits; behind the point of an integer are only zeros.
+        return Raw(cell.partition(".")[0] if self.type is INTEGER else cell)
 
 
 class ObjectField(ColumnField):

@@ -127,6 +127,19 @@ def test_a_status_that_may_pass_is_retried(voucherify: Sandbox, status: int) -> 
     assert listing(voucherify) - before == 2
 
 
+@pytest.mark.parametrize("status", [203, 300, 304, 999])
+def test_only_the_statuses_of_success_are_one(voucherify: Sandbox, status: int) -> None:
+    """Whatever the body is; an error says which status it was."""
+    reply = Reply(status, {"status": "DONE"})
+    with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply)):
+        client = client_of(voucherify, clock)
+        if status == 203:
+            assert send_list(client, clock).content == {"status": "DONE"}
+            return
+        with pytest.raises(RequestError, match=f"Voucherify returned {status}"):
+            send_list(client, clock)
+
+
 def test_the_rate_limit_may_reject_a_request_eight_times(voucherify: Sandbox) -> None:
     """Its waits are not counted as retries, but they are not endless."""
     reply = Reply(429, {}, {"Retry-After": "3000"})

@@ -66,7 +66,7 @@ _CELLS: Mapping[str, Sequence[str]] = {
         "nan",
         "-",
     ),
-    "count": ("0", "-1", "42", "-0", "1.5", "9" * 19, "9" * 5000, "--1", "\u0661"),
+    "count": ("0", "-1", "42", "-0", "1.5", "5.00", "9" * 19, "9" * 5000, "--1", "\u0661"),
     "active": ("true", "false", "TRUE", "truE", "yes", "tru", "trua"),
     "day": _TIMES,
     "updated_at": _TIMES,

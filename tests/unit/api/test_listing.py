@@ -189,6 +189,7 @@ def test_pages_that_are_too_short_are_an_error() -> None:
         ({"things": [], "total": "1"}, r"\(total\)"),
         ({"things": [], "total": True}, r"\(total\)"),
         ({"things": [], "total": -1}, r"\(total\)"),
+        ({"things": [], "total": 10**400}, r"\(total\)"),
         ({"total": 0}, r"\(things\)"),
         ({"things": {}, "total": 0}, r"\(things\)"),
         ({"things": ["a"], "total": 1}, r"\(an object without id\)"),

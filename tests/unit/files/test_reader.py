@@ -346,9 +346,17 @@ def test_integers_of_any_size(number: int) -> None:
     assert cell(str(number), INTEGER) == Exact(number)
 
 
-@pytest.mark.parametrize("text", ["1.0", "1e3", "2000.00"])
+@pytest.mark.parametrize(
+    ("text", "value"), [("5.0", 5), ("2000.00", 2000), ("-0.0", 0), ("-7", -7)]
+)
+def test_an_integer_may_have_zeros_behind_a_point(text: str, value: int) -> None:
+    """As amounts have; the record has none."""
+    assert cell(text, INTEGER) == Exact(value)
+
+
+@pytest.mark.parametrize("text", ["1.5", "1.01", "1e3", "1.", "5.0.0", "05.0", "1.0 "])
 def test_no_integers(text: str) -> None:
-    """A number with a point or an exponent is no integer."""
+    """A number with a fraction or an exponent is no integer."""
     column = Column("value", INTEGER, "A value.", title="Value")
 
     assert "'value'" in error_of(write([["ID", "Value"], ["a", text]]), [ID, column])
