@@ -87,7 +87,7 @@ def bind(header: Sequence[str], known: KnownTitles, *, with_metadata: bool) -> B
     positions: dict[int, int] = {}
     is_in_place = all(owner in {None, position} for position, owner in enumerate(owners))
     is_elsewhere = bool(set(unknown) & set(known.owners(header[count:])))
-    if is_in_place and not is_elsewhere and (not unknown or owners[-1] is not None):
+    if is_in_place and not is_elsewhere and owners[-1] is not None:
         positions = {position: position for position in range(count)}
     elif not with_metadata:
         positions = {owner: position for position, owner in enumerate(owners) if owner is not None}

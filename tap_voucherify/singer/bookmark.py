@@ -72,7 +72,7 @@ class Bookmark:
 
     def is_ahead_of(self, server_time: dt.datetime) -> bool:
         """Whether it is later than the server's time, clocks that differ a little aside."""
-        return bool(self._value) and self._value > format_instant(server_time + CLOCK_TOLERANCE)
+        return self._value > format_instant(server_time + CLOCK_TOLERANCE)
 
     def rewind(self, server_time: dt.datetime) -> None:
         """Move back to the server's time: a later bookmark would hide every row until then."""

@@ -591,7 +591,11 @@ class _Impatient(Clock):
             "redirect to example.com not",
         ),
         (302, {"Location": "/elsewhere"}, RequestError, "another path"),
-        (302, {"Location": "https://["}, RequestError, "returned 302"),
+        (302, {"Location": "https://["}, RequestError, "redirect to an invalid URL not"),
+        (519, {}, RequestError, "returned 519"),
+        (520, {}, TransientError, "returned 520"),
+        (527, {}, TransientError, "returned 527"),
+        (528, {}, RequestError, "returned 528"),
     ],
 )
 def test_error_response(

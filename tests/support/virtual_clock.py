@@ -250,6 +250,7 @@ class _Condition(threading.Condition):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait to be notified, and say whether that came before the timeout."""
+        assert timeout != math.inf, "A real condition rejects it"
         task = self._owner()
         wakes_at = math.inf if timeout is None else self._scheduler.time + max(timeout, 0)
         depth = self._mutex.give_up()

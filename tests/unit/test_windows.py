@@ -153,6 +153,15 @@ def test_an_open_window_is_closed_at_the_failed_export(start: datetime, later: i
     assert second == Window(server_time, None)
 
 
+def test_a_window_of_two_hours_can_be_halved() -> None:
+    """Not one that is shorter, so that no part is less than an hour."""
+    assert Window(NOW, NOW + 2 * HOUR).halves(NOW) == [
+        Window(NOW, NOW + HOUR),
+        Window(NOW + HOUR, NOW + 2 * HOUR),
+    ]
+    assert Window(NOW, NOW + 2 * HOUR - MILLISECOND).halves(NOW) == []
+
+
 def test_what_cannot_be_halved() -> None:
     """A window without start, or one that is short or lies in the future, stays whole."""
     assert Window(None, None).halves(NOW) == []
@@ -348,6 +357,63 @@ def test_a_date_that_is_off_shows_no_shift() -> None:
         span = Span(50, format_instant(ends[0]), format_instant(ends[1]))
         assert not window.is_shifted(span)
         assert not window.is_missed_by(span)
+
+
+def span_of(early: int, late: int, rows: int = 10) -> Span:
+    """Return a span that begins before a day, and ends behind it, by so many milliseconds."""
+    least, greatest = EPOCH - early * MILLISECOND, EPOCH + DAY + late * MILLISECOND
+    return Span(rows, format_instant(least), format_instant(greatest))
+
+
+FARTHEST = 26 * 3600 * 1000
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "expected"),
+    [
+        pytest.param(2001, -2, True, id="early"),
+        pytest.param(2001, -1, False, id="early_but_the_end_is_not_empty"),
+        pytest.param(2000, -2000, False, id="early_within_the_margin"),
+        pytest.param(FARTHEST, -FARTHEST, True, id="early_as_far_as_zones_go"),
+        pytest.param(FARTHEST, -FARTHEST + 1999, True, id="early_as_far_up_to_the_margin"),
+        pytest.param(FARTHEST, -FARTHEST + 2000, False, id="early_as_far_but_not_empty"),
+        pytest.param(FARTHEST + 1, -FARTHEST - 1, False, id="too_early"),
+        pytest.param(0, 2000, True, id="late"),
+        pytest.param(1, 2000, False, id="late_but_the_start_is_not_empty"),
+        pytest.param(0, 1999, False, id="late_within_the_margin"),
+        pytest.param(-FARTHEST, FARTHEST, True, id="late_as_far_as_zones_go"),
+        pytest.param(-FARTHEST + 2000, FARTHEST, True, id="late_as_far_up_to_the_margin"),
+        pytest.param(-FARTHEST + 2001, FARTHEST, False, id="late_as_far_but_not_empty"),
+        pytest.param(-FARTHEST - 1, FARTHEST + 1, False, id="too_late"),
+    ],
+)
+def test_the_borders_of_a_shift(early: int, late: int, *, expected: bool) -> None:
+    """A day in another zone is at most 26 hours off; both ends are exact up to two seconds."""
+    assert Window(EPOCH, EPOCH + DAY).is_shifted(span_of(early, late)) == expected
+    assert not Window(EPOCH, EPOCH + DAY).is_shifted(span_of(early, late, rows=9))
+
+
+@pytest.mark.parametrize(
+    ("window", "early", "late", "expected"),
+    [
+        pytest.param(Window(EPOCH, EPOCH + DAY), 2001, -DAY // MILLISECOND + 1999, True),
+        pytest.param(Window(EPOCH, EPOCH + DAY), 2001, -DAY // MILLISECOND + 2000, False),
+        pytest.param(Window(EPOCH, EPOCH + DAY), 2000, -DAY // MILLISECOND + 1999, False),
+        pytest.param(Window(EPOCH, EPOCH + DAY), -DAY // MILLISECOND + 2000, 2000, True),
+        pytest.param(Window(EPOCH, EPOCH + DAY), -DAY // MILLISECOND + 2001, 2000, False),
+        pytest.param(Window(EPOCH, EPOCH + DAY), -DAY // MILLISECOND + 2000, 1999, False),
+        pytest.param(Window(EPOCH, None), 2001, -DAY // MILLISECOND - 1001, True),
+        pytest.param(Window(EPOCH, None), 2001, -DAY // MILLISECOND - 1000, False),
+        pytest.param(Window(EPOCH, None), 2000, -DAY // MILLISECOND - 1001, False),
+        pytest.param(Window(None, EPOCH + DAY), -DAY // MILLISECOND - 1000, 2000, True),
+        pytest.param(Window(None, EPOCH + DAY), -DAY // MILLISECOND - 999, 2000, False),
+    ],
+)
+def test_the_borders_of_another_range(
+    window: Window, early: int, late: int, *, expected: bool
+) -> None:
+    """Beyond two seconds of an end, and all near it, or beyond it where the range is open."""
+    assert window.is_missed_by(span_of(early, late)) == expected
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,57 @@ def test_the_first_call_is_sent_alone() -> None:
         assert starts == [0, 2, 2, 2]
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, reported(9, 0, 9, **{"X-Rate-Limit-Type": QUOTA})],
+    ids=["none", "quota"],
+)
+def test_a_response_without_a_limit_lets_the_others_go(headers: dict[str, str]) -> None:
+    """An account without one is not held back to one call at a time."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        starts: list[float] = []
+
+        def work() -> None:
+            acquire(rate_limit)
+            starts.append(clock.monotonic())
+            clock.spend(2)
+            rate_limit.release(headers)
+
+        in_threads(clock, 4, work)
+        assert starts == [0, 2, 2, 2]
+
+
+def test_a_response_about_the_quota_lets_the_others_go_after_a_reset() -> None:
+    """It says that there is another limit, of which the period is not known."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 10, 30))
+        clock.spend(40)
+        starts: list[float] = []
+
+        def work() -> None:
+            acquire(rate_limit)
+            starts.append(clock.monotonic())
+            clock.spend(2)
+            rate_limit.release(reported(100, 50, PERIOD, **{"X-Rate-Limit-Type": QUOTA}))
+
+        in_threads(clock, 3, work)
+        assert starts == [40, 42, 42]
+
+
+def test_nobody_waits_while_calls_are_left() -> None:
+    """A reset that passes in the meantime is no reason to send a call alone."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 90, 10))
+        clock.spend(20)
+        in_threads(clock, 4, lambda: acquire(rate_limit))
+        assert clock.monotonic() == 20
+
+
 def test_the_first_call_with_a_response_is_sent_alone() -> None:
     """A call without a response reports nothing, so the next one goes alone as well."""
     with VirtualClock() as clock:
@@ -216,7 +267,12 @@ def test_headers_without_a_limit_do_not_block(headers: dict[str, str]) -> None:
         assert rate_limit.summary == "Voucherify reported no rate limit"
 
 
-def test_calls_are_sent_alone_until_the_new_period_is_known() -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [{"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, reported(10, 5, 10 * 24 * PERIOD)],
+    ids=["none", "not_believable"],
+)
+def test_calls_are_sent_alone_until_the_new_period_is_known(headers: dict[str, str]) -> None:
     """After a reset, a response without a limit does not let the others go."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.5)
@@ -224,7 +280,7 @@ def test_calls_are_sent_alone_until_the_new_period_is_known() -> None:
         rate_limit.release(reported(10, 5, 30))
         acquire(rate_limit)
         assert clock.monotonic() >= 30
-        rate_limit.release({"Date": "Thu, 01 Jan 2026 00:00:00 GMT"})
+        rate_limit.release(headers)
         assert rate_limit.summary == "10 of 10 calls left until it resets"
 
         def work() -> None:
@@ -303,6 +359,33 @@ def test_a_reset_reported_a_second_earlier_or_later_is_the_same() -> None:
         assert calls - 1 <= 4
 
 
+@pytest.mark.parametrize(
+    ("later", "remaining", "left"),
+    [(3, 90, 90), (2, 90, 49), (0, 90, 49), (-2, 4, 4), (-3, 4, 49)],
+)
+def test_a_period_is_known_by_its_end(later: int, remaining: int, left: int) -> None:
+    """Up to two seconds: both the reset and the time of the response are rounded."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0)
+        for resets_in, reported_left in ((PERIOD - 9, 50), (PERIOD - 9 + later, remaining)):
+            acquire(rate_limit)
+            rate_limit.release(reported(100, reported_left, resets_in))
+        assert rate_limit.summary == f"{left} of 100 calls left until it resets"
+
+
+@pytest.mark.parametrize("resets", [(600, 599), (599, 600)])
+def test_the_earliest_reset_of_a_period_counts(resets: tuple[int, int]) -> None:
+    """It is when the first call is sent again, a second later at most."""
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        clock.spend(100)
+        for resets_in in resets:
+            acquire(rate_limit)
+            rate_limit.release(reported(100, 20 if resets_in == resets[0] else 10, resets_in))
+        acquire(rate_limit)
+        assert 599 < clock.monotonic() <= 600
+
+
 def test_calls_under_way_count_in_a_new_period() -> None:
     """What has no response at a reset may reach the server after it."""
     with VirtualClock() as clock:
@@ -347,6 +430,24 @@ def test_the_wait_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 
         in_threads(clock, 4, work)
     assert caplog.messages == ["Rate limit reserve reached; waiting 601 s for the reset"]
+
+
+def test_a_wait_for_a_response_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """It ends with that response, not with a reset."""
+    caplog.set_level(logging.INFO)
+    with VirtualClock() as clock:
+        rate_limit = RateLimit(clock, 0.1)
+        acquire(rate_limit)
+        rate_limit.release(reported(100, 10, 30))
+        clock.spend(40)
+
+        def work() -> None:
+            acquire(rate_limit)
+            clock.spend(1)
+            rate_limit.release(reported(100, 99, PERIOD))
+
+        in_threads(clock, 3, work)
+    assert caplog.messages == []
 
 
 def test_the_wait_counts_to_no_deadline() -> None:
@@ -410,6 +511,10 @@ def test_the_summary_reports_what_is_left() -> None:
         acquire(rate_limit)
         rate_limit.release(reported(100, 73, PERIOD))
         assert rate_limit.summary == "73 of 100 calls left until it resets"
+        for _ in range(3):
+            acquire(rate_limit)
+        rate_limit.release(reported(100, 1, PERIOD))
+        assert rate_limit.summary == "0 of 100 calls left until it resets"
 
 
 def test_the_time_of_the_server_is_that_of_its_response() -> None:

@@ -132,15 +132,15 @@ def test_declared_titles_are_unambiguous(stream: type[ExportStream]) -> None:
 
 def test_a_metadata_prefix_is_stripped() -> None:
     """From the keys that have it."""
-    titles = (("metadata.a", 1), ("b", 2), ("metadata.metadata.c", 3))
+    titles = (("metadata.a", 1), ("xb", 2), ("metadata.metadata.c", 3))
 
     assert metadata_keys(titles, is_prefixed=False) == titles
-    assert metadata_keys(titles, is_prefixed=True) == (("a", 1), ("b", 2), ("metadata.c", 3))
+    assert metadata_keys(titles, is_prefixed=True) == (("a", 1), ("xb", 2), ("metadata.c", 3))
 
 
 def test_equal_metadata_keys_are_an_error() -> None:
     """Of two keys with one name, neither may overwrite the other."""
     with pytest.raises(ExportFileError, match="duplicate metadata column 'a'"):
-        metadata_keys((("a", 1), ("a", 2)), is_prefixed=False)
+        metadata_keys((("a", 1), ("b", 2), ("b", 3), ("a", 4)), is_prefixed=False)
     with pytest.raises(ExportFileError, match="duplicate metadata column 'a'"):
         metadata_keys((("metadata.a", 1), ("a", 2)), is_prefixed=True)

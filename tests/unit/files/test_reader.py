@@ -347,7 +347,7 @@ def test_integers_of_any_size(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("5.0", 5), ("2000.00", 2000), ("-0.0", 0), ("-7", -7)]
+    ("text", "value"), [("5.0", 5), ("2000.00", 2000), ("-5.00", -5), ("-7", -7)]
 )
 def test_an_integer_may_have_zeros_behind_a_point(text: str, value: int) -> None:
     """As amounts have; the record has none."""
@@ -590,6 +590,17 @@ def test_a_digest_of_nothing_is_an_error() -> None:
     assert message == "row 2, column 'key': the key is empty"
     invalid = content.replace(b"b,,", b"b,never,")
     assert "'never' is not a time" in error_of(invalid, [ID, time, CODE], digests=digests)
+
+
+def test_a_hidden_column_is_read_for_a_digest_alone() -> None:
+    """It is no property of the records."""
+    content = write([["ID", "Code"], ["a", "b"]])
+    records = read(content, [ID, CODE], hidden=["code"])
+
+    assert records == [{"id": "a"}]
+    (plain,) = read(content, [ID, CODE], digests={"key": ("id", "code")})
+    (hidden,) = read(content, [ID, CODE], digests={"key": ("id", "code")}, hidden=["code"])
+    assert hidden == {"id": "a", "key": plain["key"]}
 
 
 # Empty lines

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_voucherify.instants import format_instant
-from tap_voucherify.singer.bookmark import Bookmark
+from tap_voucherify.singer.bookmark import Bookmark, is_foreign
 from tap_voucherify.windows import Window
 
 KEY = "created_at"
@@ -247,6 +247,34 @@ def test_a_stream_read_whole_reaches_its_greatest_value(
     read(bookmark, *rows)
     bookmark.finish_stream()
     assert state == state_at(at(max(rows)))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({}, False),
+        ({"titles": [["id", "ID"]]}, False),
+        (state_at(at(0)), False),
+        ({"replication_key": KEY, "titles": []}, False),
+        (state_at(at(0), "modified_at"), True),
+        ({"replication_key_value": at(0)}, True),
+        ({"created_at": at(0), "titles": []}, True),
+    ],
+)
+def test_a_state_of_another_key_or_form_is_known(state: dict[str, Any], *, expected: bool) -> None:
+    """Titles that were learned are no bookmark."""
+    assert is_foreign(state, KEY) == expected
+
+
+def test_it_can_be_held() -> None:
+    """What is read next to it may be incomplete, and the next run starts from there again."""
+    state: dict[str, Any] = {}
+    bookmark = Bookmark(state, KEY)
+    read(bookmark, 5)
+    bookmark.hold()
+    read(bookmark, 9, window=Window(START, START + timedelta(days=1)))
+    bookmark.finish_stream()
+    assert state == state_at(at(5))
 
 
 def test_it_knows_when_it_is_ahead_of_the_server() -> None:
