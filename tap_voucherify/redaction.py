@@ -59,6 +59,9 @@ class SecretFilter(logging.Filter):
         if clean != text:
             # Otherwise it keeps its arguments, from which formatters read metrics.
             record.msg, record.args = clean, ()
+        if record.levelno < logging.ERROR:
+            # Libraries add tracebacks to warnings, of which the message says enough.
+            record.exc_info = record.exc_text = record.stack_info = None
         if record.exc_info or record.exc_text or record.stack_info:
             lines = [record.exc_text or "", record.stack_info or ""]
             if record.exc_info:

@@ -122,7 +122,10 @@ class TapVoucherify(CommandLineTap):
             reason = type(error.__cause__).__name__
             raise SettingsError(f"stream_maps: an expression fails with {reason}") from error
         except MappingError as error:
-            raise SettingsError(f"stream_maps: {error}") from error
+            raise SettingsError(
+                "stream_maps: must keep the key of each stream, or name properties that exist in "
+                "__key_properties__"
+            ) from error
         except ValueError as error:
             raise SettingsError(
                 "flattening_max_key_length: must leave every property a name of its own"

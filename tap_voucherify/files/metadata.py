@@ -46,12 +46,13 @@ def schemas_by_object(response: Mapping[str, t.Any]) -> dict[str, dict[str, t.An
         definitions = msgspec.convert(response, _Response)
     except msgspec.ValidationError as error:
         raise RequestError("unexpected metadata schema response; please report this") from error
-    return {
-        schema.related_object: {
-            name: _key_schema(definition) for name, definition in schema.properties.items()
-        }
-        for schema in definitions.schemas
-    }
+    schemas: dict[str, dict[str, t.Any]] = {}
+    for schema in definitions.schemas:
+        # An object may have several.
+        schemas.setdefault(schema.related_object, {}).update(
+            {name: _key_schema(definition) for name, definition in schema.properties.items()}
+        )
+    return schemas
 
 
 class _Definition(msgspec.Struct):

@@ -21,6 +21,8 @@ if t.TYPE_CHECKING:
     from tap_voucherify.files.reader import RecordBlock
 
 
+_ROOT = "batch_config.storage.root"
+
 # Takes much less time than the highest level, for files a tenth larger.
 _GZIP_LEVEL = 6
 
@@ -118,11 +120,14 @@ class _BatchFile:
     def _raising_output_error(self) -> Iterator[None]:
         try:
             yield
-        # What the SDK raises for storage that it does not know, or not without an extra.
-        except (ImportError, OSError, ValueError) as error:
-            raise OutputError(
-                f"batch files cannot be written to {self._config.storage.root}: {one_line(error)}"
-            ) from error
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise OutputError(f"{_ROOT}: batch files cannot be written: {reason}") from error
+        except ImportError as error:
+            # Names the extra to install.
+            raise OutputError(f"{_ROOT}: {one_line(error)}") from error
+        except ValueError as error:
+            raise OutputError(f"{_ROOT}: must be the URL of a known file system") from error
 
     def _open(self) -> t.IO[bytes]:
         return self._opened.enter_context(self._config.storage.open(self._filename, "wb"))

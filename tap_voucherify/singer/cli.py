@@ -22,6 +22,7 @@ from tap_voucherify.files.compiled import load
 from tap_voucherify.redaction import SecretFilter
 
 if t.TYPE_CHECKING:
+    import io
     from types import TracebackType
 
     import click
@@ -162,7 +163,8 @@ def read_json(file: t.IO[str] | None, option: str) -> dict[str, t.Any] | None:
     if file is None:
         return None
     try:
-        content = json.loads(file.read())
+        # JSON has its own encoding, whatever that of the locale is.
+        content = json.loads(t.cast("io.TextIOWrapper[io.BufferedReader]", file).buffer.read())
     except ValueError as error:
         raise SettingsError(f"{option}: the file must hold JSON") from error
     if not isinstance(content, dict):

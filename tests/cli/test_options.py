@@ -271,7 +271,9 @@ def test_a_stream_that_is_made_a_whole_table_resumes_no_export(
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
-def test_exports_are_not_resumed_by_default(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+def test_a9_exports_are_not_resumed_by_default(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
     """It is off by default: no list precedes the first export, and each run has its own."""
     catalog = select(discovered, ["orders"])
 

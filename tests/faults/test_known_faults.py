@@ -1,4 +1,7 @@
-"""Each kind of fault that was found once, with its smallest input, through the real command."""
+"""Each kind of fault that was found once, with its smallest input, through the real command.
+
+Where less than the command shows it, the test is in the folder of that part, under the same name.
+"""
 
 from __future__ import annotations
 

@@ -204,6 +204,22 @@ def test_every_setting_is_documented(name: str) -> None:
     assert re.search(rf"(?m)^\| `{name}` \|", SETTINGS_PAGE)
 
 
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        pytest.param("troubleshooting", "**PostgreSQL fails on a NUL character**", id="b11"),
+        pytest.param("troubleshooting", "or lower `max_concurrent_exports`.", id="c7"),
+        pytest.param("settings", "selected later has values only in records", id="c8"),
+        pytest.param("metadata", "`!vouchers.metadata.a.b` does **not** exclude", id="c10"),
+    ],
+)
+def test_what_the_tap_cannot_change_is_documented(page: str, sentence: str) -> None:
+    """Users learn what a warehouse, Meltano or an account does, and what to do about it."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+
+    assert sentence in " ".join(text.split())
+
+
 @pytest.mark.parametrize("stream", ALL_STREAMS, ids=lambda stream: stream.name)
 def test_readme_describes_every_stream(stream: Any) -> None:
     """The table has a row for each stream, with its keys."""

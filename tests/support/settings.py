@@ -153,7 +153,11 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "stream_map_without_key": (
         {**PAIR, "stream_maps": {"orders": {"id": None}}},
-        ("stream_maps: Removing key property 'id'",),
+        ("stream_maps: must keep the key of each stream",),
+    ),
+    "stream_map_with_another_key": (
+        {**PAIR, "stream_maps": {"orders": {"__key_properties__": [MARK]}}},
+        ("stream_maps: must keep the key of each stream, or name properties that exist",),
     ),
     "api_url_with_an_impossible_port": (
         {**PAIR, "api_url": "https://example.com:port"},

@@ -51,7 +51,7 @@ def secrets() -> SecretFilter:
 
 
 @pytest.mark.parametrize("encoding", [name for name in ENCODINGS if name != "html"])
-def test_a_secret_is_masked_in_every_encoding(secrets: SecretFilter, encoding: str) -> None:
+def test_c2_a_secret_is_masked_in_every_encoding(secrets: SecretFilter, encoding: str) -> None:
     """At most three characters remain: those that share bits with their neighbours in base64."""
     encoded = ENCODINGS[encoding](SECRET)
 
@@ -90,7 +90,7 @@ def test_any_secret_is_masked(secret: str) -> None:
         ("what? nothing = secret", "what? nothing = secret"),
     ],
 )  # fmt: skip
-def test_links_lose_their_query_values(text: str, masked: str) -> None:
+def test_c3_links_lose_their_query_values(text: str, masked: str) -> None:
     """Without any known secret."""
     assert SecretFilter().redact(text) == masked
 
@@ -103,9 +103,21 @@ def test_short_secrets_are_not_masked() -> None:
     assert known.redact("abcdef") == "abcdef"
 
 
-def record(message: str, *args: object) -> logging.LogRecord:
+def record(message: str, *args: object, level: int = logging.WARNING) -> logging.LogRecord:
     """Return a log record."""
-    return logging.LogRecord("tap", logging.WARNING, __file__, 1, message, args, None)
+    return logging.LogRecord("tap", level, __file__, 1, message, args, None)
+
+
+def test_c3_a_warning_has_no_traceback(secrets: SecretFilter) -> None:
+    """A malformed header line makes urllib3 log one, with the whole link in it."""
+    warning = record("Failed to parse headers (url=%s)", "http://h/f?X-Amz-Signature=abc")
+    try:
+        int("harmless")
+    except ValueError:
+        warning.exc_info = sys.exc_info()
+    secrets.filter(warning)
+    shown = logging.Formatter().format(warning)
+    assert shown == "Failed to parse headers (url=http://h/f?X-Amz-Signature=***"
 
 
 def test_a_record_is_one_printable_line(secrets: SecretFilter) -> None:
@@ -124,7 +136,7 @@ def test_a_harmless_record_keeps_its_arguments(secrets: SecretFilter) -> None:
 
 def test_a_traceback_is_masked_and_indented(secrets: SecretFilter) -> None:
     """No line of it looks like a record of its own, and none shows a secret."""
-    failed = record("failed")
+    failed = record("failed", level=logging.ERROR)
     try:
         int(f"{SECRET}\n2026 | ERROR | forged")
     except ValueError:
@@ -144,7 +156,7 @@ def test_a_traceback_is_masked_and_indented(secrets: SecretFilter) -> None:
 
 def test_a_harmless_traceback_stays_for_other_formatters(secrets: SecretFilter) -> None:
     """Structured logs have a form of their own for it."""
-    failed = record("failed")
+    failed = record("failed", level=logging.ERROR)
     try:
         int("harmless")
     except ValueError:

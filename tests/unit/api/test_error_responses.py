@@ -54,7 +54,7 @@ def test_rejected_fields_are_known() -> None:
 
 
 @pytest.mark.parametrize("is_verified", [True, False])
-def test_only_a_certificate_that_is_not_trusted_is_final(*, is_verified: bool) -> None:
+def test_b8_only_a_certificate_that_is_not_trusted_is_final(*, is_verified: bool) -> None:
     """Wherever in the chain of errors it is; any other failure of a handshake may pass."""
     cause = ssl.SSLError("alert") if is_verified else ssl.SSLCertVerificationError("expired")
     middle, outer = OSError("middle"), OSError("outer")

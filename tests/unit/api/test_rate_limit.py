@@ -476,7 +476,7 @@ def test_a_reset_in_milliseconds() -> None:
 
 
 @pytest.mark.parametrize("resets_in", [2 * PERIOD, 10 * 24 * PERIOD, 10 * 365 * 24 * PERIOD])
-def test_a_reset_that_is_too_far_ahead_is_ignored(
+def test_b5_a_reset_that_is_too_far_ahead_is_ignored(
     caplog: pytest.LogCaptureFixture, resets_in: float
 ) -> None:
     """One warning says so, and nothing waits for it."""
@@ -494,7 +494,7 @@ def test_a_reset_that_is_too_far_ahead_is_ignored(
     "name", ["X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Retry"]
 )
 @pytest.mark.parametrize("value", ["9" * 400, "-5", "1e3", "1_0", "5.5", "\u0665"])
-def test_numbers_that_are_not_sane_do_not_block(name: str, value: str) -> None:
+def test_b5_numbers_that_are_not_sane_do_not_block(name: str, value: str) -> None:
     """Neither digits without end nor other forms of numbers are taken at their word."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)

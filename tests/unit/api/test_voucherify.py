@@ -272,7 +272,7 @@ def test_a_token_is_issued(api: Voucherify, client: RecordingClient) -> None:
     ],
     ids=repr,
 )
-def test_a_token_in_an_unknown_form(
+def test_c9_a_token_in_an_unknown_form(
     api: Voucherify, client: RecordingClient, content: dict[str, t.Any]
 ) -> None:
     """What is no token is not sent as one."""
@@ -282,7 +282,7 @@ def test_a_token_in_an_unknown_form(
 
 
 @pytest.mark.parametrize("seconds", [10**400, "1e400", float("nan"), -1, 3601])
-def test_a_token_is_not_believed_to_be_valid_for_long(
+def test_b5_a_token_is_not_believed_to_be_valid_for_long(
     api: Voucherify, client: RecordingClient, seconds: object
 ) -> None:
     """It is renewed after an hour at the latest."""

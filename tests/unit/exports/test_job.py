@@ -408,7 +408,7 @@ def test_a_failed_download_leaves_no_file(
     exported.close()
 
 
-def test_the_limit_of_open_files_is_reported(
+def test_c7_the_limit_of_open_files_is_reported(
     script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TMPDIR has nothing to do with it."""
@@ -622,7 +622,7 @@ def test_a_wait_for_the_rate_limit_is_not_counted(script: Script) -> None:
     assert run(script, export_timeout_seconds=60) == [b"ID\n"]
 
 
-def test_an_incomplete_echo_ends_resuming(script: Script) -> None:
+def test_a9_an_incomplete_echo_ends_resuming(script: Script) -> None:
     """What a response to a creation lacks may be missing in the list as well."""
     script.replies["list"] = listed(unfinished(WINDOWED))
     other = replace(WINDOWED, stream="customers", exported_object="customer")

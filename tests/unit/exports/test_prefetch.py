@@ -763,7 +763,7 @@ def test_finish_waits_for_the_deletion_of_what_was_read(seed: int, latency: floa
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), RequestError("a rejection")])
 @quick
 @given(SEEDS)
-def test_an_error_in_a_deletion_does_not_hang_the_run(error: Exception, seed: int) -> None:
+def test_b9_an_error_in_a_deletion_does_not_hang_the_run(error: Exception, seed: int) -> None:
     """It is logged, the worker goes on, and the end of the run does not wait for it."""
     with VirtualClock(seed) as clock:
 

@@ -68,7 +68,7 @@ def test_no_file_is_an_error(number: int) -> None:
         (b"Total: 4 rows,,,,\r\n", "row 601, has 5 cells instead of 6"),
     ],
 )
-def test_damage_is_reported_alike(row: bytes, error: str) -> None:
+def test_a3_damage_is_reported_alike(row: bytes, error: str) -> None:
     """The rows before it are read."""
     content = HEADER + ROW * 600 + row + ROW
     messages = set()
@@ -153,7 +153,7 @@ def test_lines_are_counted_before_a_footer() -> None:
 
 
 @pytest.mark.parametrize("size", [1 << 20, 1 << 22, (1 << 22) + 1])
-def test_a_line_break_in_a_cell_is_kept_at_any_place(size: int) -> None:
+def test_a2_a_line_break_in_a_cell_is_kept_at_any_place(size: int) -> None:
     """Whatever the sizes of the blocks in which a file is read."""
     for shift in range(3):
         filler = b"x" * (size - len(HEADER) - 25 - shift)

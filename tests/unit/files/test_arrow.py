@@ -53,7 +53,7 @@ def blocks(
     return list(ArrowReader(export_reader(io.BytesIO(write(rows)), columns, **options)))
 
 
-def test_every_type_has_its_arrow_type() -> None:
+def test_a13_every_type_has_its_arrow_type() -> None:
     """Also where all cells are empty, or the column is missing."""
     values = ["a", "1.50", "2", "TRUE", "2026-01-31", "2026-01-01T00:00:00.5Z", '{ "a": 1.10 }']
     (block,) = blocks(

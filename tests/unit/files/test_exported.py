@@ -24,7 +24,7 @@ def records(reader: Any, rows: list[list[str]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("with_prefix", [True, False])
-def test_the_metadata_prefix_is_decided_once(with_prefix: bool) -> None:  # noqa: FBT001 - an example
+def test_a14_the_metadata_prefix_is_decided_once(with_prefix: bool) -> None:  # noqa: FBT001 - an example
     """By the first file that has metadata, for those that follow."""
     reader = file_reader(select([ID, NAME]))
     first = ["metadata.x"] if with_prefix else ["metadata.x", "y"]
@@ -65,7 +65,7 @@ def test_an_unknown_title_is_reported() -> None:
 
 
 def test_a_missing_column_is_reported() -> None:
-    """It is null; a column that is always selected is an error."""
+    """It is null."""
     warnings: list[str] = []
     reader = file_reader(
         select([ID, NAME, CREATED]), warnings.append, ask=lambda _: [["ID", "Created at"]]
@@ -73,6 +73,10 @@ def test_a_missing_column_is_reported() -> None:
 
     assert records(reader, [["ID", "Created at"], ["a", ""]])[0]["name"] is None
     assert warnings == ["column 'name' is missing; emitting null"]
+
+
+def test_a10_a_key_is_never_a_metadata_column() -> None:
+    """If the service leaves the key out, an attribute of that name is not the key."""
     reader = file_reader(select([ID, NAME]), ask=lambda _: [["Name"]])
     with pytest.raises(ExportFileError, match="column 'id' is missing"):
         records(reader, [["Name", "ID"], ["a", "an attribute"]])

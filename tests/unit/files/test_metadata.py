@@ -37,7 +37,7 @@ def schema_of(definition: dict[str, Any]) -> dict[str, Any]:
         ({}, {"type": ["string", "null"]}),
     ],
 )
-def test_each_type_has_a_schema(definition: dict[str, Any], schema: dict[str, Any]) -> None:
+def test_b10_each_type_has_a_schema(definition: dict[str, Any], schema: dict[str, Any]) -> None:
     """A value that does not fit stays a string, so each allows one."""
     assert schema_of(definition) == schema
 
@@ -59,6 +59,22 @@ def test_schemas_are_found_by_their_object() -> None:
     }
     assert found["voucher"]["a"] != found["order"]["a"]
     assert schemas_by_object({}) == {}
+
+
+def test_c9_schemas_of_one_object_are_merged() -> None:
+    """None of them is forgotten."""
+    answer = {
+        "schemas": [
+            {"related_object": "voucher", "properties": {"a": {"type": "number"}, "b": {}}},
+            {"related_object": "order", "properties": {"x": {}}},
+            {"related_object": "voucher", "properties": {"c": {}}},
+        ]
+    }
+    found = schemas_by_object(answer)
+    assert {name: list(keys) for name, keys in found.items()} == {
+        "voucher": ["a", "b", "c"],
+        "order": ["x"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -526,7 +526,7 @@ def test_empty_cells_are_null(column_type: ColumnType) -> None:
         (r"\\\ud83d\n", "\\\ufffd\n"),
     ],
 )
-def test_half_a_surrogate_pair_is_replaced(text: str, value: str) -> None:
+def test_b12_half_a_surrogate_pair_is_replaced(text: str, value: str) -> None:
     """UTF-8 cannot hold it, so one character of the text is lost, and no record."""
     content = write([["ID", "Details"], ["a", f'{{"note": "{text}"}}']])
     details = Column("details", JSON_OBJECT, "An object.")
@@ -549,7 +549,7 @@ def test_whole_surrogate_pairs_are_kept() -> None:
 
 
 @pytest.mark.parametrize("column_type", list(ColumnType))
-def test_an_empty_key_is_an_error(column_type: ColumnType) -> None:
+def test_a6_an_empty_key_is_an_error(column_type: ColumnType) -> None:
     """Loaders would merge all rows that have none."""
     key = Column("key", column_type, "A key.")
     texts = {TEXT: "a", BOOLEAN: "true", JSON_OBJECT: "{}", JSON_ARRAY: "[]"}
@@ -562,7 +562,7 @@ def test_an_empty_key_is_an_error(column_type: ColumnType) -> None:
     )
 
 
-def test_a_digest_is_a_key_of_other_columns() -> None:
+def test_a11_a_digest_is_a_key_of_other_columns() -> None:
     """It depends on their values alone, in one form; a missing column counts as empty."""
     time = Column("created_at", TIMESTAMP, "A time.")
     names = ("code", "channel", "created_at", "id")

@@ -26,7 +26,7 @@ def test_blocks_of_short_rows_are_full() -> None:
 
 
 @pytest.mark.parametrize("mebibytes", [1, 3])
-def test_blocks_of_long_rows_are_short(mebibytes: int) -> None:
+def test_b16_blocks_of_long_rows_are_short(mebibytes: int) -> None:
     """Once it is known how long they are, a block ends behind a mebibyte."""
     assert sizes(b"a\n" + (b"x" * mebibytes * MIB + b"\n") * 15) == [5, *[1] * 10]
 
@@ -42,7 +42,7 @@ def test_long_rows_behind_short_ones_end_a_block_soon() -> None:
     assert max(found[2:]) <= 2
 
 
-def test_nul_is_a_character_like_any_other() -> None:
+def test_b11_nul_is_a_character_like_any_other() -> None:
     """On all Python versions, of which the oldest could not read it."""
     rows = CsvRows(io.BytesIO(b'a,b\0\n"\0",\xed\x9f\xbf\n1,2\n'))
 

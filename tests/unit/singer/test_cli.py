@@ -27,12 +27,19 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
 def read(*schemas: dict[str, Any]) -> Any:
     """Read a catalog of streams with these schemas."""
     streams = [{"tap_stream_id": f"s{n}", "schema": each} for n, each in enumerate(schemas)]
-    return read_catalog(io.StringIO(json.dumps({"streams": streams})))
+    content = json.dumps({"streams": streams}, ensure_ascii=False).encode()
+    return read_catalog(io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
 
 
 def test_a_valid_catalog_is_read() -> None:
     """Properties may be of any form that JSON schema knows."""
     assert read(VALID, VALID).get_stream("s1").schema.to_dict() == VALID
+
+
+def test_c7_a_catalog_is_in_utf8_in_any_locale() -> None:
+    """The encoding of the locale is no reason to say that a file does not hold JSON."""
+    schema = {"properties": {"id": {"description": "Schlüssel 鍵"}}}
+    assert read(schema).get_stream("s0").schema.to_dict() == schema
 
 
 @pytest.mark.parametrize("name", INVALID)
