@@ -26,7 +26,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "token_is_list": ({**PAIR, "app_token": [f"a-{MARK}"]}, ("app_token: must be", "string")),
     "token_is_object": ({**PAIR, "app_token": {"t": MARK}}, ("app_token: must be", "string")),
     "access_token_is_list": ({"access_token": [f"a-{MARK}"]}, ("access_token: must be", "string")),
-    "token_with_line_break": ({**PAIR, "app_token": f"{MARK}\n"}, ("app_token: must",)),
+    "c7_token_with_line_break": ({**PAIR, "app_token": f"{MARK}\n"}, ("app_token: must",)),
     "token_with_space": ({**PAIR, "app_token": f"my {MARK}"}, ("app_token: must",)),
     "token_beyond_ascii": ({**PAIR, "app_token": f"tökën-{MARK}"}, ("app_token: must",)),
     "unknown_region": ({**PAIR, "region": f"mars-{MARK}"}, ("region: must be one of eu, us, as",)),
@@ -81,8 +81,12 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {**PAIR, "batch_config": {**BATCHES, "encoding": {"format": "jsonl", "level": MARK}}},
         ("batch_config.encoding: must hold only format and compression",),
     ),
-    "batches_of_csv": (
+    "a12_batches_of_csv": (
         {**PAIR, "batch_config": {**BATCHES, "encoding": {"format": "csv"}}},
+        ("batch_config.encoding.format: must be one of jsonl, parquet",),
+    ),
+    "a12_batches_of_arrow": (
+        {**PAIR, "batch_config": {**BATCHES, "encoding": {"format": "arrow"}}},
         ("batch_config.encoding.format: must be one of jsonl, parquet",),
     ),
     "batches_of_nothing": (
@@ -155,7 +159,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {**PAIR, "stream_maps": {"orders": {"id": None}}},
         ("stream_maps: must keep the key of each stream",),
     ),
-    "stream_map_with_another_key": (
+    "c4_stream_map_with_another_key": (
         {**PAIR, "stream_maps": {"orders": {"__key_properties__": [MARK]}}},
         ("stream_maps: must keep the key of each stream, or name properties that exist",),
     ),
