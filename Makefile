@@ -102,7 +102,7 @@ endef
 
 .venv/installed: pyproject.toml hatch_build.py tap_voucherify/files/scanner.c
 	$(call new-venv,.venv)
-	$(BIN)/python -m pip install --quiet --editable '.[parquet]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[parquet,s3]' --group dev
 	touch $@
 
 .venv-airflow/installed: pyproject.toml

@@ -54,13 +54,16 @@ def wheel(session: nox.Session) -> None:
     """Test the wheel."""
     (built,) = DIST.glob("*.whl")
     session.install("--upgrade", "pip>=25.1")  # the first that supports dependency groups
-    session.install(f"{built}[parquet]", "--group", "test")
+    if is_main := session.python == MAIN:
+        session.install(f"{built}[parquet,s3]", "--group", "test", "--group", "loaders")
+    else:
+        session.install(f"{built}[parquet]", "--group", "test")
     # PYTHONPATH would come before the wheel.
     env = {"PYTHONPATH": None, "TAP_VOUCHERIFY_PURE": "1" if session.python == PURE else None}
     session.run(
         "pytest",
         *("--numprocesses", "auto"),
         f"--package-below={session.virtualenv.location}",
-        *(session.posargs or (ALL_TESTS if session.python == MAIN else QUICK_TESTS)),
+        *(session.posargs or (ALL_TESTS if is_main else QUICK_TESTS)),
         env=env,
     )

@@ -1,9 +1,9 @@
 """Upsert the tap's parquet files into DuckDB, and print the state for the next run.
 
-    tap-voucherify --config=config.json | python load_duckdb.py warehouse.duckdb > state.json
+    tap-voucherify --config=config.json | python load_duckdb.py warehouse.duckdb >> states.jsonl
 
 `config.json` has `batch_config: {"encoding": {"format": "parquet"}, ...}`. Each file is deleted
-once its rows are committed.
+once its rows are committed. Needs the packages duckdb and fsspec, and s3fs for files in S3.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from tempfile import TemporaryDirectory
 
 import duckdb
+from fsspec.core import url_to_fs
 
 UPSERT = """
     BEGIN;
@@ -36,15 +36,17 @@ def main() -> None:
     """Load what the tap writes to this program's standard input."""
     schemas = {}
     state = None
-    with duckdb.connect(sys.argv[1]) as database:
+    with duckdb.connect(sys.argv[1]) as database, TemporaryDirectory() as folder:
+        copy = Path(folder, "batch.parquet")
         for message in map(json.loads, sys.stdin):
             if message["type"] == "SCHEMA":
                 schemas[message["stream"]] = message
             elif message["type"] == "BATCH":
                 for uri in message["manifest"]:
-                    path = Path(url2pathname(urlsplit(uri).path))
-                    database.execute(upsert(schemas[message["stream"]], path))
-                    path.unlink()
+                    files, path = url_to_fs(uri)
+                    files.get_file(path, str(copy))
+                    database.execute(upsert(schemas[message["stream"]], copy))
+                    files.rm_file(path)
             elif message["type"] == "STATE":
                 state = message["value"]
     if state:

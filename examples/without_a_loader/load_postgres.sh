@@ -1,9 +1,9 @@
 #!/bin/sh
 # Upsert the tap's gzipped jsonl files into PostgreSQL with COPY.
 #
-#     tap-voucherify --config=config.json > messages.jsonl
+#     tap-voucherify --config=config.json >> messages.jsonl
 #     sh load_postgres.sh batches vouchers
-#     tail -n 1 messages.jsonl | sed 's/^{"type":"STATE","value":\(.*\)}$/\1/' > state.json
+#     sed -n 's/^{"type":"STATE","value":\(.*\)}$/\1/p' messages.jsonl | tail -n 1 > state.json
 #
 # `config.json` has `batch_config: {"encoding": {"format": "jsonl", "compression": "gzip"}, ...}`.
 # psql takes the connection from PGHOST, PGUSER and so on. The files are deleted once their rows
@@ -12,8 +12,11 @@ set -eu
 folder=$1
 stream=$2
 
-set -- "$folder/$stream"-*.gz
-[ -e "$1" ] || exit 0
+# Oldest first: of several rows with one key, the last counts.
+IFS='
+'
+set -- $(ls -tr "$folder/$stream"-*.gz 2>/dev/null)
+[ $# -gt 0 ] || exit 0
 
 psql --quiet --set ON_ERROR_STOP=1 <<SQL
 CREATE TABLE IF NOT EXISTS $stream (id text PRIMARY KEY, created_at timestamptz, record jsonb);
@@ -27,9 +30,9 @@ gzip -dc "$@" | psql --quiet --set ON_ERROR_STOP=1 --command \
 
 psql --quiet --set ON_ERROR_STOP=1 --single-transaction <<SQL
 INSERT INTO $stream
-SELECT DISTINCT ON (record->>'id') record->>'id', (record->>'created_at')::timestamptz, record
-FROM ${stream}_staging
-ORDER BY record->>'id', number DESC
+SELECT DISTINCT ON (key) key, (record->>'created_at')::timestamptz, record
+FROM ${stream}_staging, coalesce(record->>'id', record->>'publication_key') AS key
+ORDER BY key, number DESC
 ON CONFLICT (id) DO UPDATE SET created_at = excluded.created_at, record = excluded.record;
 DROP TABLE ${stream}_staging;
 SQL

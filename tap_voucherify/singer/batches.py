@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import sys
 import typing as t
 from uuid import uuid4
 
@@ -71,6 +72,12 @@ def write_batches(
         yield file.finish()
 
 
+def _storage_errors() -> tuple[type[Exception], ...]:
+    """Return what unavailable storage raises; S3 has errors of its own, once it is in use."""
+    botocore = sys.modules.get("botocore.exceptions")
+    return (OSError, botocore.BotoCoreError) if botocore else (OSError,)
+
+
 class _BatchFile:
     """The file that is being written; the next one begins when it is finished."""
 
@@ -120,14 +127,14 @@ class _BatchFile:
     def _raising_output_error(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise OutputError(f"{_ROOT}: batch files cannot be written: {reason}") from error
         except ImportError as error:
             # Names the extra to install.
             raise OutputError(f"{_ROOT}: {one_line(error)}") from error
         except ValueError as error:
             raise OutputError(f"{_ROOT}: must be the URL of a known file system") from error
+        except _storage_errors() as error:
+            reason = getattr(error, "strerror", None) or one_line(error)
+            raise OutputError(f"{_ROOT}: batch files cannot be written: {reason}") from error
 
     def _open(self) -> t.IO[bytes]:
         return self._opened.enter_context(self._config.storage.open(self._filename, "wb"))

@@ -125,8 +125,9 @@ class CommandLineTap(Tap, abc.ABC):
         command.excepthook = cls.report_error  # type: ignore[method-assign]
         sys.excepthook = cls.report_error
         add_to_handlers(cls.secrets)
-        # It logs stream map expressions, which may contain secrets, below WARNING.
-        logging.getLogger("singer_sdk.mapper").setLevel(logging.WARNING)
+        # Below WARNING, these log stream map expressions and AWS session tokens.
+        for name in ("singer_sdk.mapper", "aiobotocore", "botocore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         return command
 
     @classmethod

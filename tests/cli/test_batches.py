@@ -31,6 +31,15 @@ FORMS = pytest.mark.parametrize("form", ["jsonl", "parquet"])
 # Longer than any block in which a file is read.
 HUGE = 1 << 22
 
+# No credentials anywhere, and no way to AWS.
+NO_AWS = {
+    "AWS_ACCESS_KEY_ID": "",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
 # The columns of these have all types between them.
 OF_ALL_TYPES = ("vouchers", "customers", "voucher_transactions")
 
@@ -474,7 +483,8 @@ def test_a_signal_ends_a_run_with_the_files_it_has_reported(
     [
         ("file:///dev/null/batches", "Not a directory"),
         ("unheard://batches", "must be the URL of a known file system"),
-        ("s3://batches", "s3fs"),
+        ("gs://batches", "gcsfs"),
+        ("s3://batches", "Unable to locate credentials"),
     ],
 )
 def test_c4_storage_that_cannot_be_written_is_named(
@@ -482,6 +492,7 @@ def test_c4_storage_that_cannot_be_written_is_named(
 ) -> None:
     """One line has the setting and the reason, not its value, and no STATE covers what is lost."""
     setting = {**batches(folder, "jsonl"), "storage": {"root": root}}
+    tap.environment = NO_AWS
 
     run = tap.run(batch_config=setting)
 

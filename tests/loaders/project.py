@@ -57,11 +57,17 @@ class Project:
             for plugin, values in ((TAP, sandbox.config), (loader, settings))
             for name, value in values.items()
         }
-        (directory / "meltano.yml").write_text(yaml.safe_dump(_merged()), encoding="utf-8")
+        self._content = _merged()
+        self._write()
         system = directory / ".meltano"
         system.mkdir()
         for plugins in ("extractors", "loaders"):
             (system / plugins).symlink_to(INSTALLED / plugins)
+
+    def add_extractors(self, text: str) -> None:
+        """Add the extractors of another meltano.yml."""
+        self._content["plugins"]["extractors"] += yaml.safe_load(text)["plugins"]["extractors"]
+        self._write()
 
     def run(self, *options: str) -> None:
         """Run the tap into the loader.
@@ -111,6 +117,10 @@ class Project:
         if process.returncode:
             raise RuntimeError(f"meltano {' '.join(arguments)}\n{output}\n{log}")
         return output
+
+    def _write(self) -> None:
+        text = yaml.safe_dump(self._content)
+        (self.directory / "meltano.yml").write_text(text, encoding="utf-8")
 
     def _meltano_settings(self) -> Mapping[str, str]:
         return {

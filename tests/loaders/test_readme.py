@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,14 +14,14 @@ from dev import ROOT
 from dev.sandbox import Dataset, Sandbox
 
 from .project import INSTALLED, MELTANO
+from .shell import blocks, environment, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.timeout(110)
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-(WITH_MELTANO, WITHOUT_MELTANO) = re.findall(r"(?ms)^```sh\n(.*?)^```", README)
+WITH_MELTANO, WITHOUT_MELTANO = blocks("README.md", "sh")
 
 # These two look at a package index and at Meltano Hub: the test provides what they install.
 ONLINE = ("meltano install", "meltano add target-jsonl")
@@ -39,26 +36,6 @@ def sandbox() -> Iterator[Sandbox]:
     """Return a small Voucherify without publications, which may lack a key."""
     with Sandbox(Dataset(seed=7, sizes={"publication": 0}), latency_seconds=0.05) as sandbox:
         yield sandbox
-
-
-def environment(sandbox: Sandbox, *programs: Path) -> dict[str, str]:
-    """Return an environment with the tap's settings and some programs."""
-    settings = {f"TAP_VOUCHERIFY_{name.upper()}": value for name, value in sandbox.config.items()}
-    path = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
-    return {**os.environ, **settings, "PATH": path}
-
-
-def run(commands: str, directory: Path, variables: Mapping[str, str]) -> None:
-    """Run commands in a shell that stops at the first failure."""
-    ended = subprocess.run(
-        ("/bin/sh", "-e", "-c", commands),
-        cwd=directory,
-        env=variables,
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def ids(path: Path) -> set[str]:

@@ -4,32 +4,43 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import re
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
+import requests
 
 from dev import ROOT
 from dev.sandbox import Dataset, Sandbox
 from tests.support.expectations import OBJECTS
+from tests.support.runner import select
 
-from .comparison import Record, differences, make_dataset
+from .comparison import Record, differences, grow, make_dataset
 from .postgres import Postgres, postgres
-from .project import INSTALLED
+from .project import INSTALLED, TAP, Project
+from .shell import blocks, environment, run
 from .test_loaders import as_duckdb, read_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+
+    from tests.support.runner import Json, Tap
 
 EXAMPLES = ROOT / "examples" / "without_a_loader"
-TAP = (sys.executable, "-m", "tap_voucherify")
+TAP_COMMAND = f"{sys.executable} -m tap_voucherify"
 
-#: How the recipe gets from the tap's messages to a file for `--state`.
-STATE = r"""tail -n 1 messages.jsonl | sed 's/^{"type":"STATE","value":\(.*\)}$/\1/' > state.json"""
+(LOAD_DUCKDB,) = blocks("docs/loaders.md", "sh")
+(BATCHES,) = blocks("docs/loaders.md", "json")
+(LOOK,) = blocks("docs/loaders.md", "sql")
+(CRON,) = blocks("docs/loaders.md", "text")
+(WEEKLY,) = blocks("docs/loaders.md", "yaml")
+FOLDER = "/var/lib/voucherify"
+BUCKET = "my-bucket"
+GZIPPED = {"format": "jsonl", "compression": "gzip"}
 
 
 @pytest.fixture
@@ -53,34 +64,11 @@ def write_config(directory: Path, sandbox: Sandbox, **settings: object) -> str:
     return str(path)
 
 
-def batch_config(directory: Path, encoding: dict[str, str]) -> dict[str, Any]:
+def batch_config(directory: Path, encoding: dict[str, str]) -> Json:
     """Return settings that write batch files to a folder."""
     files = directory / "batches"
     files.mkdir()
     return {"batch_config": {"encoding": encoding, "storage": {"root": files.as_uri()}}}
-
-
-def write_catalog(
-    directory: Path, config: str, streams: Iterable[str], replication_method: str = ""
-) -> str:
-    """Write a catalog with some streams selected, and return its name."""
-    catalog = json.loads(subprocess.check_output((*TAP, "--config", config, "--discover")))
-    for stream in catalog["streams"]:
-        (whole,) = (entry["metadata"] for entry in stream["metadata"] if not entry["breadcrumb"])
-        whole["selected"] = stream["tap_stream_id"] in streams
-        if replication_method:
-            stream["replication_method"] = replication_method
-    path = directory / "catalog.json"
-    path.write_text(json.dumps(catalog))
-    return str(path)
-
-
-def pipe(tap: tuple[str, ...], loader: tuple[str, ...]) -> bytes:
-    """Run the tap into a loader and return the loader's output."""
-    with subprocess.Popen(tap, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source:
-        loaded = subprocess.run(loader, stdin=source.stdout, stdout=subprocess.PIPE, check=True)
-    assert source.returncode == 0
-    return loaded.stdout
 
 
 def ids(sandbox: Sandbox, exported_object: str) -> set[str]:
@@ -88,63 +76,98 @@ def ids(sandbox: Sandbox, exported_object: str) -> set[str]:
     return {row.cells["id"] for row in sandbox.rows(exported_object)}
 
 
-def test_parquet_into_duckdb(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Two runs with state leave one row per key, and no file."""
-    config = write_config(tmp_path, sandbox, **batch_config(tmp_path, {"format": "parquet"}))
-    catalog = write_catalog(tmp_path, config, ("vouchers", "redemptions"))
-    tap = (*TAP, "--config", config, "--catalog", catalog)
-    database, state = tmp_path / "warehouse.duckdb", tmp_path / "state.json"
-    loader = (sys.executable, str(EXAMPLES / "load_duckdb.py"), str(database))
+@pytest.fixture
+def s3() -> Iterator[dict[str, str]]:
+    """Return the variables that lead to S3, a server on this machine."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - slow, and only needed here
 
-    state.write_bytes(pipe(tap, loader))
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "the-secret",
+        "AWS_SESSION_TOKEN": "the-session",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    server.stop()
+
+
+def test_parquet_into_duckdb(sandbox: Sandbox, s3: dict[str, str], tmp_path: Path) -> None:
+    """Runs with state leave one row per key and no file, in a folder or in S3."""
+    folder = tmp_path / "files"
+    variables = environment(sandbox, Path(sys.executable).parent)
+    variables |= {**s3, "TAP_VOUCHERIFY_LOGLEVEL": "DEBUG"}
+    (tmp_path / "load_duckdb.py").symlink_to(EXAMPLES / "load_duckdb.py")
+    first, second, third = LOAD_DUCKDB.splitlines()
+
+    write_config(tmp_path, sandbox, **json.loads(BATCHES.replace(FOLDER, str(folder))))
+    run(f"{first}\n{second}", tmp_path, variables)
+    assert not list(folder.iterdir())
     sandbox.dataset.grow({"voucher": 20, "redemption": 30})
-    state.write_bytes(pipe((*tap, "--state", str(state)), loader))
+    root = f"s3://{BUCKET}/voucherify"
+    write_config(tmp_path, sandbox, **json.loads(BATCHES.replace(f"file://{FOLDER}", root)))
+    log = run(third, tmp_path, variables)
 
-    with duckdb.connect(str(database), read_only=True) as loaded:
-        vouchers = [name for (name,) in loaded.execute("SELECT id FROM vouchers").fetchall()]
-        redemptions = [name for (name,) in loaded.execute("SELECT id FROM redemptions").fetchall()]
-    assert sorted(vouchers) == sorted(ids(sandbox, "voucher"))
-    assert sorted(redemptions) == sorted(ids(sandbox, "redemption"))
-    assert set(json.loads(state.read_text())["bookmarks"]) >= {"vouchers", "redemptions"}
-    assert not list((tmp_path / "batches").iterdir())
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as loaded:
+        for table, exported_object in (("vouchers", "voucher"), ("redemptions", "redemption")):
+            rows = loaded.execute(f"SELECT id FROM {table}").fetchall()  # noqa: S608 - our own name
+            assert sorted(name for (name,) in rows) == sorted(ids(sandbox, exported_object))
+    listed = requests.get(f"{s3['AWS_ENDPOINT_URL']}/{BUCKET}", timeout=60).text
+    assert BUCKET in listed
+    assert "<Key>" not in listed
+    assert "DEBUG" in log
+    assert "the-se" not in log
+
+
+def test_a_look_at_a_folder(sandbox: Sandbox, tap: Tap, tmp_path: Path) -> None:
+    """One statement reads all files of a stream."""
+    settings = json.loads(BATCHES.replace(FOLDER, str(tmp_path)))
+
+    assert tap.run(**settings).exit_code == 0
+
+    with duckdb.connect() as database:
+        database.execute(LOOK.replace(FOLDER, str(tmp_path)))
+        rows = database.execute("SELECT id FROM vouchers").fetchall()
+    assert {name for (name,) in rows} == ids(sandbox, "voucher")
+
+
+def test_old_files_are_deleted(tmp_path: Path) -> None:
+    """The cron line deletes batch files, and only after a week."""
+    for name in ("old.parquet", "new.parquet"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / "old.parquet", (0, 0))
+
+    command = CRON.split(maxsplit=5)[5].replace(FOLDER, str(tmp_path))
+    run(command, tmp_path, os.environ)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["new.parquet"]
 
 
 def test_jsonl_into_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path) -> None:
     """COPY and upsert leave one row per key, with the whole record, and no file."""
-    encoding = {"format": "jsonl", "compression": "gzip"}
-    config = write_config(tmp_path, sandbox, **batch_config(tmp_path, encoding))
-    catalog = write_catalog(tmp_path, config, ("vouchers",))
-    connection = {f"PG{name.upper()}": str(value) for name, value in server.settings.items()}
-    path = f"{server.psql.parent}{os.pathsep}{os.environ['PATH']}"
-    load = ("sh", str(EXAMPLES / "load_postgres.sh"), str(tmp_path / "batches"), "vouchers")
-    assert STATE in (EXAMPLES / "load_postgres.sh").read_text()
-    messages, state = tmp_path / "messages.jsonl", tmp_path / "state.json"
+    script = EXAMPLES / "load_postgres.sh"
+    (tmp_path / script.name).symlink_to(script)
+    extract, load, keep_state = re.findall(r"(?m)^#     (.+)$", script.read_text())
+    load += f"\n{load.replace('vouchers', 'publications')}"
+    variables = environment(sandbox, Path(sys.executable).parent, server.psql.parent)
+    variables |= {f"PG{name.upper()}": str(value) for name, value in server.settings.items()}
+    write_config(tmp_path, sandbox, **batch_config(tmp_path, GZIPPED))
 
-    for options in ((), ("--state", str(state))):
-        with messages.open("wb") as output:
-            subprocess.run(
-                (*TAP, "--config", config, "--catalog", catalog, *options),
-                stdout=output,
-                stderr=subprocess.DEVNULL,
-                check=True,
-            )
-        subprocess.run(load, env={**os.environ, **connection, "PATH": path}, check=True)
-        subprocess.run(("/bin/sh", "-c", STATE), cwd=tmp_path, check=True)
-        sandbox.dataset.grow({"voucher": 20 if not options else 0})
+    run(f"{extract}\n{load}\n{keep_state}", tmp_path, variables)
+    sandbox.dataset.grow({"voucher": 20})
+    run(f"{extract} --state=state.json\n{load}", tmp_path, variables)
 
     rows = server.query("SELECT record FROM vouchers")
     expected = {row.cells["id"]: row.cells["code"] for row in sandbox.rows("voucher")}
     assert {row["id"]: row["code"] for row in rows} == expected
     assert len(rows) == len(expected)
+    publications = set(server.query("SELECT record->'voucher_code' FROM publications"))
+    assert publications == {
+        row.cells["voucher_code"] or None for row in sandbox.rows("publication")
+    }
     assert not list((tmp_path / "batches").glob("vouchers-*"))
-
-
-def target_postgres(directory: Path, server: Postgres, **settings: object) -> tuple[str, ...]:
-    """Return the command of a loader with some settings."""
-    path = directory / "loader.json"
-    path.write_text(json.dumps({**server.settings, **settings}))
-    program = INSTALLED / "loaders" / "target-postgres" / "venv" / "bin" / "target-postgres"
-    return (str(program), "--config", str(path))
 
 
 def read_as_floats(server: Postgres, schema: str, stream: str) -> list[Record]:
@@ -152,31 +175,61 @@ def read_as_floats(server: Postgres, schema: str, stream: str) -> list[Record]:
     return [as_duckdb(row) for row in read_postgres(server, schema, stream)]
 
 
-def test_the_fast_settings_of_target_postgres(server: Postgres, tmp_path: Path) -> None:
-    """Without validation, with COPY and batch files, all arrives, but numbers are floats."""
-    fast = {"validate_records": False, "use_copy": True, "default_target_schema": "fast"}
-    loader = target_postgres(tmp_path, server, **fast)
-    files = batch_config(tmp_path, {"format": "jsonl", "compression": "gzip"})
-    with Sandbox(make_dataset(), latency_seconds=0.05) as sandbox:
-        config = write_config(tmp_path, sandbox, track_updates=True, **files)
-        catalog = write_catalog(tmp_path, config, OBJECTS)
-        pipe((*TAP, "--config", config, "--catalog", catalog), loader)
+FAST = {"validate_records": False, "use_copy": True}
 
-        assert not differences(sandbox, partial(read_as_floats, server, "fast"), as_duckdb)
+
+@pytest.mark.parametrize(
+    ("loader", "settings", "encoding", "convert"),
+    [
+        ("target-postgres", FAST, GZIPPED, as_duckdb),
+    ],
+)
+def test_loaders_that_take_numbers_for_floats(  # noqa: PLR0913, PLR0917 - fixtures, and a loader
+    server: Postgres,
+    discovered: Json,
+    tmp_path: Path,
+    loader: str,
+    settings: Json,
+    encoding: Json | None,
+    convert: Callable[[Record], Record],
+) -> None:
+    """All arrives, and updates replace it, apart from digits that a float has no room for."""
+    schema = loader.partition("-")[0]
+    settings = {**server.settings, **settings, "default_target_schema": schema}
+    (tmp_path / "loader.json").write_text(json.dumps(settings))
+    (tmp_path / "catalog.json").write_text(json.dumps(select(discovered, OBJECTS)))
+    program = INSTALLED / "loaders" / loader / "venv" / "bin" / "target-postgres"
+    tap = f"{TAP_COMMAND} --config=config.json --catalog=catalog.json"
+    load = f"{program} --config=loader.json > states.jsonl\ntail -n 1 states.jsonl > state.json"
+    read = partial(read_as_floats, server, schema)
+    with Sandbox(make_dataset(), latency_seconds=0.05) as sandbox:
+        batches = batch_config(tmp_path, encoding) if encoding else {}
+        write_config(tmp_path, sandbox, track_updates=True, **batches)
+
+        run(f"{tap} | {load}", tmp_path, os.environ)
+        assert not differences(sandbox, read, convert)
+        grow(sandbox.dataset)
+        run(f"{tap} --state=state.json | {load}", tmp_path, os.environ)
+        assert not differences(sandbox, read, convert)
 
 
 def test_a_weekly_refresh_finds_deletions(
     sandbox: Sandbox, server: Postgres, tmp_path: Path
 ) -> None:
-    """A full-table sync with ACTIVATE_VERSION removes rows that Voucherify no longer has."""
-    config = write_config(tmp_path, sandbox, emit_activate_version_messages=True)
-    streams = ("vouchers", "customers")
-    chosen = write_catalog(tmp_path, config, streams, replication_method="FULL_TABLE")
-    loader = target_postgres(tmp_path, server, default_target_schema="weekly", hard_delete=True)
-    tap = (*TAP, "--config", config, "--catalog", chosen)
+    """A full-table sync with ACTIVATE_VERSION marks rows that Voucherify no longer has."""
+    settings = {**server.settings, "default_target_schema": "weekly"}
+    project = Project(tmp_path, sandbox, "target-postgres", "dev", **settings)
+    project.add_extractors(WEEKLY)
+    read = partial(read_postgres, server, "weekly")
+    server.query("CREATE SCHEMA weekly")
+    server.query("CREATE TABLE weekly.vouchers (id text PRIMARY KEY, _sdc_table_version bigint)")
+    server.query("INSERT INTO weekly.vouchers VALUES ('v_deleted', 1)")
 
-    pipe(tap, loader)
-    server.query("INSERT INTO weekly.vouchers (id, _sdc_table_version) VALUES ('v_deleted', 1)")
-    pipe(tap, loader)
+    project.meltano("run", f"{TAP}--weekly", "target-postgres")
 
-    assert set(server.query("SELECT to_json(id) FROM weekly.vouchers")) == ids(sandbox, "voucher")
+    assert {row["id"] for row in read("vouchers")} == ids(sandbox, "voucher")
+    assert {row["id"] for row in read("customers")} == ids(sandbox, "customer")
+    (deleted,) = server.query(
+        "SELECT to_json(id) FROM weekly.vouchers WHERE _sdc_deleted_at IS NOT NULL"
+    )
+    assert deleted == "v_deleted"

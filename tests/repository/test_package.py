@@ -65,7 +65,7 @@ def test_the_wheel_is_the_package(packages: Path, tracked: set[str]) -> None:
         modules |= {LIBRARY}
     assert names == modules | {f"{about}{name}" for name in described}
     assert headers["Name"] == "tap-voucherify"
-    assert headers.get_all("Provides-Extra") == ["parquet"]
+    assert headers.get_all("Provides-Extra") == ["parquet", "s3"]
     required = [name for name in headers.get_all("Requires-Dist", []) if "extra" not in name]
     names = {re.split("[<>=~]", requirement)[0] for requirement in required}
     assert names == {
