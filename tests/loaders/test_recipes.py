@@ -175,13 +175,25 @@ def read_as_floats(server: Postgres, schema: str, stream: str) -> list[Record]:
     return [as_duckdb(row) for row in read_postgres(server, schema, stream)]
 
 
+def in_pipelinewise(record: Record) -> Record:
+    """Return a record as PipelineWise's loader writes it: with line breaks as in JSON."""
+    return {
+        name: re.sub(r'\\(["\\])', r"\1", json.dumps(value, ensure_ascii=False)[1:-1])
+        if isinstance(value, str)
+        else as_duckdb(value)
+        for name, value in record.items()
+    }
+
+
 FAST = {"validate_records": False, "use_copy": True}
+PIPELINEWISE = {"dbname": "postgres", "add_metadata_columns": True}
 
 
 @pytest.mark.parametrize(
     ("loader", "settings", "encoding", "convert"),
     [
         ("target-postgres", FAST, GZIPPED, as_duckdb),
+        ("pipelinewise-target-postgres", PIPELINEWISE, None, in_pipelinewise),
     ],
 )
 def test_loaders_that_take_numbers_for_floats(  # noqa: PLR0913, PLR0917 - fixtures, and a loader
