@@ -102,3 +102,35 @@ def test_tools_are_pinned_by_their_hashes() -> None:
             assert re.search(rf"(?m)^{name}==\S+ ", pinned)
         assert all("--hash=sha256:" in entry for entry in re.split(r"(?m)^(?=\w)", pinned)[1:])
         assert "://" not in pinned
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where releases are made")
+@pytest.mark.parametrize(
+    ("version", "readme", "is_ready"),
+    [
+        (
+            "1.2.3",
+            "[![CI](https://example.org/ci)](https://example.org) [Costs](#costs)",
+            True,
+        ),
+        ("1.2.4", "", False),
+        ("1.2.3", "The tap is not yet on PyPI.", False),
+        ("1.2.3", "[Settings](docs/settings.md)", False),
+    ],
+)
+def test_a_release_needs_documents_that_are_ready(
+    tmp_path: Path, version: str, readme: str, *, is_ready: bool
+) -> None:
+    """The tag has its part of the changelog, and README is made for PyPI."""
+    steps = load(GITHUB / "workflows" / "release.yml")["jobs"]["publish"]["steps"]
+    (check,) = (step["run"] for step in steps if "documents are ready" in step.get("name", ""))
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / f"tap_voucherify-{version}.tar.gz").touch()
+    (tmp_path / "CHANGELOG.md").write_text("## [1.2.3] - 2026-12-01\n")
+    (tmp_path / "README.md").write_text(f"{readme}\n")
+
+    variables = {**os.environ, "GITHUB_REF_NAME": f"v{version}"}
+    command = ("bash", "-e", "-c", check)
+    ended = subprocess.run(command, cwd=tmp_path, env=variables, check=False, capture_output=True)
+
+    assert (ended.returncode == 0) == is_ready
