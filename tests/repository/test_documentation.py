@@ -313,7 +313,7 @@ def test_commands_exist(path: Path) -> None:
     targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
 
     assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) <= targets
-    for module in re.findall(r"python -m (dev[\w.]*)", text):
+    for module in re.findall(r"python -m ((?:dev|tap_voucherify)[\w.]*)", text):
         folder = ROOT.joinpath(*module.split("."))
         assert (folder / "__main__.py").exists() or folder.with_suffix(".py").exists(), module
 
