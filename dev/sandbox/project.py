@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from .vocabulary import CAMPAIGNS, CODE_PREFIXES, FIRST_NAMES, LAST_NAMES, TEXTS
 
@@ -74,6 +76,12 @@ class Project:
             return f"00{number}"
         digest = blake2b(f"{self.seed}:code:{number}".encode(), digest_size=6).hexdigest()
         return f"{CODE_PREFIXES[number % len(CODE_PREFIXES)]}-{digest.upper()}"
+
+    def asset_url(self, kind: str, number: int) -> str:
+        """Return the URL of an image of a voucher's code, which ends in the encrypted code."""
+        encrypted = blake2b(f"{self.seed}:{kind}:{number}".encode()).digest()
+        token = quote(b64encode(b"Salted__" + encrypted), safe="")
+        return f"https://dl.voucherify.io/api/v1/assets/{kind}/{token}"
 
     def customer_name(self, number: int) -> str:
         """Return the name of a customer."""
