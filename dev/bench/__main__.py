@@ -6,16 +6,21 @@ import argparse
 import os
 import platform
 import subprocess
-import sys
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dev import ROOT
 
 from . import start_up, throughput
+from .contenders import VERSIONS
 from .processes import PYTHON
 
-PACKAGES = ("tap-voucherify", "singer-sdk", "msgspec", "duckdb", "pyarrow", "pandas")
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PACKAGES = ("tap-voucherify", "singer-sdk", "msgspec", "pyarrow")
+OTHERS = ("airbyte-cdk", "dlt", "pandas", "polars", "duckdb", "pyarrow")
 
 
 def main() -> None:
@@ -23,10 +28,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m dev.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs")
     parser.add_argument("--large", action="store_true", help="read two million rows as well")
+    parser.add_argument(
+        "--instructions", action="store_true", help="count instructions as well, with valgrind"
+    )
     options = parser.parse_args()
 
-    table = list(throughput.measure(options.rounds))
-    print(f"\n{machine()}\n\n### Records per CPU second\n", *table, sep="\n", flush=True)
+    tables = list(throughput.measure(options.rounds, instructions=options.instructions))
+    print(f"\n{machine()}\n\n### Vouchers\n", *tables, sep="\n", flush=True)
     if options.large:
         print("\n### Memory\n", *throughput.measure_memory(), sep="\n", flush=True)
     start = start_up.measure(2 * options.rounds + 1)
@@ -42,14 +50,16 @@ def main() -> None:
 def machine() -> str:
     """Describe this machine and the installed versions."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    pandas = map(str, ROOT.glob(".venv-bench/lib/*/site-packages"))
-    found = distributions(path=[*sys.path, *pandas])
-    installed = {distribution.name: distribution.version for distribution in found}
-    versions = [f"{name} {installed[name]}" for name in PACKAGES if name in installed]
+    installed = {found.name: found.version for found in distributions()}
     return (
-        f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}; "
-        f"{', '.join([f'Python {platform.python_version()}', *versions])}."
+        f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, "
+        f"Python {platform.python_version()}. {_versions(PACKAGES, installed)}. "
+        f"The others: {_versions(OTHERS, VERSIONS)}."
     )
+
+
+def _versions(names: Sequence[str], installed: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {installed.get(name, 'missing')}" for name in names)
 
 
 def processor() -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dev.sandbox import OBJECTS, Dataset, Sandbox
 
-from .processes import run, tap_command
+from .markdown import limited
+from .processes import run, scratch, tap_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,17 +62,16 @@ class Task(NamedTuple):
         """Return a line of a Markdown table, marked where a limit is exceeded."""
         dataset = Dataset(sizes=dict.fromkeys(OBJECTS, ROWS), start=START)
         with (
-            tempfile.TemporaryDirectory(prefix="tap-voucherify-bench-") as name,
+            scratch() as directory,
             Sandbox(dataset, latency_seconds=self.export_seconds) as sandbox,
         ):
-            directory = Path(name)
             command = tap_command(directory, {**sandbox.config, **self.settings}, self.streams)
             seconds = run(command, directory / "output").wall_seconds
             calls = Counter(request.kind for request in sandbox.requests)
         kinds = ", ".join(f"{count} {kind}" for kind, count in calls.items())
         return (
-            f"| {self.what} of {self.export_seconds} s | {_limited(seconds, self.limit_seconds)} "
-            f"| {_limited(calls.total(), self.limit_calls)} | {kinds} |"
+            f"| {self.what} of {self.export_seconds} s | {limited(seconds, self.limit_seconds, 1)} "
+            f"| {limited(calls.total(), self.limit_calls, 0)} | {kinds} |"
         )
 
 
@@ -108,13 +106,6 @@ def measure(start_up_seconds: float) -> Iterator[str]:
     # They wait nearly all the time, and so do not disturb each other.
     with ThreadPoolExecutor(len(long_tasks)) as pool:
         yield from pool.map(Task.measure, long_tasks)
-
-
-def _limited(value: float, limit: float | None) -> str:
-    shown = f"{round(value, 1):g}"
-    if limit is None:
-        return shown
-    return f"{shown} ({limit:g})" if value <= limit else f"**{shown}** ({limit:g})"
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
@@ -17,16 +15,20 @@ import duckdb
 from dev import ROOT
 from tests.loaders.postgres import Postgres, postgres
 
-from .processes import PYTHON, run, sandbox, tap_command, write_json
+from .contenders import VERSIONS, rival
+from .processes import PYTHON, exported, run, scratch, served, tap_command, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 ROWS = 50_000
 LOADERS = ROOT / ".meltano" / "loaders"
 
 JSONL = {"format": "jsonl", "compression": "gzip"}
 PARQUET = {"format": "parquet"}
+
+EMPTY = "SET client_min_messages TO warning; DROP SCHEMA IF EXISTS bench CASCADE"
 
 # Loads the folder of batch files in argument 1 into the database in argument 2.
 DUCKDB = """
@@ -73,6 +75,11 @@ PAIRS = (
     Pair("target-jsonl, defaults", "target-jsonl"),
     Pair("no loader: DuckDB reads parquet batches", "", PARQUET),
 )
+# Options of dlt, which does both without a tap.
+DLT: Mapping[str, Sequence[str]] = {
+    "dlt: pages of rows into PostgreSQL, defaults": (),
+    "dlt: Arrow tables into PostgreSQL, as CSV": ("--arrow",),
+}
 
 
 class Cost(NamedTuple):
@@ -91,32 +98,43 @@ def main() -> None:
 
 def measure(rounds: int) -> Iterator[str]:
     """Run all pairs in turn and yield the lines of a Markdown table of medians."""
-    costs: dict[str, list[Cost]] = {pair.title: [] for pair in PAIRS}
-    with postgres() as server, sandbox(ROWS) as config, _directory() as name:
-        directory = Path(name)
-        settings = write_json(directory / "sandbox.json", config)
-        # The sandbox writes its file once, before anything is measured.
-        run([PYTHON, "-m", "dev.bench.rivals.export", settings, "/dev/null"], directory / "export")
+    costs: dict[str, list[Cost]] = {title: [] for title in (*(pair.title for pair in PAIRS), *DLT)}
+    with (
+        postgres() as server,
+        exported(ROWS) as (config, file),
+        served(file.parent) as url,
+    ):
         for number in range(rounds):
             for pair in PAIRS:
                 print(f"round {number + 1} of {rounds}: {pair.title}", flush=True)
-                with _directory() as scratch:
-                    costs[pair.title].append(_run(pair, scratch, config, server))
+                with scratch() as directory:
+                    costs[pair.title].append(_run(pair, directory, config, server))
+            for title, options in DLT.items() if "dlt" in VERSIONS else ():
+                print(f"round {number + 1} of {rounds}: {title}", flush=True)
+                costs[title].append(_run_dlt(options, f"{url}{file.name}", server))
     yield f"{ROWS:,} vouchers, {rounds} rounds:"
     yield ""
     yield "| | tap, CPU s | loader, CPU s | both |"
     yield "|---|--:|--:|--:|"
     for title, measured in costs.items():
+        if not measured:
+            yield f"| {title} | not installed | | |"
+            continue
         tap, loader = (statistics.median(column) for column in zip(*measured, strict=True))
-        yield f"| {title} | {tap:.1f} | {loader:.1f} | {tap + loader:.1f} |"
+        parts = "| | |" if title in DLT else f"| {tap:.1f} | {loader:.1f} |"
+        yield f"| {title} {parts} {tap + loader:.1f} |"
 
 
-def _directory() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="tap-voucherify-bench-")
+def _run_dlt(options: Sequence[str], url: str, server: Postgres) -> Cost:
+    address = "postgresql://{user}:{password}@{host}:{port}/{database}".format(**server.settings)
+    server.query(EMPTY)
+    with scratch() as directory:
+        used = run(rival("dlt", url, address, *options), directory / "output")
+    _check("dlt", _count_postgres(server))
+    return Cost(0, used.cpu_seconds)
 
 
-def _run(pair: Pair, scratch: str, config: Mapping[str, str], server: Postgres) -> Cost:
-    directory = Path(scratch)
+def _run(pair: Pair, directory: Path, config: Mapping[str, str], server: Postgres) -> Cost:
     files = directory / "files"
     files.mkdir()
     tap_config: dict[str, Any] = dict(config)
@@ -128,10 +146,10 @@ def _run(pair: Pair, scratch: str, config: Mapping[str, str], server: Postgres) 
     if not pair.loader:
         extracted = run(tap, directory / "output")
         loaded = run([PYTHON, "-c", DUCKDB, str(files), str(database)], directory / "load")
-        _check(pair, _count_duckdb(database))
+        _check(pair.title, _count_duckdb(database))
         return Cost(extracted.cpu_seconds, loaded.cpu_seconds)
     if pair.loader == "target-postgres":
-        server.query("SET client_min_messages TO warning; DROP SCHEMA IF EXISTS bench CASCADE")
+        server.query(EMPTY)
         settings = {**server.settings, "default_target_schema": "bench", **pair.settings}
     elif pair.loader == "target-duckdb":
         settings = {"path": str(database), "default_target_schema": "main"}
@@ -141,13 +159,13 @@ def _run(pair: Pair, scratch: str, config: Mapping[str, str], server: Postgres) 
     command = [str(loader), "--config", write_json(directory / "loader.json", settings)]
     cost = _pipe(tap, command, directory / "log")
     if pair.loader == "target-postgres":
-        (rows,) = server.query("SELECT count(*) FROM bench.vouchers")
+        rows = _count_postgres(server)
     elif pair.loader == "target-duckdb":
         rows = _count_duckdb(database)
     else:
         with (files / "vouchers.jsonl").open("rb") as lines:
             rows = sum(1 for _ in lines)
-    _check(pair, rows)
+    _check(pair.title, rows)
     return cost
 
 
@@ -176,10 +194,15 @@ def _count_duckdb(path: Path) -> int:
         return int(database.sql("SELECT count(*) FROM vouchers").fetchall()[0][0])
 
 
-def _check(pair: Pair, rows: int) -> None:
+def _count_postgres(server: Postgres) -> int:
+    (rows,) = server.query("SELECT count(*) FROM bench.vouchers")
+    return int(rows)
+
+
+def _check(title: str, rows: int) -> None:
     """End the benchmark if a pair has not loaded all rows."""
     if rows != ROWS:
-        sys.exit(f"{pair.title}: loaded {rows} of {ROWS} rows")
+        sys.exit(f"{title}: loaded {rows} of {ROWS} rows")
 
 
 if __name__ == "__main__":

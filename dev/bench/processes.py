@@ -7,16 +7,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dev import ROOT
-from tests.support.runner import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 
 PYTHON = sys.executable
@@ -72,6 +72,46 @@ def sandbox(vouchers: int) -> Iterator[Json]:
             process.terminate()
 
 
+@contextmanager
+def exported(vouchers: int) -> Iterator[tuple[Json, Path]]:
+    """Run a sandbox that has written its file once; yields the settings, and a copy of the file."""
+    with scratch() as directory, sandbox(vouchers) as config:
+        file = directory / "vouchers.csv"
+        settings = write_json(directory / "config.json", config)
+        command = [PYTHON, "-m", "dev.bench.rivals.export", settings, str(file)]
+        run(command, directory / "export")
+        yield config, file
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Make a directory of one's own, for as long as a `with` block."""
+    with tempfile.TemporaryDirectory(prefix="tap-voucherify-bench-") as name:
+        yield Path(name)
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[str]:
+    """Serve the files of a directory from a separate process; yields the URL."""
+    command = (
+        PYTHON,
+        "-u",
+        "-m",
+        "http.server",
+        "--bind=127.0.0.1",
+        f"--directory={directory}",
+        "0",
+    )
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        line = process.stdout.readline() if process.stdout else ""
+        try:
+            yield line.partition("(")[2].partition(")")[0]
+        finally:
+            process.terminate()
+
+
 def write_json(path: Path, content: object) -> str:
     """Write a file and return its name."""
     path.write_text(json.dumps(content))
@@ -85,5 +125,10 @@ def tap_command(
     settings = write_json(directory / "config.json", config)
     discovered = directory / "catalog.json"
     run([PYTHON, "-m", "tap_voucherify", "--config", settings, "--discover"], discovered)
-    chosen = write_json(discovered, select(json.loads(discovered.read_text()), streams))
+    catalog = json.loads(discovered.read_text())
+    for entry in catalog["streams"]:
+        for item in entry["metadata"]:
+            if not item["breadcrumb"]:
+                item["metadata"]["selected"] = entry["tap_stream_id"] in streams
+    chosen = write_json(discovered, catalog)
     return [PYTHON, "-m", "tap_voucherify", "--config", settings, "--catalog", chosen]

@@ -1,153 +1,147 @@
-"""Rows to JSON lines: the tap, a stock tap, and tools that only convert."""
+"""Vouchers to JSON lines, and to parquet."""
 
 from __future__ import annotations
 
-import importlib.util
+import re
+import shutil
 import statistics
-import tempfile
-from pathlib import Path
+import subprocess
 from typing import TYPE_CHECKING
 
-from dev import ROOT
-
-from .processes import PYTHON, Usage, run, sandbox, tap_command, write_json
+from .contenders import FILES, LIMIT_MIB, RECORDS, STOCK, Contender
+from .markdown import limited
+from .processes import PYTHON, Json, Usage, exported, run, scratch, served, tap_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 ROWS = 200_000
 MANY_ROWS = 2_000_000
 
-RECORD_PATH = "**tap-voucherify**"
-BATCH_PATH = "**tap-voucherify**, parquet batches"
-STOCK = "stock singer-sdk stream (`csv.DictReader`, defaults)"
-TUNED = "the same, streamed, msgspec writer, no conformance"
-PANDAS_TITLE = "pandas `read_csv` → `to_json`, from a file"
-SINGER = (RECORD_PATH, STOCK, TUNED)
-
-# Not beside the tap: the SDK is slower to import where numpy is installed.
-PYTHON_WITH_PANDAS = ROOT / ".venv-bench" / "bin" / "python"
-
-PANDAS = """
-import sys, pandas
-data = pandas.read_csv(sys.argv[1])
-data.to_json(sys.argv[2], orient="records", lines=True)
+COUNT_PARQUET = """
+import sys, pyarrow.parquet
+print(sum(pyarrow.parquet.read_metadata(file).num_rows for file in sys.argv[1:]))
 """
-DUCKDB = """
-import sys, duckdb
-duckdb.execute(f"COPY (FROM '{sys.argv[1]}') TO '{sys.argv[2]}' (FORMAT json)")
-"""
-CSV_READER = """
-import sys, csv
-for row in csv.reader(open(sys.argv[1], newline="", encoding="utf-8")):
-    pass
-"""
+COUNT_INSTRUCTIONS = (
+    *("valgrind", "--tool=cachegrind", "--cachegrind-out-file=/dev/null"),
+    *("--trace-children=yes", "--"),
+)
+
+Usages = dict[Contender, list[Usage]]
 
 
-def measure(rounds: int, rows: int = ROWS) -> Iterator[str]:
-    """Run all contenders in turn and yield the lines of a Markdown table."""
-    with tempfile.TemporaryDirectory(prefix="tap-voucherify-bench-") as name:
-        directory = Path(name)
-        with sandbox(rows) as config:
-            file = directory / "vouchers.csv"
-            settings = write_json(directory / "sandbox.json", config)
-            # The sandbox writes its file once, before anything is measured.
-            run(
-                [PYTHON, "-m", "dev.bench.rivals.export", settings, str(file)], directory / "export"
-            )
-            commands = _commands(directory, config, file)
-            usages = _in_turn(commands, rounds, directory, rows)
-        yield f"{rows:,} vouchers, {file.stat().st_size / 1e6:.0f} MB of CSV, {rounds} rounds:"
-    yield ""
-    yield "| | CPU s | relative | (least to most) | wall s | peak MiB |"
-    yield "|---|--:|--:|--:|--:|--:|"
-    for contender, used in usages.items():
-        shares = [
-            own.cpu_seconds / stock.cpu_seconds
-            for own, stock in zip(used, usages[STOCK], strict=True)
-        ]
-        cpu, wall, peak = (statistics.median(column) for column in zip(*used, strict=True))
-        yield (
-            f"| {contender} | {cpu:.2f} | {statistics.median(shares):.3f} "
-            f"| {min(shares):.3f} to {max(shares):.3f} | {wall:.1f} | {peak:.0f} |"
-        )
+def measure(rounds: int, *, instructions: bool = False) -> Iterator[str]:
+    """Run all contenders in turn and yield the lines of Markdown tables.
+
+    Args:
+        rounds: How often each contender runs.
+        instructions: Whether to count instructions as well, if valgrind is installed.
+    """
+    usages: Usages = {each: [] for each in (*RECORDS, *FILES) if not each.missing}
+    counts: dict[Contender, int] = {}
+    with exported(ROWS) as (config, file), served(file.parent) as url:
+        megabytes = file.stat().st_size / 1e6
+        order = list(usages)
+        for number in range(rounds):
+            for contender in order:
+                print(f"round {number + 1} of {rounds}: {contender}", flush=True)
+                usage, _ = _run(contender, config, f"{url}{file.name}")
+                usages[contender].append(usage)
+            order = order[1:] + order[:1]
+        for contender in order if instructions and shutil.which("valgrind") else ():
+            print(f"instructions: {contender}", flush=True)
+            _, log = _run(contender, config, f"{url}{file.name}", COUNT_INSTRUCTIONS)
+            counts[contender] = int(re.findall(r"I +refs: +([\d,]+)", log)[-1].replace(",", ""))
+    yield (
+        f"{ROWS:,} vouchers, {megabytes:.0f} MB of CSV, {rounds} rounds, whose CPU seconds were "
+        f"up to {_spread(usages):.0%} from the median:"
+    )
+    yield from ("", "Records, as JSON lines:", "")
+    yield from _table(RECORDS, ("stock", "polars", "DuckDB"), usages, counts)
+    yield from ("", "Parquet files:", "")
+    yield from _table(FILES, ("stock", "polars", "DuckDB", "dlt"), usages, counts)
 
 
 def measure_memory() -> Iterator[str]:
     """Yield the tap's peak memory for few and many rows."""
     for rows in (ROWS, MANY_ROWS):
-        with tempfile.TemporaryDirectory(prefix="tap-voucherify-bench-") as name:
-            directory = Path(name)
-            with sandbox(rows) as config:
-                settings = write_json(directory / "sandbox.json", config)
-                run(
-                    [PYTHON, "-m", "dev.bench.rivals.export", settings, "/dev/null"],
-                    directory / "export",
-                )
-                used = run(tap_command(directory, config), directory / "output")
-        yield f"- {rows:,} vouchers: {used.peak_mib:.0f} MiB, {used.cpu_seconds:.1f} s CPU"
+        with exported(rows) as (config, file):
+            used = run(tap_command(file.parent, config), file.with_name("output"))
+        peak = limited(used.peak_mib, LIMIT_MIB, 0)
+        yield f"- {rows:,} vouchers: {peak} MiB, {used.cpu_seconds:.1f} s CPU"
 
 
-def _commands(directory: Path, config: Mapping[str, str], file: Path) -> dict[str, list[str]]:
-    """Return the command of each row in the table."""
-    settings = str(directory / "sandbox.json")
-    tap, batches = directory / "tap", directory / "batches"
-    tap.mkdir()
-    batches.mkdir()
-    storage = {"root": batches.as_uri()}
-    batch_config = {"encoding": {"format": "parquet"}, "storage": storage}
-    converted = [str(file), str(directory / "converted.jsonl")]
-    commands = {
-        RECORD_PATH: tap_command(tap, config),
-        STOCK: [PYTHON, "-m", "dev.bench.rivals.stock", "--config", settings],
-        TUNED: [PYTHON, "-m", "dev.bench.rivals.tuned", "--config", settings],
-        "DuckDB `COPY` CSV → JSON lines, all cores, from a file": [
-            PYTHON,
-            "-c",
-            DUCKDB,
-            *converted,
-        ],
-        "`csv.reader` alone, from a file, no output": [PYTHON, "-c", CSV_READER, str(file)],
-    }
-    if importlib.util.find_spec("pyarrow"):
-        commands[BATCH_PATH] = tap_command(batches, {**config, "batch_config": batch_config})
-    else:
-        print(f"{BATCH_PATH}: skipped: pyarrow is not installed")
-    if PYTHON_WITH_PANDAS.exists():
-        commands[PANDAS_TITLE] = [str(PYTHON_WITH_PANDAS), "-c", PANDAS, *converted]
-    else:
-        print(f"{PANDAS_TITLE}: skipped: `make bench` makes its environment")
-    return commands
+def _run(
+    contender: Contender, config: Json, url: str, prefix: Sequence[str] = ()
+) -> tuple[Usage, str]:
+    """Run a contender and return what it used and its log.
+
+    Raises:
+        SystemExit: If it fails, or has not written all rows.
+    """
+    with scratch() as directory:
+        command = contender.command(directory, config, url)
+        output = directory / "output"
+        usage = run([*prefix, *command], output)
+        rows = _count_rows(output)
+        if rows != ROWS:
+            raise SystemExit(f"{contender} wrote {rows} of {ROWS} rows")
+        return usage, output.with_suffix(".log").read_text()
 
 
-def _in_turn(
-    commands: Mapping[str, Sequence[str]], rounds: int, directory: Path, rows: int
-) -> dict[str, list[Usage]]:
-    """Run all commands once per round, starting with a different one each time."""
-    usages: dict[str, list[Usage]] = {contender: [] for contender in commands}
-    order = list(commands)
-    for number in range(rounds):
-        for contender in order:
-            print(f"round {number + 1} of {rounds}: {contender}", flush=True)
-            output = directory / "output"
-            usages[contender].append(run(commands[contender], output))
-            if contender in SINGER:
-                _check(output, contender, rows)
-            _clean(directory)
-        order = order[1:] + order[:1]
-    return usages
-
-
-def _check(output: Path, contender: str, rows: int) -> None:
-    """Exit if a tap has not emitted all rows."""
+def _count_rows(output: Path) -> int:
+    """Return the number of rows on standard output and in the files that stand beside it."""
+    rows = 0
     with output.open("rb") as lines:
-        emitted = sum(line.startswith(b'{"type":"RECORD"') for line in lines)
-    if emitted != rows:
-        raise SystemExit(f"{contender} emitted {emitted} of {rows} rows")
+        rows += sum(line.startswith(b'{"type":"RECORD"') for line in lines)
+    for file in output.parent.rglob("vouchers*.jsonl"):
+        with file.open("rb") as lines:
+            rows += sum(1 for _ in lines)
+    files = map(str, output.parent.rglob("vouchers*.parquet"))
+    # In a separate process: memory resident here would count as the contenders'.
+    counted = subprocess.run((PYTHON, "-c", COUNT_PARQUET, *files), capture_output=True, check=True)
+    return rows + int(counted.stdout)
 
 
-def _clean(directory: Path) -> None:
-    """Delete the output of a contender."""
-    for written in ("output", "converted.jsonl", "batches/*.parquet"):
-        for path in directory.glob(written):
-            path.unlink()
+def _spread(usages: Usages) -> float:
+    """Return how far the CPU seconds of a contender were from their median at most."""
+    return max(
+        abs(usage.cpu_seconds / statistics.median(each.cpu_seconds for each in used) - 1)
+        for used in usages.values()
+        for usage in used
+    )
+
+
+def _table(
+    contenders: Sequence[Contender],
+    references: Sequence[str],
+    usages: Usages,
+    counts: dict[Contender, int],
+) -> Iterator[str]:
+    """Yield the lines of a table with shares of the CPU of some contenders."""
+    others = [
+        next(each for each in (*contenders, STOCK) if each.name == name) for name in references
+    ]
+    columns = ["CPU s", *(f"of {name}" for name in references), "peak MiB"]
+    columns += ["10⁹ instructions"] if counts else []
+    yield f"| | {' | '.join(columns)} |"
+    yield f"|---|{'--:|' * len(columns)}"
+    for contender in contenders:
+        if contender.missing:
+            yield f"| {contender.title} | {contender.missing} |{' |' * (len(columns) - 1)}"
+            continue
+        cpu, _, peak = (
+            statistics.median(column) for column in zip(*usages[contender], strict=True)
+        )
+        cells = [f"{cpu:.2f}"]
+        for other in others:
+            shares = [
+                own.cpu_seconds / usage.cpu_seconds
+                for own, usage in zip(usages[contender], usages.get(other, ()), strict=False)
+            ]
+            limit = contender.limits.get(other.name)
+            cells.append(limited(statistics.median(shares), limit, 3) if shares else "")
+        cells.append(limited(peak, contender.limit_mib, 0))
+        cells += [f"{counts[contender] / 1e9:.1f}"] if counts else []
+        yield f"| {contender.title} | {' | '.join(cells)} |"

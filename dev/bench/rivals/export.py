@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sys
@@ -50,8 +51,11 @@ def download(config: Mapping[str, Any], fields: Iterable[str] = FIELDS) -> reque
 
 
 def save(config: str, file: str) -> None:
-    """Save the file of an export, for contenders that read one from disk."""
+    """Save the file of an export, with distinct titles, which many tools need."""
     with download(json.loads(Path(config).read_text())) as answer, Path(file).open("wb") as target:
+        (titles,) = csv.reader([answer.raw.readline().decode()])
+        attributes = (f"metadata.{name}" for name in titles[len(FIELDS) :])
+        target.write(f"{','.join([*FIELDS, *attributes])}\r\n".encode())
         shutil.copyfileobj(answer.raw, target)
 
 

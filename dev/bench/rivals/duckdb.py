@@ -1,0 +1,12 @@
+"""DuckDB, which knows the formats by the names of the files."""
+
+from __future__ import annotations
+
+import sys
+
+import duckdb
+
+from .download import download
+
+url, target = sys.argv[1:]
+duckdb.execute(f"COPY (FROM '{download(url, target)}') TO '{target}'")
