@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Not beside the tap: the SDK is slower to import where numpy is installed.
-ENVIRONMENT = ROOT / ".venv-bench"
-PACKAGES = [str(path) for path in ENVIRONMENT.glob("lib/*/site-packages")]
+VENV = ROOT / ".venv-bench"
+PACKAGES = [str(path) for path in VENV.glob("lib/*/site-packages")]
 VERSIONS = {found.name: found.version for found in distributions(path=PACKAGES)}
 
 LIMIT_MIB = 60
@@ -80,7 +80,7 @@ class Contender:
 
 def rival(name: str, *arguments: str) -> list[str]:
     """Return the command of a tool in the other environment."""
-    python, module = ENVIRONMENT / "bin" / "python", name.lower().replace("-", "_")
+    python, module = VENV / "bin" / "python", name.lower().replace("-", "_")
     return [str(python), "-m", f"dev.bench.rivals.{module}", *arguments]
 
 

@@ -16,7 +16,7 @@ from dev import ROOT
 from tests.loaders.postgres import Postgres, postgres
 
 from .contenders import VERSIONS, rival
-from .processes import PYTHON, exported, run, scratch, served, tap_command, write_json
+from .processes import ENVIRONMENT, PYTHON, exported, run, scratch, served, tap_command, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -172,9 +172,11 @@ def _run(pair: Pair, directory: Path, config: Mapping[str, str], server: Postgre
 def _pipe(tap: Sequence[str], loader: Sequence[str], log: Path) -> Cost:
     """Run the tap into the loader."""
     with log.open("wb") as stderr:
-        source = subprocess.Popen(tap, stdout=subprocess.PIPE, stderr=stderr, cwd=ROOT)
+        source = subprocess.Popen(
+            tap, stdout=subprocess.PIPE, stderr=stderr, cwd=ROOT, env=ENVIRONMENT
+        )
         sink = subprocess.Popen(
-            loader, stdin=source.stdout, stdout=subprocess.DEVNULL, stderr=stderr
+            loader, stdin=source.stdout, stdout=subprocess.DEVNULL, stderr=stderr, env=ENVIRONMENT
         )
         if source.stdout:
             source.stdout.close()

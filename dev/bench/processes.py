@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 PYTHON = sys.executable
 
+# Without variables such as PYTHONDONTWRITEBYTECODE, with which each start compiles the tap.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if "PYTHON" not in name}
+
 Json = dict[str, Any]
 
 
@@ -43,7 +46,7 @@ def run(command: Sequence[str], output: Path) -> Usage:
     log = output.with_suffix(".log")
     started = time.monotonic()
     with output.open("wb") as stdout, log.open("wb") as stderr:
-        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=ROOT, env=ENVIRONMENT)
         _, status, used = os.wait4(process.pid, 0)
     wall_seconds = time.monotonic() - started
     process.returncode = os.waitstatus_to_exitcode(status)
