@@ -154,6 +154,14 @@ def test_a_traceback_is_masked_and_indented(secrets: SecretFilter) -> None:
     assert failed.exc_info is None
 
 
+def test_a_stack_is_masked_and_indented(secrets: SecretFilter) -> None:
+    """Also without an exception."""
+    failed = record("failed", level=logging.ERROR)
+    failed.stack_info = f"Stack: {SECRET}"
+    secrets.filter(failed)
+    assert logging.Formatter().format(failed) == f"failed\n    Stack: {MASK}"
+
+
 def test_a_harmless_traceback_stays_for_other_formatters(secrets: SecretFilter) -> None:
     """Structured logs have a form of their own for it."""
     failed = record("failed", level=logging.ERROR)
