@@ -155,6 +155,8 @@ def test_a_row_without_creation_time_is_kept(others: int) -> None:
     assert names_kept(rows, UPDATES, open_file(file)) == ["x", *"a" * others]
     assert rows.outsiders == 1
     assert names_kept(row_filter(), UPDATES, open_file(file[1:2])) == []
+    open_ended = request(Window(START), "updated_at")
+    assert names_kept(row_filter(), open_ended, open_file(file)) == ["x", *"a" * others]
 
 
 @pytest.mark.parametrize(
