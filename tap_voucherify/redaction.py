@@ -1,4 +1,4 @@
-"""Mask secrets, and make every log record one printable line.
+"""Mask secrets, and make every log message one printable line.
 
 Credentials must not appear in any output, nor may a server forge log lines with line breaks or
 terminal escapes in its texts.
@@ -20,11 +20,11 @@ _TOKENS = re.compile(
     r"""(?ix)
     ( (?: [?&;] | %3f | %26 ) [\w.~\[\]-]+ (?: = | %3d ) | \b (?:bearer|basic) \s+ )
     (?: (?! %26 ) [^\s&"'<>\#] )+
-    | (?<= :// ) [^\s/@]+ (?= @ )
+    | (?<= :// ) [^\s/]+ (?= @ )
     """
 )
 
-# A shorter secret is a mistake in the settings, and would mask ordinary words.
+# A shorter secret is a mistake in the settings, and masking it would hide ordinary words.
 _MIN_SECRET_LENGTH = 6
 
 
@@ -34,7 +34,7 @@ def printable(text: str) -> str:
 
 
 class SecretFilter(logging.Filter):
-    """A filter for log handlers, and the one function that masks secrets."""
+    """Masks secrets in log records, and in any text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,19 +54,23 @@ class SecretFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Clean a log record, including its traceback."""
-        text = record.getMessage()
+        try:
+            text = record.getMessage()
+        except (KeyError, TypeError, ValueError):  # arguments that do not fit, for others to report
+            text = str(record.msg)
         clean = self.redact(printable(text))
         if clean != text:
             # Otherwise it keeps its arguments, from which formatters read metrics.
             record.msg, record.args = clean, ()
         if record.levelno < logging.ERROR:
-            # Libraries add tracebacks to warnings, of which the message says enough.
+            # Libraries attach tracebacks to warnings; the message is enough.
             record.exc_info = record.exc_text = record.stack_info = None
         if record.exc_info or record.exc_text or record.stack_info:
-            lines = [record.exc_text or "", record.stack_info or ""]
+            # The filter of another handler may have set the text already.
+            text = record.exc_text or ""
             if record.exc_info:
-                lines += traceback.format_exception(*record.exc_info)
-            trace = "".join(lines)
+                text = "".join(traceback.format_exception(*record.exc_info))
+            trace = "\n".join(filter(None, (record.stack_info, text)))
             redacted = self.redact(trace)
             # Indented, so that no line of it looks like a record of its own.
             record.exc_text = "\n".join(f"    {printable(line)}" for line in redacted.splitlines())

@@ -3,12 +3,12 @@
 An export's filter is not trusted. Rows outside the requested range are dropped. Two patterns show
 that rows which belong to the window are missing, so that the stream must not continue:
 
-- No row lies inside, but perhaps near an end, where the exports of neighbouring windows have rows
-  too: the file is of another window. The export is repeated once.
+- No row lies inside; rows near an end do not count, since the exports of neighbouring windows have
+  them too. The file is of another window, and is requested again once.
 - Rows lie outside on one side only, and none within the same distance of the opposite end: the
   filter was applied in another time zone.
 
-Both are known before the first row is emitted.
+Both are checked before the first row is emitted.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class RowFilter:
     def keep(self, block: AnyRows, request: ExportRequest) -> AnyRows:
         """Return the rows that belong to the window, and count the others.
 
-        The rows of a block are looked at one by one only if its first or last time lies outside.
+        A block's rows are looked at one by one only if its earliest or latest time lies outside.
         """
         self.rows += len(block)
         column = self._column(request)
@@ -105,6 +105,6 @@ class RowFilter:
 
 
 def _extremes(block: AnyRows, column: str) -> list[str]:
-    """Return the first and last time of a column, and an empty text if a row has none."""
+    """Return the earliest and latest time of a column, and an empty text if a row has none."""
     span = block.span(column)
     return [span.least, span.greatest, "" if span.rows < len(block) else span.least]

@@ -195,6 +195,17 @@ class TapVoucherify(CommandLineTap):
         Raises:
             AccountError: If Voucherify rejects the account.
         """
+        try:
+            self._test_streams()
+        except Interruption as error:
+            self.logger.warning("%s", error)
+            return error.exit_code
+        finally:
+            self.session.clock.stop()
+            self.logger.info("%s", self.session.client.summary)
+        return self._exit_code
+
+    def _test_streams(self) -> None:
         streams = list(self._selected(ExportStream))
         exports = self.session.prefetcher(deletes=True)
         for stream in streams:
@@ -206,10 +217,9 @@ class TapVoucherify(CommandLineTap):
         exports.finish()
         exports.close()
         for lists in self._selected(ListStream):
+            self.session.stop.check()
             with self.session.failing(lists.name):
                 self.logger.info("%s: %d objects", lists.name, lists.count())
-        self.logger.info("%s", self.session.client.summary)
-        return self._exit_code
 
     @property
     def _summary(self) -> str:

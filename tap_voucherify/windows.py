@@ -30,7 +30,7 @@ if t.TYPE_CHECKING:
 # each side, and the excess is dropped here.
 MARGIN = dt.timedelta(seconds=1)
 
-# How far the date of a row that was requested may lie outside of a window.
+# How far outside a window a row may lie and still count as requested.
 TOLERANCE = 2 * MARGIN
 
 # Windows are not split below this.
@@ -115,8 +115,8 @@ class Window:
         least, greatest = parse_instant(span.least), parse_instant(span.greatest)
         near = TOLERANCE if self.start and self.end else -MARGIN
         is_before = self.start and self.start - least > TOLERANCE and greatest - self.start < near
-        is_behind = self.end and greatest - self.end >= TOLERANCE and self.end - least <= near
-        return bool(is_before or is_behind)
+        is_after = self.end and greatest - self.end >= TOLERANCE and self.end - least <= near
+        return bool(is_before or is_after)
 
     def is_shifted(self, span: Span) -> bool:
         """Whether rows look like those of this range in another time zone.

@@ -48,7 +48,7 @@ class Page(t.NamedTuple):
 
     @property
     def end(self) -> int:
-        """The position behind the last object."""
+        """The position after the last object."""
         return self.limit * self.number
 
     def next(self) -> Page:

@@ -1,8 +1,8 @@
-"""One watch over all exports in progress.
+"""Watch all exports in progress with few calls.
 
-Each export has a worker, which sleeps until a look at its export is due: after 35 % of the time
-waited so far, within limits. An export's end is therefore noticed within a second, or a third of
-its duration. What a look costs depends:
+Each export has a worker, which sleeps until a look at its export is due: after 35% of the time
+waited so far, within limits. An export's end is therefore noticed within `poll_interval_seconds`,
+or 35% of its duration, at most 30 s. What a look costs depends:
 
 - The export is the only one in progress: its worker polls it.
 - More than one is in progress: the worker lists the newest exports instead, one call for all of
@@ -16,7 +16,7 @@ its duration. What a look costs depends:
   one export twice with different statuses): the list is not used again in this run, and all poll.
 - The list may also be out of date without a contradiction. After `MAX_LISTS_IN_A_ROW`, the
   worker that is due polls its export instead: if that has ended, the next list contradicts it.
-- The time for the export is over: its worker polls a last time.
+- The time for the export is over: its worker polls one last time.
 
 A worker that finds another one listing waits for that list. If the list in turn waits for the rate
 limit, that time counts towards none of their deadlines.
@@ -35,7 +35,7 @@ from tap_voucherify.clock import ROUNDING_SECONDS, Deadline
 from tap_voucherify.errors import RequestError, TransientError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tap_voucherify.api.export import Export
     from tap_voucherify.api.voucherify import Voucherify
@@ -45,7 +45,7 @@ if t.TYPE_CHECKING:
 PAUSE_SHARE = 0.35
 MAX_PAUSE_SECONDS = 30
 
-# How often a worker looks for news, and whether to go on; this costs no call.
+# How often a worker wakes to check for news and cancellation; this costs no call.
 CHECK_SECONDS = 0.25
 
 # A list that takes longer has failed.
@@ -110,7 +110,7 @@ class ExportWatch:
         """Watch an export inside the block."""
         now = self._clock.monotonic()
         watched = WatchedExport(export, deadline, now, now)
-        with self._lock:
+        with self._locked(deadline):
             self._watched.append(watched)
         try:
             yield watched
@@ -124,16 +124,14 @@ class ExportWatch:
         return min(max(due_in, 0), CHECK_SECONDS, max(watched.deadline.remaining_seconds, 0))
 
     def look(self, watched: WatchedExport) -> bool:
-        """Look at an export, if that is due, and return whether there are news.
+        """Look at an export, if that is due, and return whether there is news.
 
         Raises:
             NotFoundError: If there is no such export.
         """
-        paused_before = self._paused_seconds
-        with self._lock:
+        with self._locked(watched.deadline):
             if not watched.has_news and self._is_due(watched) and self._list_helps(watched):
-                self._list()
-            watched.deadline.extend(self._paused_seconds - paused_before)
+                watched.deadline.extend(self._list())
             has_news, watched.has_news = watched.has_news, False
             if has_news and _is_conclusive(watched.export):
                 return True
@@ -144,8 +142,16 @@ class ExportWatch:
         self._poll(watched)
         return True
 
+    @contextlib.contextmanager
+    def _locked(self, deadline: Deadline) -> Iterator[None]:
+        """Hold the lock; what a list waits for the rate limit meanwhile counts to no deadline."""
+        paused_before = self._paused_seconds
+        with self._lock:
+            deadline.extend(self._paused_seconds - paused_before)
+            yield
+
     def _is_due(self, watched: WatchedExport) -> bool:
-        # A sleep may end a rounding error too early.
+        # A sleep may end early by a rounding error.
         due_at = self._due_at(watched) - ROUNDING_SECONDS
         return watched.deadline.remaining_seconds <= 0 or self._clock.monotonic() >= due_at
 
@@ -166,48 +172,59 @@ class ExportWatch:
             and watched.deadline.remaining_seconds > 0
         )
 
-    def _list(self) -> None:
-        """List the newest exports, and take the news of all that are watched."""
+    def _list(self) -> float:
+        """List the newest exports, and update all that are watched.
+
+        Returns:
+            Seconds of which this waited for the rate limit.
+        """
         deadline = Deadline(self._clock, LIST_TIMEOUT_SECONDS)
         try:
             exports = self._api.list_exports(deadline=deadline, max_retry_seconds=0).exports
         except (RequestError, TransientError) as error:
             self._give_up(str(error))
-            return
-        finally:
-            self._paused_seconds += deadline.paused_seconds
+        else:
+            self._take(exports)
+        self._paused_seconds += deadline.paused_seconds
+        return deadline.paused_seconds
+
+    def _take(self, exports: Sequence[Export]) -> None:
+        """Update all that are watched from a list."""
         self._lists_in_a_row += 1
         self._listed_at = self._clock.monotonic()
         listed: dict[str, Export] = {}
         for export in exports:
             same = listed.setdefault(export.id, export)
             if same.status is not export.status or self._contradicts(export):
-                self._give_up(f"it contradicts itself about export {export.id}")
+                self._give_up(f"it contradicts an earlier report of export {export.id}")
                 return
         for watched in self._watched:
             export_now = listed.get(watched.export.id)
             watched.is_listed = export_now is not None
             if export_now:
-                self._report(watched, export_now)
+                watched.looked_at = self._listed_at
                 watched.has_news = True
+                self._report(watched, export_now)
 
     def _poll(self, watched: WatchedExport) -> None:
+        sent_at = self._clock.monotonic()
         try:
             export = self._api.get_export(watched.export.id, watched.deadline)
         finally:
             watched.looked_at = self._clock.monotonic()
-        with self._lock:
+        with self._locked(watched.deadline):
+            if self._listed_at > sent_at and not export.status.is_final:
+                return  # a list may have reported its end since
             if watched.is_listed and self._contradicts(export):
                 self._give_up(f"a poll contradicts it about export {export.id}")
             self._report(watched, export)
 
     def _report(self, watched: WatchedExport, export: Export) -> None:
         watched.export = export
-        watched.looked_at = self._clock.monotonic()
         self._known[export.id] = export.status
 
     def _contradicts(self, export: Export) -> bool:
-        """Whether a status is older than the known one, or another end."""
+        """Whether a status is older than the known one, or a different final one."""
         known = self._known.get(export.id)
         if known is None or known is export.status:
             return False
@@ -216,7 +233,9 @@ class ExportWatch:
     def _give_up(self, reason: str) -> None:
         """Do without the list for the rest of the run."""
         if self._uses_list:
-            logger.warning("The list of exports is of no use, polling each instead: %s", reason)
+            logger.warning(
+                "No longer using the list of exports, polling each one instead: %s", reason
+            )
         self._uses_list = False
 
 

@@ -1,9 +1,9 @@
 """Turn validated blocks of rows into typed Arrow tables.
 
-Arrow never reads the CSV itself: its columns are built from the rows of the record reader,
-so both accept the same files and raise the same errors. The one exception is a number
-beyond Arrow's types. Only Parquet batch files need this module and pyarrow (the extra
-`parquet`).
+Arrow never reads the CSV itself: its columns are built from rows that the record reader, or
+compiled code, has validated, so the same files are accepted and the same errors raised. The one
+exception is a number that does not fit its Arrow type. Only Parquet batch files need this module
+and pyarrow (the extra `parquet`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
     from tap_voucherify.files.compiled import Compiled, Texts
     from tap_voucherify.files.reader import Block, ExportReader, Record
 
-# Size of a table, which becomes a row group of a Parquet file.
+# Target size of a table; each becomes a row group of a Parquet file.
 _BYTES_PER_TABLE = 4 << 20
 _ROWS_PER_TABLE = 1 << 15
 
@@ -68,11 +68,10 @@ class ArrowBlock:
             return Span()
         extremes = pa.array(pc.min_max(times).values(), times.type)
         least, greatest = t.cast("list[str]", _in_bookmark_form(extremes))
-        ascents = pc.less_equal(times[:-1], times[1:])
-        return Span(len(times), least, greatest, is_ascending=pc.all(ascents, min_count=0).as_py())
+        return Span(len(times), least, greatest)
 
     def repetitive_columns(self) -> list[str]:
-        """Return the paths of the columns in which most values occur more than once."""
+        """Return the paths of columns with at most half as many distinct values as values."""
         return [
             path
             for field, column in zip(self.table.schema, self.table.columns, strict=True)
@@ -98,7 +97,7 @@ def _leaves(field: pa.Field, column: pa.ChunkedArray) -> Iterator[tuple[str, pa.
 
 
 def _in_bookmark_form(times: pa.Array | pa.ChunkedArray) -> list[str | None]:
-    # Without its time zone, Arrow needs no database of these.
+    # Dropping the time zone spares Arrow the time zone database.
     texts = times.cast(pa.timestamp("ms")).cast(pa.string()).to_pylist()
     return [text and f"{text.replace(' ', 'T')}Z" for text in texts]
 
@@ -123,7 +122,7 @@ class ArrowReader:
 
         Args:
             reader: The record reader of the file.
-            compiled: Compiled code, to read what it can.
+            compiled: Compiled code, if available.
         """
         self._reader = reader
         self._compiled = compiled
@@ -137,10 +136,11 @@ class ArrowReader:
         """Yield blocks of rows; rows before an invalid one are yielded before the error.
 
         Raises:
-            ExportFileError: If a row or cell is invalid, or a number beyond Arrow's types.
+            ExportFileError: If a row or cell is invalid, or a number does not fit its type.
         """
         tables: list[pa.Table] = []
         rows = size = 0
+        fault = None
         try:
             for table in self._tables():
                 tables.append(table)
@@ -149,12 +149,12 @@ class ArrowReader:
                 if rows >= _ROWS_PER_TABLE or size >= _BYTES_PER_TABLE:
                     yield ArrowBlock(pa.concat_tables(tables))
                     tables, rows, size = [], 0, 0
-        except ExportFileError:
-            if tables:
-                yield ArrowBlock(pa.concat_tables(tables))
-            raise
+        except ExportFileError as error:
+            fault = error
         if tables:
             yield ArrowBlock(pa.concat_tables(tables))
+        if fault:
+            raise fault
 
     def _tables(self) -> Iterator[pa.Table]:
         """Convert the blocks of the record reader, and those of compiled code."""
@@ -195,7 +195,7 @@ class ArrowReader:
 
     @staticmethod
     def _scanned_array(field: pa.Field, block: ScannedBlock) -> pa.Array:
-        """Convert a property; the numbers that compiled code accepts are within their types."""
+        """Convert a property; numbers that compiled code accepts always fit."""
         if field.name == METADATA:
             return _to_struct(field.type, map(_to_texts, block.metadata()), len(block))
         return _to_texts(block.column(field.name)).cast(field.type)
@@ -212,7 +212,7 @@ class ArrowReader:
 
 
 def _to_texts(texts: Texts) -> pa.StringArray:
-    """Take a column of text as it is."""
+    """Wrap a column of text without copying it."""
     data, offsets, validity = map(pa.py_buffer, texts)
     return pa.StringArray.from_buffers(len(texts.offsets) - 1, offsets, data, validity)
 
@@ -266,7 +266,7 @@ def _to_numbers(cells: Sequence[str], field: pa.Field, parse: Callable[[str], ob
     try:
         return pa.array(texts, pa.string()).cast(field.type)
     except pa.ArrowInvalid:
-        # Arrow rejects some forms of numbers that it can hold.
+        # Arrow cannot parse every form of a number that it can hold.
         return pa.array(
             [text and _to_number(text, row, field, parse) for row, text in enumerate(texts)],
             field.type,
@@ -284,7 +284,7 @@ def _to_number(text: str, row: int, field: pa.Field, parse: Callable[[str], obje
 
 
 def _to_short_decimal(text: str) -> decimal.Decimal:
-    """Return a number without the zeros at its end."""
+    """Return a number without trailing zeros."""
     number = to_number(text)
     digits = len(number.as_tuple().digits)
     return number.normalize(decimal.Context(digits, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX))

@@ -53,13 +53,13 @@ def _to_decimal(digits: str) -> Decimal:
 JSON_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-def encode_lines(records: Sequence[t.Any], before: bytes, behind: bytes) -> bytes:
-    """Return records as lines of JSON, each between two texts without line breaks."""
+def encode_lines(records: Sequence[t.Any], prefix: bytes, suffix: bytes) -> bytes:
+    """Return records as lines of JSON, each with a prefix and a suffix without line breaks."""
     lines = JSON_ENCODER.encode_lines(records)
-    if not (lines and (before or behind)):
+    if not (lines and (prefix or suffix)):
         return lines
     # JSON escapes the line breaks in text.
-    return before + lines.replace(b"\n", behind + b"\n" + before)[: -len(before) or None]
+    return prefix + lines.replace(b"\n", suffix + b"\n" + prefix)[: -len(prefix) or None]
 
 
 _JSON_OBJECT = msgspec.json.Decoder(dict[str, t.Any], float_hook=_to_decimal)
@@ -79,7 +79,7 @@ def to_number(cell: str) -> Decimal:
 
 
 def to_integer(cell: str) -> int:
-    """Parse an integer, which may have zeros behind a point."""
+    """Parse an integer, which may have zeros after a point."""
     return int(_matched(_INTEGER, cell)[1])
 
 

@@ -1,7 +1,7 @@
 """Read rows that are in their usual form with compiled code, `scanner.c`.
 
-Any other row is left to the exact reader: it decides what is an error, and gives its position. So
-both ways accept the same files, and write the same records and errors.
+Any other row is left to the exact reader, which alone decides what is an error, and where. So the
+output and the errors are the same with and without compiled code.
 """
 
 from __future__ import annotations
@@ -26,16 +26,15 @@ B = t.TypeVar("B")
 # Missing where the package was installed without a compiler.
 LIBRARY = Path(__file__).with_name("scanner.so")
 
-# Blocks, and the lines that they become, fit into the CPU's cache. Tables of fewer, longer columns
-# are faster to make.
+# A block and its lines fit into the CPU's cache; tables are faster to build from longer columns.
 _BLOCK_BYTES, _TABLE_BYTES = 1 << 18, 1 << 20
 _MAX_CELLS = 1 << 16
 _CELL_BYTES = 8
 
-# The most bytes that JSON adds to one.
+# The most bytes that escaping adds to one byte of text.
 _ESCAPE_LENGTH = 5
 
-# How many rows the exact reader takes over at first, and at most.
+# Rows handed to the exact reader at a time: initially, and at most.
 _MIN_EXACT_ROWS, _MAX_EXACT_ROWS = 16, 256
 
 
@@ -56,7 +55,7 @@ class Compiled(t.NamedTuple):
 
 
 def load(path: Path = LIBRARY, *, for_tables: bool = False) -> Compiled | None:
-    """Return the compiled code, or None if there is none, or it is not to be used."""
+    """Return the compiled code, or None if it is not built, or TAP_VOUCHERIFY_PURE is set."""
     if os.environ.get("TAP_VOUCHERIFY_PURE"):
         return None
     try:
@@ -77,10 +76,10 @@ class Scanner:
 
     Attributes:
         library: The compiled code.
-        layout: What is checked and written.
+        layout: The columns to check and write.
         input: The last block.
         cells: Where its cells are.
-        progress: How far it was read.
+        progress: How much of it the last `scan` accepted.
     """
 
     def __init__(self, compiled: Compiled, layout: Layout) -> None:
@@ -92,11 +91,11 @@ class Scanner:
         self._output = bytearray()
 
     def scan(self, file: t.BinaryIO, end: int) -> int:
-        """Read a block of rows, without moving the position of the file.
+        """Scan the next block of rows; the position of the file is kept.
 
         Args:
             file: The file.
-            end: Where the rows end at the latest.
+            end: The offset beyond which no row extends.
 
         Returns:
             The number of rows; 0 if the next one is not in the usual form, or there is none.
@@ -119,19 +118,19 @@ class Scanner:
         return int(self.progress.rows)
 
     def output(self, size: int) -> bytearray:
-        """Return a buffer of at least this size; there is only one."""
+        """Return a buffer of at least this size, the same one each time."""
         if len(self._output) < size:
             self._output = bytearray(size)
         return self._output
 
 
 class Texts(t.NamedTuple):
-    """A column of text, in the form of Arrow's.
+    """A column of text in Arrow's layout.
 
     Attributes:
-        data: The values, one behind the other.
+        data: The values, concatenated.
         offsets: Where each begins, and the last one ends.
-        validity: A bit for each that is not null.
+        validity: A bitmap, 1 for each that is not null.
     """
 
     data: bytes
@@ -179,7 +178,7 @@ class ScannedRows:
         return [data[start:end].decode() or None for start, end in itertools.pairwise(offsets)]
 
     def column(self, name: str) -> Texts:
-        """Return one property as text."""
+        """Return one property as a column of text."""
         return self._texts(self._property(name))
 
     def metadata(self) -> Iterator[Texts]:
@@ -199,13 +198,13 @@ class ScannedRows:
         )
         return Texts(bytes(memoryview(output)[: offsets[len(self)]]), offsets, validity)
 
-    def json_lines(self, before: bytes = b"", behind: bytes = b"") -> memoryview:
-        """Return the records as lines of JSON, each between two texts.
+    def json_lines(self, prefix: bytes = b"", suffix: bytes = b"") -> memoryview:
+        """Return the records as lines of JSON, each with a prefix and a suffix.
 
-        They are valid until the next block is read.
+        They are valid until the next call.
         """
         scanner, layout, members = self._scanner, self._scanner.layout, self._scanner.layout.members
-        row_bytes = layout.row_bytes + len(before) + len(behind)
+        row_bytes = layout.row_bytes + len(prefix) + len(suffix)
         progress = scanner.progress
         size = progress.bytes + _ESCAPE_LENGTH * progress.escapes + len(self) * row_bytes
         output = scanner.output(size + PADDING)
@@ -215,10 +214,10 @@ class ScannedRows:
             len(layout.properties.array),
             members and members.array,
             len(members.array) if members else 0,
-            before,
-            len(before),
-            behind,
-            len(behind),
+            prefix,
+            len(prefix),
+            suffix,
+            len(suffix),
             _start_of(output),
         )
         return memoryview(output)[:written]
@@ -233,7 +232,7 @@ def read(
     scanner: Scanner,
     read_exactly: Callable[[Iterator[list[list[str]]]], Iterator[B]],
 ) -> Iterator[int | B]:
-    """Read a file, and yield how many rows were scanned, or what the exact reader makes of others.
+    """Read a file: yield the length of each scanned block, and the blocks of the exact reader.
 
     Args:
         rows: The file's rows.

@@ -76,7 +76,7 @@ class FileReader:
             ask: Exports each list of fields, over an empty range and without metadata,
                 and returns the headers of the files.
             titles: The `titles` of an earlier run.
-            compiled: Compiled code, to read what it can.
+            compiled: Compiled code, if available.
         """
         self._selection = selection
         self._as_tables = as_tables

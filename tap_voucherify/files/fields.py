@@ -140,7 +140,7 @@ class ColumnField(Field):
         value = self._conversion.convert(cell)
         if not self._conversion.is_json:
             return value
-        # A number keeps its digits; behind the point of an integer are only zeros.
+        # A number keeps its digits; after the point of an integer are only zeros.
         return Raw(cell.partition(".")[0] if self.type is INTEGER else cell)
 
 

@@ -74,7 +74,7 @@ def bind(header: Sequence[str], known: KnownTitles, *, with_metadata: bool) -> B
     Args:
         header: The titles of the file.
         known: The titles of the requested columns, in order.
-        with_metadata: Whether metadata was requested, behind them.
+        with_metadata: Whether metadata was requested, after them.
     """
     columns = known.columns
     count = len(columns)

@@ -1,4 +1,4 @@
-"""What compiled code checks in each row and writes of it: the structures of `scanner.c`."""
+"""What compiled code checks in each row and writes from it: the structures of `scanner.c`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tap_voucherify.files.cells import JSON_ENCODER
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
-# As in scanner.c: room behind what is read and written, and the length of a time.
+# As in scanner.c: room after what is read and written, and the length of a time.
 PADDING = 16
 TIME_LENGTH = 24
 
@@ -80,20 +80,20 @@ class _Properties:
             row.name, row.name_length, row.kind = start, len(name), KINDS.index(each.type)
             row.position = _NO_COLUMN if each.position is None else each.position
             row.fallback = _NO_COLUMN if each.fallback is None else each.fallback
-        # At most, without escapes.
+        # The most that a row takes, apart from cells and escapes.
         self.row_bytes = sum(len(name) + len('""') + TIME_LENGTH for name in names)
 
 
 class Layout:
-    """What compiled code checks in each row, and what it can write of it.
+    """What compiled code checks in each row, and what it can write from it.
 
     Attributes:
         width: Number of cells in a row.
         names: Names of the properties, metadata aside.
         checks: Which cells are checked.
         properties: The properties, metadata aside.
-        members: The keys of metadata; None without that property.
-        row_bytes: The most that a record takes beside its cells and their escapes.
+        members: The metadata keys; None if metadata is not emitted.
+        row_bytes: The most that a record takes in addition to its cells and their escapes.
     """
 
     def __init__(

@@ -54,9 +54,9 @@ class ObjectBlock:
         """Return the records."""
         return list(self._records)
 
-    def json_lines(self, before: bytes = b"", behind: bytes = b"") -> bytes:
-        """Return the records as lines of JSON, each between two texts."""
-        return encode_lines(self._records, before, behind)
+    def json_lines(self, prefix: bytes = b"", suffix: bytes = b"") -> bytes:
+        """Return the records as lines of JSON, each with a prefix and a suffix."""
+        return encode_lines(self._records, prefix, suffix)
 
     def slice(self, start: int, stop: int) -> ObjectBlock:
         """Return records `start` to `stop`."""

@@ -34,7 +34,7 @@ def measure(file: t.BinaryIO, position: int, compiled: Compiled | None = None) -
     Args:
         file: A file whose header is valid; its position is kept.
         position: The position of a column of times; empty cells are ignored.
-        compiled: Compiled code, to read what it can.
+        compiled: Compiled code, if available.
     """
     start = file.tell()
     file.seek(0)

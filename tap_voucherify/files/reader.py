@@ -39,8 +39,8 @@ class RecordBlock(t.Protocol):
     def records(self) -> list[Record]:
         """Return the records."""
 
-    def json_lines(self, before: bytes = b"", behind: bytes = b"") -> bytes | memoryview:
-        """Return the records as lines of JSON, each between two texts."""
+    def json_lines(self, prefix: bytes = b"", suffix: bytes = b"") -> bytes | memoryview:
+        """Return the records as lines of JSON, each with a prefix and a suffix."""
 
     def slice(self, start: int, stop: int) -> RecordBlock:
         """Return records `start` to `stop`."""
@@ -96,14 +96,14 @@ class Block:
         columns = [self.values(name) for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def json_lines(self, before: bytes = b"", behind: bytes = b"") -> bytes:
-        """Return the records as lines of JSON, each between two texts.
+    def json_lines(self, prefix: bytes = b"", suffix: bytes = b"") -> bytes:
+        """Return the records as lines of JSON, each with a prefix and a suffix.
 
         Works by column and with structs, so per-row work happens in C.
         """
         values = zip(self._layout.fields, self._values, strict=True)
         columns = (field.encodable(parsed) for field, parsed in values)
-        return encode_lines(list(map(self._layout.record_type, *columns)), before, behind)
+        return encode_lines(list(map(self._layout.record_type, *columns)), prefix, suffix)
 
     def slice(self, start: int, stop: int) -> Block:
         """Return rows `start` to `stop`."""

@@ -26,7 +26,7 @@ _BYTES_PER_BLOCK = 1 << 20
 # Rows read before the size of a block is checked.
 _MAX_ROWS_PER_STEP = 5
 
-# Lines at the end of a file of which only the first cell is filled.
+# Trailing lines in which only the first cell is filled.
 _FOOTER = rb"""(?mx)
     (?:
         ^ (?: [^",\r\n]+ | "[^",\r\n] (?: [^"\r\n] | "" )* " )
@@ -42,13 +42,13 @@ _NUL, _NUL_STAND_IN = "\0", "\udc00"
 
 
 class CsvRows:
-    """The raw rows of a file, in blocks; reading continues behind the header.
+    """The raw rows of a file, in blocks; reading starts after the header.
 
     Attributes:
-        file: The file, at the end of the rows read so far.
+        file: The file, positioned after the rows read so far.
         header: The cells of its first row.
-        rows_read: Number of rows read behind it.
-        end: Where the rows end at the latest.
+        rows_read: Number of rows read after it.
+        end: The offset beyond which no row extends.
     """
 
     def __init__(self, file: t.BinaryIO, rows_per_block: int = ROWS_PER_BLOCK) -> None:
@@ -56,7 +56,7 @@ class CsvRows:
 
         Args:
             file: The file.
-            rows_per_block: The most rows that a block has; long rows make it shorter.
+            rows_per_block: Maximum rows per block; fewer if rows are long.
 
         Raises:
             ExportFileError: If there is no valid header.
@@ -69,7 +69,7 @@ class CsvRows:
         self._decode: Callable[[bytes], str] = _decode if self._has_nul else bytes.decode
         self._rows_per_step = 1
         self._skipped_lines = 0
-        self._footer = ""
+        self._footer: str | None = None
         self.rows_read = 0
         self.end = sys.maxsize
         if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
@@ -88,9 +88,9 @@ class CsvRows:
             yield from self.block(self._rows_per_block)
 
     def reject_footer(self) -> None:
-        """Make it an error if the last row has its first cell only, in three columns or more.
+        """Raise an error at the last row if only its first cell is filled, of three or more.
 
-        Every record has more: its key and a time, or else its key and what is selected of it.
+        A record always has more: its key and a time, or its key and another selected column.
         """
         start, width = self.file.tell(), len(self.header)
         tail = max(start, self.file.seek(0, os.SEEK_END) - _MAX_FOOTER_BYTES)
@@ -99,13 +99,13 @@ class CsvRows:
         self.file.seek(start)
         if footer and width >= _MIN_FOOTER_CELLS:
             self.end = tail + footer.start()
-            self._footer = footer[0].decode(errors="replace").splitlines()[0]
+            self._footer = footer[0].splitlines()[0].decode(errors="replace")
             self._skipped_lines = self._reader.line_num
             lines = itertools.takewhile(lambda _: self.file.tell() <= self.end, self.file)
             self._reader = csv.reader(map(self._decode, lines), strict=True)
 
     def skip(self, rows: int, size: int, lines: int) -> None:
-        """Continue behind rows that were read otherwise.
+        """Skip rows that were read by other means.
 
         Args:
             rows: Their number.
@@ -117,7 +117,7 @@ class CsvRows:
         self._skipped_lines += lines
 
     def block(self, max_rows: int) -> Iterator[list[list[str]]]:
-        """Yield the next block of rows, if any; behind rows before an invalid line is the error.
+        """Yield the next block, if any; rows before an invalid line are yielded before the error.
 
         Raises:
             ExportFileError: If a line is not CSV, or not UTF-8, or the footer is reached.
@@ -126,11 +126,11 @@ class CsvRows:
         fault = None
         try:
             is_end = self._read_block(rows, max_rows)
-            if is_end and self._footer:
+            if is_end and self._footer is not None:
                 number = self.rows_read + len(rows) + 1
                 fault = (
-                    f"row {number}, has its first cell only, like a footer: {shorten(self._footer)}"
-                    "; if it is a record, select more of its columns"
+                    f"row {number} has only its first cell filled, like a footer: "
+                    f"{shorten(self._footer)}; if it is a record, select more of its columns"
                 )
         except csv.Error as error:
             line = self._skipped_lines + self._reader.line_num
@@ -145,7 +145,7 @@ class CsvRows:
             raise ExportFileError(fault)
 
     def _read_block(self, rows: list[list[str]], max_rows: int) -> bool:
-        """Append rows, and return whether there are no more."""
+        """Append rows, and return whether the file ended."""
         start, size = self.file.tell(), 0
         while len(rows) < max_rows and size < _BYTES_PER_BLOCK:
             step = min(self._rows_per_step, max_rows - len(rows))
@@ -169,7 +169,7 @@ def parse_rows(content: bytes) -> list[list[str]]:
 
 
 def _has_nul(file: t.BinaryIO) -> bool:
-    """Whether a file has a NUL anywhere, so that all others are read by compiled code alone."""
+    """Whether a file has a NUL anywhere; one without needs no replacing while it is decoded."""
     found = any(b"\0" in chunk for chunk in iter(lambda: file.read(_BYTES_PER_BLOCK), b""))
     file.seek(0)
     return found

@@ -1,4 +1,4 @@
-"""Blocks of rows that compiled code has read, between those of the exact reader."""
+"""Blocks read by compiled code, interleaved with those of the exact reader."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if t.TYPE_CHECKING:
 
 
 class ScannedBlock(ScannedRows):
-    """Consecutive rows of the block that was scanned last; valid until the next is read."""
+    """Consecutive rows of the block that was scanned last; invalid once the next is scanned."""
 
     def __init__(self, reader: ExportReader, scanner: Scanner, start: int, stop: int) -> None:
         """Take rows `start` to `stop` of the block.
 
         Args:
             reader: The exact reader of the file.
-            scanner: What has scanned the block.
+            scanner: The scanner that holds the block.
             start: The first row.
-            stop: The row behind the last.
+            stop: The index after the last row.
         """
         super().__init__(scanner, start, stop)
         self._reader = reader
@@ -47,17 +47,16 @@ class ScannedBlock(ScannedRows):
         return self._to_block().select(mask)
 
     def _to_block(self) -> Block:
-        """Let the exact reader read the rows again."""
+        """Read the rows again with the exact reader."""
         content = bytes(self._scanner.input[: self._scanner.progress.bytes])
         return self._reader.to_block(parse_rows(content)[self._start : self._stop])
 
 
 def read_blocks(reader: ExportReader, compiled: Compiled | None) -> Iterable[Block | ScannedBlock]:
-    """Return the blocks of a file, read by compiled code, if any, as far as it can."""
-    layout = _layout(reader.fields, reader.binding.width)
-    if compiled is None or layout is None:
-        return reader
-    return _blocks(reader, Scanner(compiled, layout))
+    """Return the blocks of a file, read by compiled code where it can."""
+    if compiled and (layout := _layout(reader.fields, reader.binding.width)):
+        return _blocks(reader, Scanner(compiled, layout))
+    return reader
 
 
 def _blocks(reader: ExportReader, scanner: Scanner) -> Iterator[Block | ScannedBlock]:
@@ -66,7 +65,7 @@ def _blocks(reader: ExportReader, scanner: Scanner) -> Iterator[Block | ScannedB
 
 
 def _layout(fields: Sequence[Field], width: int) -> Layout | None:
-    """Return the layout of records, or None if compiled code does not know one of the fields."""
+    """Return the layout of records, or None if compiled code does not support one of the fields."""
     properties, members = [], None
     for field in fields:
         if isinstance(field, ColumnField) and field.type in KINDS:

@@ -15,7 +15,7 @@
  * Nothing is allocated and nothing is kept between calls. Rows are only ever accepted complete, so
  * the other functions can rely on what `scan` has checked. Three rules keep every access in bounds:
  *
- * - `scan` puts PADDING bytes of zero behind the block. A zero ends every loop over a cell, and no
+ * - `scan` puts PADDING bytes of zero after the block. A zero ends every loop over a cell, and no
  *   look ahead is longer than the padding.
  * - A cell is copied in steps of up to STEP bytes, which may read and write beyond its end; the
  *   padding of the block and of the output leave room for that.
@@ -57,7 +57,7 @@ struct check {
 
 /* A property of the records; both positions are -1 for a column that the file lacks. */
 struct property {
-    const char *name; /* as JSON, with the comma before it and the colon behind it */
+    const char *name; /* as JSON, with the comma before it and the colon after it */
     uint32_t name_length;
     uint32_t kind;
     int32_t position;
@@ -113,7 +113,7 @@ static unsigned character_length(const uint8_t *at)
     return (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F) ? 0 : 4;
 }
 
-/* Return the end of a cell's text: its closing quote, or the comma or line end behind it. NULL if
+/* Return the end of a cell's text: its closing quote, or the comma or line end after it. NULL if
  * there is none in the block, or the text is odd. */
 static const uint8_t *end_of_text(const uint8_t *at, int is_quoted, struct progress *progress)
 {
@@ -363,19 +363,19 @@ static uint8_t *put_json(uint8_t *out, const uint8_t *input, struct cell cell, u
     return out;
 }
 
-/* Write rows as lines of JSON, each between `before` and `behind`, and return their length.
+/* Write rows as lines of JSON, each between a prefix and a suffix, and return their length.
  *
  * The first `count` properties are always there; `members`, if not NULL, are those of an object,
  * `metadata`, that has only those with a value. */
 EXPORT uint64_t lines(const uint8_t *input, const struct cell *cells, uint32_t width, uint32_t rows,
                       const struct property *properties, uint32_t count,
-                      const struct property *members, uint32_t member_count, const char *before,
-                      uint32_t before_length, const char *behind, uint32_t behind_length,
+                      const struct property *members, uint32_t member_count, const char *prefix,
+                      uint32_t prefix_length, const char *suffix, uint32_t suffix_length,
                       uint8_t *output)
 {
     uint8_t *out = output;
     for (const struct cell *row = cells; row < cells + (size_t)rows * width; row += width) {
-        out = (uint8_t *)memcpy(out, before, before_length) + before_length;
+        out = (uint8_t *)memcpy(out, prefix, prefix_length) + prefix_length;
         uint8_t *start = out;
         for (uint32_t index = 0; index < count; index++) {
             out = put(out, properties[index].name, properties[index].name_length);
@@ -397,7 +397,7 @@ EXPORT uint64_t lines(const uint8_t *input, const struct cell *cells, uint32_t w
         }
         *start = '{'; /* in place of the comma before the first property */
         *out++ = '}';
-        out = (uint8_t *)memcpy(out, behind, behind_length) + behind_length;
+        out = (uint8_t *)memcpy(out, suffix, suffix_length) + suffix_length;
         *out++ = '\n';
     }
     return (uint64_t)(out - output);

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import pytest
 
 from dev.sandbox import Amend, Behaviour, Fault, Reply, Sandbox, Turn, service
+from tests.support.commands import COMMAND
 from tests.support.expectations import DEFAULT, LISTS, OBJECTS, expected_records, in_any_order
 from tests.support.runner import (
     Json,
@@ -216,6 +218,25 @@ def test_the_connection_test_reports_what_is_rejected(
     assert len(run.errors) == (1 if status == 401 and on == "create" else len(DEFAULT))
     assert all(expected in error for error in run.errors)
     assert not run.lines
+
+
+def test_a_signal_ends_the_connection_test_of_a_catalog(
+    sandbox: Sandbox, tap: Tap, discovered: Json
+) -> None:
+    """It exports what the catalog selects, wherever the option stands, and ends like a sync."""
+    sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
+    options = tap.options(tap.config, select(discovered, ["skus"]))
+    command = (*COMMAND, "--test", *options)
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        wait_for_log(process, b"created export")
+        process.terminate()
+        assert process.stderr is not None
+        log = process.stderr.read()
+
+    assert process.returncode == 143
+    assert b"ERROR" not in log
+    assert [body["exported_object"] for body in created_exports(sandbox)] == ["sku"]
 
 
 def test_the_schemas_alone_can_be_printed(sandbox: Sandbox, tap: Tap) -> None:

@@ -42,6 +42,36 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 }
 
 
+def test_passwords_of_urls_are_masked_to_their_end(secrets: SecretFilter) -> None:
+    """They may contain the character that ends them."""
+    assert secrets.redact("via http://user:a@b@proxy:3128/ and back") == (
+        f"via http://{MASK}@proxy:3128/ and back"
+    )
+
+
+def test_two_handlers_write_the_same_traceback(secrets: SecretFilter) -> None:
+    """Each has the filter, and the second finds what the first has left in the record."""
+    try:
+        int("no number")
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "", 1, "text", (), sys.exc_info())
+    texts = []
+    for _ in range(2):
+        assert secrets.filter(record)
+        texts.append(record.exc_text)
+
+    assert texts[0] == texts[1]
+    assert str(texts[0]).count("Traceback") == 1
+
+
+def test_arguments_that_do_not_fit_are_no_error(secrets: SecretFilter) -> None:
+    """A mistake of a library in a log call ends no sync."""
+    record = logging.LogRecord("x", logging.WARNING, "", 1, f"%d of {SECRET}", ("a",), None)
+
+    assert secrets.filter(record)
+    assert record.getMessage() == f"%d of {MASK}"
+
+
 @pytest.fixture
 def secrets() -> SecretFilter:
     """A filter that knows the secret."""

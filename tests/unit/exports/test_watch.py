@@ -8,12 +8,14 @@ import typing as t
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_voucherify.api.export import Export, ExportList, ExportStatus
+from tap_voucherify.clock import Deadline
 from tap_voucherify.errors import (
     AccountError,
     ExportFailedError,
@@ -24,11 +26,14 @@ from tap_voucherify.errors import (
 )
 from tap_voucherify.exports.job import ExportRunner
 from tap_voucherify.exports.request import ExportRequest
+from tap_voucherify.exports.watch import ExportWatch
 from tests.support.simulated_client import SimulatedLimit, SimulatedVoucherify
 from tests.support.virtual_clock import STARTED_AT, VirtualClock
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from tap_voucherify.api.voucherify import Voucherify
 
 UTC = dt.timezone.utc
 SEEDS = st.integers(0, 2**32)
@@ -263,7 +268,7 @@ def test_a_list_that_fails_is_given_up(error: Exception, caplog: pytest.LogCaptu
         service = Service(clock, SEVEN, failing(error))
         check_ends(service, run_all(service), slack=0.01)
         assert service.kinds["list"] == 1
-    assert caplog.text.count("polling each instead") == 1
+    assert caplog.text.count("polling each one instead") == 1
 
 
 def test_wrong_credentials_are_not_only_the_list_s_problem() -> None:
@@ -376,6 +381,79 @@ def test_a_list_that_waits_for_the_rate_limit_counts_to_no_deadline() -> None:
         assert limit.rejected == 0
         assert all(outcome.error is None for outcome in outcomes.values())
         assert max(outcome.at for outcome in outcomes.values()) > 1900
+
+
+def test_an_export_that_begins_while_a_list_waits_keeps_its_time() -> None:
+    """It waits for that list as well, before it is watched."""
+    left: list[float] = []
+    with VirtualClock() as clock:
+        now = dt.datetime.fromtimestamp(clock.now(), UTC)
+        export = Export("e", ExportStatus.IN_PROGRESS, now, "voucher", {})
+
+        def list_exports(*, deadline: Deadline, max_retry_seconds: float) -> ExportList:
+            assert max_retry_seconds == 0
+            with deadline.paused():
+                clock.spend(50)
+            return ExportList((export,), now)
+
+        api = SimpleNamespace(list_exports=list_exports)
+        watch = ExportWatch(t.cast("Voucherify", api), clock, 1)
+
+        def first() -> None:
+            with (
+                watch.watch(export, Deadline(clock, 1000)) as one,
+                watch.watch(replace(export, id="other"), Deadline(clock, 1000)),
+            ):
+                clock.spend(1)
+                assert watch.look(one)
+
+        def second() -> None:
+            clock.spend(10)
+            deadline = Deadline(clock, 20)
+            with watch.watch(export, deadline):
+                left.append(deadline.remaining_seconds)
+
+        for run in (first, second):
+            threading.Thread(target=run, name=run.__name__, daemon=True).start()
+        clock.settle()
+    assert len(left) == 1
+    assert left[0] >= 20
+
+
+def test_a_poll_that_a_list_overtakes_contradicts_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """What it says was true when it was sent; what the list reports since then stands."""
+    with VirtualClock() as clock:
+        now = dt.datetime.fromtimestamp(clock.now(), UTC)
+        export = Export("e", ExportStatus.IN_PROGRESS, now, "voucher", {})
+        done = replace(export, status=ExportStatus.DONE, result={"url": "https://e"})
+
+        def get_export(export_id: str, _: Deadline) -> Export:
+            clock.spend(10)
+            return replace(export, id=export_id)
+
+        api = SimpleNamespace(
+            list_exports=lambda **_: ExportList((done,), now), get_export=get_export
+        )
+        watch = ExportWatch(t.cast("Voucherify", api), clock, 1)
+        seen: list[ExportStatus] = []
+
+        def only_one() -> None:
+            with watch.watch(export, Deadline(clock, 1000)) as watched:
+                clock.spend(1)
+                assert watch.look(watched)
+                seen.append(watched.export.status)
+
+        def another() -> None:
+            clock.spend(3)
+            with watch.watch(replace(export, id="other"), Deadline(clock, 1000)) as watched:
+                clock.spend(2)
+                assert watch.look(watched)
+
+        for run in (only_one, another):
+            threading.Thread(target=run, name=run.__name__, daemon=True).start()
+        clock.settle()
+    assert seen == [ExportStatus.DONE]
+    assert not caplog.text
 
 
 def random_list(seed: int) -> Callable[[list[Export], float], list[Export]]:

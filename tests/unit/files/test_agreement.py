@@ -111,6 +111,8 @@ def outcomes(content: bytes, columns: Sequence[Column] = COLUMNS) -> tuple[int, 
         b"Total: 4 rows,,,,,\r\nin March,,,,,\r\n",
         b"\xe5\x90\x88\xe8\xa8\x88,,,,,",
         b"T\xff,,,,,",
+        b"\x0cT,,,,,\r\n",
+        "\u2028T,,,,,".encode(),
         b"T\0,,,,,",
     ],
 )
@@ -119,7 +121,7 @@ def test_a6_a_footer_is_no_record(count: int, footer: bytes) -> None:
     read, error = outcomes(HEADER + ROW * count + footer)
 
     assert read == count
-    assert error.startswith(f"row {count + 1}, has its first cell only, like a footer: ")
+    assert error.startswith(f"row {count + 1} has only its first cell filled, like a footer: ")
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_times_of_a_table() -> None:
     first, missing, second, third = (day and f"{day}T00:00:00.000Z" for day in days)
 
     assert block.values("created_at") == [first, missing or None, second, third]
-    assert block.span("created_at") == Span(3, third, second, is_ascending=False)
+    assert block.span("created_at") == Span(3, third, second)
     assert block.slice(0, 3).span("created_at") == Span(2, first, second)
     assert block.slice(0, 1).span("created_at") == Span(1, first, first)
     assert block.slice(1, 2).span("created_at") == Span()
