@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 
 from tap_voucherify.columns import METADATA, ColumnType
 from tap_voucherify.errors import ExportFileError, RequestError
-from tap_voucherify.files.cells import JSON_ENCODER, to_integer, to_number
-from tap_voucherify.files.fields import shorten
+from tap_voucherify.files.cells import JSON_ENCODER, shorten, to_integer, to_number
 from tap_voucherify.files.scanned import ScannedBlock, read_blocks
 from tap_voucherify.instants import Span
 

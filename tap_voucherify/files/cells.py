@@ -39,6 +39,8 @@ _ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 )
+# Maximum characters of a cell shown in an error.
+_MAX_SHOWN_CHARACTERS = 80
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -129,6 +131,12 @@ def _decoded(decoder: msgspec.json.Decoder[T], cell: str) -> T:
         return decoder.decode(cell)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(cell) from error
+
+
+def shorten(text: str) -> str:
+    """Return a cell as an error shows it."""
+    short = text[:_MAX_SHOWN_CHARACTERS]
+    return repr(short) + ("..." if short != text else "")
 
 
 class Conversion(t.NamedTuple):

@@ -12,7 +12,12 @@ import msgspec
 from msgspec import Raw
 
 from tap_voucherify.columns import INTEGER, METADATA, TEXT
-from tap_voucherify.files.cells import CONVERSIONS, JSON_ENCODER, replace_lone_surrogates
+from tap_voucherify.files.cells import (
+    CONVERSIONS,
+    JSON_ENCODER,
+    replace_lone_surrogates,
+    shorten,
+)
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,9 +27,6 @@ if t.TYPE_CHECKING:
 # Maximum number of cached cells per column, and of characters of a cached cell.
 _MAX_CACHED_CELLS = 10_000
 _MAX_CACHED_CHARACTERS = 200
-
-# Maximum characters of a cell shown in an error.
-_MAX_SHOWN_CHARACTERS = 80
 
 
 class MetadataOptions(t.NamedTuple):
@@ -138,10 +140,9 @@ class ColumnField(Field):
         if not cell:
             return None
         value = self._conversion.convert(cell)
-        if not self._conversion.is_json:
-            return value
         # A number keeps its digits; after the point of an integer are only zeros.
-        return Raw(cell.partition(".")[0] if self.type is INTEGER else cell)
+        digits = cell.partition(".")[0] if self.type is INTEGER else cell
+        return Raw(digits) if self._conversion.is_json else value
 
 
 class ObjectField(ColumnField):
@@ -302,9 +303,3 @@ def struct_type(names: Sequence[str], *, omit_defaults: bool = False) -> type[ms
     fields = [(f"field_{index}", t.Any, None) for index in range(len(names))]
     rename = {field: name for (field, *_), name in zip(fields, names, strict=True)}
     return msgspec.defstruct("Object", fields, rename=rename, omit_defaults=omit_defaults, gc=False)
-
-
-def shorten(text: str) -> str:
-    """Return a cell as an error shows it."""
-    short = text[:_MAX_SHOWN_CHARACTERS]
-    return repr(short) + ("..." if short != text else "")

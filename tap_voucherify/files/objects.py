@@ -11,11 +11,11 @@ from tap_voucherify.files.cells import (
     CONVERSIONS,
     JSON_ENCODER,
     encode_lines,
+    shorten,
     to_date,
     to_timestamp,
 )
 from tap_voucherify.files.exported import needs_pyarrow
-from tap_voucherify.files.fields import shorten
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

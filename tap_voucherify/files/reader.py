@@ -6,7 +6,7 @@ import itertools
 import typing as t
 
 from tap_voucherify.errors import ExportFileError
-from tap_voucherify.files.cells import encode_lines
+from tap_voucherify.files.cells import encode_lines, shorten
 from tap_voucherify.files.fields import (
     CoalescedField,
     DigestField,
@@ -16,7 +16,6 @@ from tap_voucherify.files.fields import (
     ObjectField,
     RecordLayout,
     column_field,
-    shorten,
 )
 from tap_voucherify.instants import Span
 

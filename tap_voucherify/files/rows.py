@@ -12,7 +12,7 @@ import sys
 import typing as t
 
 from tap_voucherify.errors import ExportFileError
-from tap_voucherify.files.fields import shorten
+from tap_voucherify.files.cells import shorten
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator

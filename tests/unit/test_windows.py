@@ -455,3 +455,4 @@ def test_a_missing_time_may_be_left_out() -> None:
     assert window.mask(values) == [True, True, False]
     assert window.mask(values, keeps_missing=False) == [False, True, False]
     assert Window(None, EPOCH).mask([None]) == [True]
+    assert Window(EPOCH, None).mask([None], keeps_missing=False) == [False]
