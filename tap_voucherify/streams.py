@@ -8,6 +8,9 @@ public.
 
 Points expirations, products and SKUs are read in full: the reference has no filter on
 their creation time, and for the last two no list of fields to sort by either.
+
+To add a stream, add a class here, list it in `STREAMS`, and run `python -m dev.generate`; what
+the attributes mean is said where they are declared, in `declared`, `probe` and `stream`.
 """
 
 from __future__ import annotations

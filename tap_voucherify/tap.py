@@ -15,7 +15,7 @@ from tap_voucherify.columns import MODIFIED_AT
 from tap_voucherify.errors import Interruption, OutputError, SettingsError
 from tap_voucherify.instants import is_instant
 from tap_voucherify.list_stream import ListStream
-from tap_voucherify.reference import LIST_STREAMS
+from tap_voucherify.list_streams import LIST_STREAMS
 from tap_voucherify.session import Session
 from tap_voucherify.settings import SECRETS, SETTINGS
 from tap_voucherify.singer.cli import CommandLineTap

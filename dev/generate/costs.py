@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_UP, Decimal
 
 from dev.generate.tables import table
-from tap_voucherify.reference import LIST_STREAMS
+from tap_voucherify.list_streams import LIST_STREAMS
 
 #: Calls of one run for the lists, if none has more than a hundred objects.
 LIST_CALLS = len(LIST_STREAMS)

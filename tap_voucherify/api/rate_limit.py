@@ -7,6 +7,8 @@ the customer's own traffic.
 A caller waits with `wait`, prepares its request, and then claims a call with `try_acquire`. While
 it waited, tokens and links expire, so they are made in between; that may take requests of its
 own, after which the limit may be used up, and the caller waits again.
+
+What a 429 is, the rate limit or a quota, `error_responses` decides; `retry` waits and retries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The endpoints that the tap uses, typed; paths are known here only."""
+"""The endpoints that the tap uses, typed; those of lists are declared in `list_streams`."""
 
 from __future__ import annotations
 

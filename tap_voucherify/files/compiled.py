@@ -1,4 +1,4 @@
-"""Read rows that are in their usual form with compiled code, `scanner.c`.
+"""Read rows that are in their usual form with compiled code, `scanner.c`, which says what that is.
 
 Any other row is left to the exact reader, which alone decides what is an error, and where. So the
 output and the errors are the same with and without compiled code.

@@ -1,11 +1,11 @@
 """Learn from the service itself which title belongs to which field.
 
-Where a header alone is not proof, exports of an empty range and without metadata are
-requested. The first has all fields: its header shows the service's own order. Fields
-whose title is not in it are numbered from 1, and for each bit of these numbers one more
-export has the known fields and those whose number has that bit. A title is there exactly
-where its field was requested, so the exports with a title spell the number of its field;
-a number without a title is a field that the service leaves out.
+Most headers are proof by themselves: see `header.bind`. For others, exports of an empty range
+and without metadata are requested. The first has all fields: its header shows the service's
+own order. Fields whose title is not in it are numbered from 1, and for each bit of these
+numbers one more export has the known fields and those whose number has that bit. A title is
+there exactly where its field was requested, so the exports with a title spell the number of
+its field; a number without a title is a field that the service leaves out.
 
 Nothing here sends a request: `learn_titles` yields what to request and takes the headers.
 """

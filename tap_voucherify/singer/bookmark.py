@@ -1,4 +1,7 @@
-"""A stream's bookmark: how far it has been read."""
+"""A stream's bookmark: how far it has been read, and so what its STATE says.
+
+`stream` moves it while it reads; `block_stream` writes STATE between blocks.
+"""
 
 from __future__ import annotations
 

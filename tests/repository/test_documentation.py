@@ -18,7 +18,7 @@ from dev.generate.__main__ import generated, replace_between
 from dev.generate.about import about, settings
 from dev.generate.plugin import VALID_GROUPS
 from tap_voucherify import errors
-from tap_voucherify.reference import LIST_STREAMS
+from tap_voucherify.list_streams import LIST_STREAMS
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.tap import TapVoucherify
 from tap_voucherify.validation import validate

@@ -2,6 +2,8 @@
 
 Names, types and descriptions come from the reference of these endpoints. What it does not
 document arrives in the property `other`.
+
+To add a table, add a class here, list it in `LIST_STREAMS`, and run `python -m dev.generate`.
 """
 
 from __future__ import annotations
