@@ -89,10 +89,8 @@ class Span(t.NamedTuple):
 
     @classmethod
     def of(cls, times: list[str]) -> Span:
-        """Return the span of times; whether they ascend is exact here."""
-        if not times:
-            return cls()
-        return cls(len(times), min(times), max(times), is_ascending=times == sorted(times))
+        """Return the span of times, whatever their order."""
+        return cls(len(times), min(times), max(times)) if times else cls()
 
     def __or__(self, other: Span) -> Span:
         """Return the span of the rows of two files, whose common order is unknown."""

@@ -71,7 +71,7 @@ def _spans(
 
 
 def _span_of(times: list[str]) -> tuple[Span, Callable[[], list[str]]]:
-    return Span.of(times), lambda: times
+    return Span.of(times)._replace(is_ascending=times == sorted(times)), lambda: times
 
 
 def _times(blocks: Iterable[list[list[str]]], position: int) -> Iterator[list[str]]:

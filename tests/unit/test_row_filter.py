@@ -215,7 +215,7 @@ def test_the_span_is_that_of_all_files(by: str) -> None:
 
 
 def late_rows(hours: int) -> OpenFile:
-    """Return the rows of a day, each so many hours late."""
+    """Return the rows of a day, each this many hours late."""
     times = [START + (hours + number) * HOUR for number in range(24)]
     return open_file([("x", time, None) for time in times])
 

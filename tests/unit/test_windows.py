@@ -360,7 +360,7 @@ def test_a_date_that_is_off_shows_no_shift() -> None:
 
 
 def span_of(early: int, late: int, rows: int = 10) -> Span:
-    """Return a span that begins before a day, and ends behind it, by so many milliseconds."""
+    """Return a span that begins before a day, and ends after it, by this many milliseconds."""
     least, greatest = EPOCH - early * MILLISECOND, EPOCH + DAY + late * MILLISECOND
     return Span(rows, format_instant(least), format_instant(greatest))
 
