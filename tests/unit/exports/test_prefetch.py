@@ -593,7 +593,7 @@ def test_the_last_try_of_a_stream_gets_a_slot(seed: int, slots: int, ending: End
             if request.exported_object == "b":
                 return Fate(1)
             return (
-                Fate(600) if request == wanted(later) else Fate(1, "ERROR" if failing() else ending)
+                Fate(60) if request == wanted(later) else Fate(1, "ERROR" if failing() else ending)
             )
 
         def failing() -> bool:
