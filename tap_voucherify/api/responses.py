@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import logging
 import typing as t
 import zlib
@@ -17,12 +16,10 @@ from tap_voucherify.errors import RequestError, StorageError, TransientError, ro
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from _typeshed import WriteableBuffer
-
     from tap_voucherify.clock import Deadline
 
 MAX_JSON_BYTES = 16 << 20
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 20
 
 # `utf-8` is a mistake that some servers make, and harmless.
 _NO_ENCODINGS = {"", "identity", "utf-8"}
@@ -103,7 +100,7 @@ def save_body(response: urllib3.BaseHTTPResponse, file: t.BinaryIO, deadline: De
     return size
 
 
-class _Body(io.RawIOBase):
+class _Body:
     """Raw response bytes; raises on truncation or timeout."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, deadline: Deadline) -> None:
@@ -113,19 +110,17 @@ class _Body(io.RawIOBase):
         # urllib3 raises if the body is shorter than Content-Length.
         self.is_bounded = is_chunked or response.headers.get("Content-Length", "").isdecimal()
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
+    def read(self, size: int) -> bytes:
+        """Return what has arrived, at most `size` bytes; nothing at the end."""
         if self._deadline.remaining_seconds <= 0:
             raise TransientError("the response took too long")
         try:
-            # read1 returns what has arrived, so a slow trickle cannot exceed the limit.
-            chunk = self._raw.read1(len(view), decode_content=False)
+            # Unlike read, read1 does not wait for more, so a slow trickle cannot exceed the limit.
+            return self._raw.read1(size, decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TransientError(
                 f"the connection was lost mid-response: {root_cause(error)}"
             ) from error
-        view[: len(chunk)] = chunk
-        return len(chunk)
 
 
 def _is_gzip(response: urllib3.BaseHTTPResponse) -> bool:
@@ -142,7 +137,7 @@ def _is_gzip(response: urllib3.BaseHTTPResponse) -> bool:
 
 def _decode(response: urllib3.BaseHTTPResponse, body: _Body) -> Iterator[bytes]:
     """Yield the decoded bytes; gzip must reach its trailer."""
-    source = gzip.GzipFile(fileobj=body) if _is_gzip(response) else body
+    source = gzip.GzipFile(fileobj=t.cast("t.IO[bytes]", body)) if _is_gzip(response) else body
     try:
         while chunk := source.read(CHUNK_BYTES):
             yield chunk

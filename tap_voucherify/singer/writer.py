@@ -1,7 +1,7 @@
 """Write messages in large chunks; encode RECORD messages per block.
 
-The SDK flushes standard output once per message. Here messages are buffered and flushed at the
-first record, at any other message, and at the end.
+The SDK flushes standard output once per message. Here a block of records is written as it is, and
+single records are buffered until there are many, or any other message follows.
 """
 
 from __future__ import annotations
@@ -61,18 +61,19 @@ class MessageWriter(MsgSpecWriter):
     def write_message(self, message: Message) -> None:
         """Write one message; everything except RECORD is flushed at once."""
         self._pending += self.format_message(message)
-        if isinstance(message, RecordMessage):
-            self._flush_if_needed()
-        else:
+        is_record = isinstance(message, RecordMessage)
+        # Connection tests wait for the first record.
+        if not (is_record and self._has_written_record) or len(self._pending) >= CHUNK_BYTES:
             self.flush()
+        self._has_written_record |= is_record
 
     def write_records(
         self, stream: str, block: RecordBlock, version: int | None, time_extracted: datetime
     ) -> None:
         """Write RECORD messages."""
         message = _RecordMessage(stream, msgspec.Raw(_RECORD), version, time_extracted)
-        self._pending += block.json_lines(*_ENCODER.encode(message).split(_RECORD))
-        self._flush_if_needed()
+        self.flush()
+        self._write(block.json_lines(*_ENCODER.encode(message).split(_RECORD)))
 
     def flush(self) -> None:
         """Flush.
@@ -81,15 +82,19 @@ class MessageWriter(MsgSpecWriter):
             OutputError: If standard output is closed or cannot be written, usually because the
                 reader has exited.
         """
+        self._write(self._pending)
+        self._pending.clear()
+
+    def _write(self, content: bytes | bytearray | memoryview) -> None:
         if sys.stdout is None:
             raise OutputError("standard output is closed; connect it to a loader, or a file")
         # CPython's own buffer loses bytes when a signal interrupts a large write, so bypass it.
         target = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
-        with memoryview(self._pending) as pending:
+        with memoryview(content) as rest:
             done = 0
-            while done < len(pending):
+            while done < len(rest):
                 try:
-                    written = target.write(pending[done : done + CHUNK_BYTES])
+                    written = target.write(rest[done : done + CHUNK_BYTES])
                 except OSError as error:
                     raise _output_error(error) from error
                 if written is None:
@@ -98,13 +103,6 @@ class MessageWriter(MsgSpecWriter):
                     continue
                 done += written
                 self.progress += 1
-        self._pending.clear()
-
-    def _flush_if_needed(self) -> None:
-        # Connection tests wait for the first record.
-        if not self._has_written_record or len(self._pending) >= CHUNK_BYTES:
-            self._has_written_record = True
-            self.flush()
 
 
 def _output_error(error: OSError) -> OutputError:
