@@ -20,9 +20,9 @@ import yaml
 
 from dev import ROOT
 from dev.sandbox import Dataset, Sandbox
+from tests.support.shell import blocks, environment, run
 
 from .project import MELTANO
-from .shell import blocks, environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
