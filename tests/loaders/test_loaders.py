@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # All of them together take no more than ten minutes.
-pytestmark = pytest.mark.timeout(100)
+pytestmark = pytest.mark.timeout(150)
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
