@@ -41,7 +41,7 @@ test-wheel: .venv/installed .meltano/installed .meltano/loaders-installed ## Run
 	$(BIN)/nox
 
 .PHONY: test-airflow
-test-airflow: .venv/installed .venv-airflow/installed .airflow/installed ## Run the example of a sharded backfill in Airflow
+test-airflow: .venv/installed .venv-airflow/installed .venv-meltano/installed ## Run the example of a sharded backfill in Airflow
 	$(BIN)/python -m tests.airflow
 
 .PHONY: bench
@@ -141,10 +141,4 @@ endef
 # Beside the demo's, and after them, since both share Meltano's database.
 .meltano/loaders-installed: .venv-meltano/installed tests/loaders/meltano.yml | .meltano/installed
 	cd tests/loaders && MELTANO_SYS_DIR_ROOT=../../.meltano ../../.venv-meltano/bin/meltano install
-	touch $@
-
-# Away from the example itself, which holds only what is in git.
-.airflow/installed: .venv-meltano/installed examples/airflow/meltano.yml
-	mkdir -p .airflow/meltano
-	cd examples/airflow && MELTANO_SYS_DIR_ROOT=../../.airflow/meltano ../../.venv-meltano/bin/meltano install
 	touch $@

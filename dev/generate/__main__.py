@@ -9,7 +9,6 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from dev import ROOT
-from dev.generate.costs import costs_table
 from dev.generate.plugin import hub_definition, project_settings
 from dev.generate.tables import (
     common_settings_table,
@@ -25,11 +24,7 @@ if TYPE_CHECKING:
 
 # The generated parts of each file, by the name in their `begin` and `end` lines.
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {
-        "common settings": common_settings_table,
-        "streams": streams_table,
-        "costs": costs_table,
-    },
+    "README.md": {"common settings": common_settings_table, "streams": streams_table},
     "docs/api.md": {"questions": questions_table},
     "docs/settings.md": {"settings": settings_table, "sdk settings": sdk_settings_table},
     "meltano.yml": {"generated": project_settings},

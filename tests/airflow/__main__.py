@@ -1,4 +1,4 @@
-"""Run the example DAG with two workers and check what arrived (`make test-airflow`).
+"""Install and run the example DAG with two workers and check what arrived (`make test-airflow`).
 
 Exits with 1 if a shard differs from what the sandbox holds, if its state is not its own, or if no
 two shards ran at the same time.
@@ -32,6 +32,7 @@ from tests.support.expectations import (
     in_any_order,
     read_json,
 )
+from tests.support.shell import blocks, run
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 EXAMPLE = ROOT / "examples" / "airflow"
 AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
+
+INSTALL, TRIGGER = blocks("docs/airflow.md", "sh")
 
 WORKSPACE = ROOT / ".airflow"
 RUN = WORKSPACE / "run"
@@ -66,7 +69,8 @@ def main() -> None:
     behaviour = Behaviour(latency_seconds=2.0, date_skew_ms=500)
     with Sandbox(make_dataset(), behaviour) as sandbox:
         environment = make_environment(sandbox)
-        meltano(environment, "state", "list")  # creates the database that the shards will share
+        say("=== Installation, which creates the database that the shards will share")
+        run(INSTALL, ROOT, environment)
         execute([AIRFLOW, "db", "migrate"], environment, "migrate")
         with api_server(environment):
             say(f"=== First run: {len(SHARDS)} months, {WORKERS} at once")
@@ -77,6 +81,8 @@ def main() -> None:
             problems += check(sandbox, environment, "second", again)
         say("=== States")
         problems += check_states(environment)
+        say("=== A run that waits for a scheduler")
+        run(TRIGGER, RUN, environment)
     if problems:
         sys.exit("\n".join(problems))
     say("Each month has exactly its own rows and its own state.")
@@ -105,7 +111,8 @@ def make_environment(sandbox: Sandbox) -> dict[str, str]:
     return {
         **inherited,
         **settings,
-        "PATH": os.pathsep.join([str(MELTANO.parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(MELTANO.parent), str(AIRFLOW.parent), os.environ["PATH"]]),
+        # Away from the example itself, which holds only what is in git.
         "MELTANO_PROJECT_ROOT": str(EXAMPLE),
         "MELTANO_SYS_DIR_ROOT": str(WORKSPACE / "meltano"),
         "MELTANO_DATABASE_URI": f"sqlite:///{RUN / 'meltano.db'}",

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,12 +35,15 @@ from tap_voucherify.survey.__main__ import SurveyTap
 from tap_voucherify.survey.report import QUESTIONS
 from tap_voucherify.survey.runner import MAX_CALLS
 from tests.support.runner import wait_for_log
+from tests.support.shell import blocks, environment
+from tests.support.shell import run as run_in_shell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from dev.sandbox.faults import Kind
+
+(DOCUMENTED,) = blocks("docs/api.md", "sh")
 
 ROWS = 40
 RANGE = {"start_date": "2026-01-01", "end_date": "2026-03-01"}
@@ -491,17 +495,22 @@ def write_config(tmp_path: Path, **settings: object) -> str:
 def test_the_command_prints_the_report(sandbox: Sandbox, tmp_path: Path) -> None:
     """Settings come from a file or the environment, as in the tap; progress goes to the log."""
     config = {**sandbox.config, "poll_interval_seconds": 0.02}
-    values = {f"TAP_VOUCHERIFY_{name.upper()}": str(value) for name, value in config.items()}
+    variables = environment(sandbox, Path(sys.executable).parent)
+    variables |= {
+        "TAP_VOUCHERIFY_USE_OAUTH": "true",
+        "TAP_VOUCHERIFY_POLL_INTERVAL_SECONDS": "0.02",
+    }
 
-    from_file = run(tmp_path, write_config(tmp_path, **config))
-    from_environment = run(tmp_path, "--config=ENV", TAP_VOUCHERIFY_USE_OAUTH="true", **values)
+    ended = run(tmp_path, write_config(tmp_path, **config))
+    log = run_in_shell(DOCUMENTED, tmp_path, variables)
 
-    for ended in (from_file, from_environment):
-        assert ended.returncode == 0, ended.stderr
-        assert ended.stdout.startswith("# How Voucherify's Exports API behaves\n")
-        assert "voucher (full): created export exp_" in ended.stderr
-        assert "of 75 calls" in ended.stderr
-        assert not [each for each in sandbox.secrets if each in ended.stdout + ended.stderr]
+    assert ended.returncode == 0, ended.stderr
+    report = (tmp_path / "survey.md").read_text(encoding="utf-8")
+    for output, progress in ((ended.stdout, ended.stderr), (report, log)):
+        assert output.startswith("# How Voucherify's Exports API behaves\n")
+        assert "voucher (full): created export exp_" in progress
+        assert "of 75 calls" in progress
+        assert not [each for each in sandbox.secrets if each in output + progress]
     assert all(export.deleted for export in sandbox.exports)
 
 

@@ -18,11 +18,11 @@ from dev import ROOT
 from dev.sandbox import Dataset, Sandbox
 from tests.support.expectations import OBJECTS
 from tests.support.runner import select
+from tests.support.shell import blocks, environment, run
 
 from .comparison import Record, differences, grow, make_dataset
 from .postgres import Postgres, postgres
 from .project import INSTALLED, TAP, Project
-from .shell import blocks, environment, run
 from .test_loaders import as_duckdb, read_postgres
 
 if TYPE_CHECKING:

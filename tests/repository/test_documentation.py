@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ from tap_voucherify.streams import STREAMS
 from tap_voucherify.tap import TapVoucherify
 from tap_voucherify.validation import validate
 from tests.cli import test_extra_stream
+from tests.support.shell import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +34,7 @@ HUB = ROOT / "plugin.yml"
 CHECK_JSONSCHEMA = (sys.executable, "-m", "check_jsonschema")
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MAX_README_LINES = 145
+MAX_README_LINES = 133
 SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
 ALL_STREAMS = TapVoucherify.stream_classes
@@ -239,15 +242,23 @@ def test_readme_names_the_streams_that_are_deselected_by_default() -> None:
 
 
 def test_the_costs_are_those_of_the_default_streams() -> None:
-    """README's bounds of calls per run hold for seven exports and four lists."""
+    """README's bounds of calls hold for seven exports and four lists, and are rounded up."""
     exported, lists = (
         [stream for stream in streams if stream.selected_by_default]
         for streams in (STREAMS, LIST_STREAMS)
     )
+    text = " ".join(README.split())
 
     assert (len(exported), len(lists)) == (7, 4)
-    assert "seven default exports" in README
-    assert "at least four" in README
+    assert "at most 16 calls for the seven default exports, 30 if" in text
+    assert "at least four for the lists" in text
+    nightly = [31 * (calls + len(lists)) for calls in (16, 30)]
+    hourly = [24 * calls for calls in nightly]
+    assert "nightly one takes {:,} to {:,}.".format(*nightly) in text
+    assert "hourly sync takes {:,} to {:,} calls in 31 days".format(*hourly) in text
+    for plan, quota in (("Business", 100_000), ("Organization", 300_000)):
+        low, high = (math.ceil(100 * calls / quota) for calls in hourly)
+        assert f"{low} to {high} % of {plan}'s {quota:,}" in text
 
 
 # docs/troubleshooting.md
@@ -316,6 +327,42 @@ def test_commands_exist(path: Path) -> None:
     for module in re.findall(r"python -m ((?:dev|tap_voucherify)[\w.]*)", text):
         folder = ROOT.joinpath(*module.split("."))
         assert (folder / "__main__.py").exists() or folder.with_suffix(".py").exists(), module
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in DOCUMENTS if ".github" not in path.parts], ids=lambda path: path.name
+)
+def test_commands_are_run(path: Path) -> None:
+    """Tests take the blocks of commands from each document."""
+    name = path.relative_to(ROOT).as_posix()
+    tests = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("*.py"))
+
+    assert "sh" not in languages(path) or f'blocks("{name}", "sh")' in tests
+    assert not languages(path) & {"bash", "console", "shell", ""}
+
+
+def languages(path: Path) -> set[str]:
+    """Return the languages of a document's blocks."""
+    return set(re.findall(r"(?m)^```(\w*)\n(?s:.*?)^```", path.read_text(encoding="utf-8")))
+
+
+def test_the_makefile_builds_the_models_as_their_page_does() -> None:
+    """On the demo's data, and with its files elsewhere."""
+    (command,) = blocks("examples/dbt/README.md", "sh")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+    assert command.strip() in " ".join(makefile.replace("\\\n", "").split())
+
+
+def test_benchmarks_have_the_options_of_their_page() -> None:
+    """Running them would take hours."""
+    (commands,) = blocks("docs/benchmarks.md", "sh")
+    for command in commands.splitlines()[1:]:
+        _, _, module, *options = shlex.split(command, comments=True)
+        shown = subprocess.check_output(
+            (sys.executable, "-m", module, "--help"), cwd=ROOT, encoding="utf-8"
+        )
+        assert not [name for name in options if name.startswith("-") and name not in shown]
 
 
 def test_contributing_shows_the_stream_that_is_tested() -> None:
