@@ -27,7 +27,7 @@ from .project import MELTANO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 WITH_MELTANO, WITHOUT_MELTANO = blocks("README.md", "sh")
 (LOGGED,) = blocks("README.md", "text")
