@@ -17,6 +17,8 @@ _TIME = re.compile(
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.(?P<fraction>[0-9]+))?")
 
+_LINE_ENDS = {b"\r\n": "CRLF", b"\n": "LF", b"\r": "CR"}
+
 # How much of a file shows its form.
 _FORM_BYTES = 1 << 20
 
@@ -63,28 +65,12 @@ def json_form(content: bytes) -> str:
     return f"a JSON array of {len(value)}" if isinstance(value, list) else "a JSON object"
 
 
-class FileForm(t.NamedTuple):
-    """The form of a file.
+def file_form(file: t.BinaryIO) -> dict[str, list[str]]:
+    """Describe the form of a file, as its beginning and its end show it.
 
-    Attributes:
-        mark: Whether it begins with a byte order mark.
-        line_ends: The line ends that occur outside of quotes.
-        quoting: Which cells are quoted.
-        escaping: How quotes in cells are written; empty if there are none.
-        encoding: Its encoding.
-        ending: How it ends.
+    Returns:
+        The values of each property; none where the file has nothing to show it.
     """
-
-    mark: bool
-    line_ends: tuple[str, ...]
-    quoting: str
-    escaping: str
-    encoding: str
-    ending: str
-
-
-def file_form(file: t.BinaryIO) -> FileForm:
-    """Return the form of a file, as its beginning and its end show it."""
     file.seek(0)
     start = file.read(_FORM_BYTES)
     file.seek(max(file.tell() - 4, 0))
@@ -94,21 +80,22 @@ def file_form(file: t.BinaryIO) -> FileForm:
     pattern = rb'"(?:[^"\\]|\\.)*"' if has_backslashes else rb'"(?:[^"]|"")*"'
     unquoted = re.sub(pattern, b"Q", body)
     ends = re.findall(rb"\r\n|\n|\r", unquoted)
-    names = {b"\r\n": "CRLF", b"\n": "LF", b"\r": "CR"}
-    cells = re.split(rb",|\r\n|\n|\r", unquoted)
-    quoted = sum(cell == b"Q" for cell in cells)
-    plain = sum(cell not in {b"Q", b""} for cell in cells)
-    doubled = any(b'""' in cell[1:-1] for cell in re.findall(pattern, body))
-    last = next((name for each, name in names.items() if end.endswith(each)), "")
-    blank = bool(re.search(rb"(\r\n|\n|\r)\1$", end))
-    return FileForm(
-        mark=body != start,
-        line_ends=tuple(dict.fromkeys(names[each] for each in ends)),
-        quoting=("all cells" if not plain else "where needed") if quoted else "none seen",
-        escaping="backslashes" if has_backslashes else "doubled quotes" if doubled else "",
-        encoding=_encoding(body),
-        ending="an empty line" if blank else f"{last or 'no line end'}",
-    )
+    cells = set(re.split(rb",|\r\n|\n|\r", unquoted))
+    quoting = "none seen"
+    if b"Q" in cells:
+        quoting = "where needed" if cells - {b"Q", b""} else "all cells"
+    is_doubled = any(b'""' in cell[1:-1] for cell in re.findall(pattern, body))
+    ending = next((name for each, name in _LINE_ENDS.items() if end.endswith(each)), "no line end")
+    if re.search(rb"(\r\n|\n|\r)\1$", end):
+        ending = "an empty line"
+    return {
+        "byte order mark": ["no" if body == start else "yes"],
+        "line ends": [_LINE_ENDS[each] for each in dict.fromkeys(ends)],
+        "quoted": [quoting],
+        "quotes in cells": ["backslashes"] if has_backslashes else ["doubled quotes"] * is_doubled,
+        "encoding": [_encoding(body)],
+        "last line ends with": [ending],
+    }
 
 
 def _encoding(body: bytes) -> str:
