@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import re
 import typing as t
@@ -37,7 +38,9 @@ def form_of(cell: str) -> str:
         return f"number with {digits} decimal{'s' * (digits > 1)}" if digits else "integer"
     if cell in {"true", "false"}:
         return "`true`/`false`"
-    return _json_form(cell) if cell[0] in "[{" else "text"
+    value = _parsed(cell) if cell[0] in "[{" else None
+    kind = "array" if isinstance(value, list) else "object"
+    return "text" if value is None else f"JSON {kind}"
 
 
 def are_titles(cells: Iterable[str]) -> bool:
@@ -45,24 +48,22 @@ def are_titles(cells: Iterable[str]) -> bool:
     return all(form_of(cell) == "text" for cell in cells)
 
 
-def _json_form(cell: str) -> str:
-    try:
-        value = json.loads(cell)
-    except ValueError:
-        return "text"
-    return "JSON array" if isinstance(value, list) else "JSON object"
-
-
 def json_form(content: bytes) -> str:
     """Describe a file that may be JSON; empty if it is not."""
     text = content.decode(errors="replace").lstrip("\ufeff").strip()
     if not text.startswith(("[", "{")):
         return ""
-    try:
-        value = json.loads(text)
-    except ValueError:
+    value = _parsed(text)
+    if value is None:
         return "lines or parts that begin like JSON"
     return f"a JSON array of {len(value)}" if isinstance(value, list) else "a JSON object"
+
+
+def _parsed(text: str) -> list[t.Any] | dict[str, t.Any] | None:
+    with contextlib.suppress(ValueError):
+        value: list[t.Any] | dict[str, t.Any] = json.loads(text)
+        return value
+    return None
 
 
 def file_form(file: t.BinaryIO) -> dict[str, list[str]]:

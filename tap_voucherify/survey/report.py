@@ -14,57 +14,41 @@ if t.TYPE_CHECKING:
     from tap_voucherify.survey.evidence import Evidence
 
 
-class Question(t.NamedTuple):
-    """One row of the report, declared by the function that answers it.
-
-    Attributes:
-        text: The question: the first paragraph of the function's docstring.
-        tap_does: What the tap does today: the second one.
-        answer: The function.
-    """
-
-    text: str
-    tap_does: str
-    answer: Callable[[Evidence], str]
-
-
-def _question(answer: Callable[[Evidence], str]) -> Question:
-    text, _, tap_does = (inspect.getdoc(answer) or "").partition("\n\n")
-    return Question(text, tap_does.replace("\n", " "), answer)
-
-
-QUESTIONS = tuple(
-    map(
-        _question,
-        (
-            columns.titles,
-            columns.column_order,
-            columns.missing_columns,
-            columns.metadata_columns,
-            columns.defined_metadata,
-            columns.single_key,
-            columns.metadata_values,
-            columns.empty_range,
-            rows.boundaries,
-            rows.date_filter,
-            rows.row_order,
-            rows.cell_forms,
-            rows.undocumented_types,
-            rows.undocumented_status,
-            rows.undocumented_objects,
-            service.response_format,
-            service.result_shape,
-            service.splits,
-            service.echoes,
-            service.listing,
-            service.file_forms,
-            service.framing,
-            service.rate_limit,
-            service.counted_downloads,
-            service.durations,
-        ),
-    )
+# Each is asked in the first paragraph of its function's docstring; the second one says what the
+# tap does today.
+QUESTIONS: tuple[Callable[[Evidence], str], ...] = (
+    columns.titles,
+    columns.column_order,
+    columns.missing_columns,
+    columns.metadata_columns,
+    columns.defined_metadata,
+    columns.single_key,
+    columns.metadata_values,
+    columns.empty_range,
+    rows.boundaries,
+    rows.date_filter,
+    rows.row_order,
+    rows.cell_forms,
+    rows.undocumented_types,
+    rows.undocumented_status,
+    rows.undocumented_objects,
+    service.response_format,
+    service.result_shape,
+    service.splits,
+    service.echoes,
+    service.listing,
+    service.file_forms,
+    service.framing,
+    service.rate_limit,
+    service.counted_downloads,
+    service.durations,
 )
+
+
+def question(answer: Callable[[Evidence], str]) -> tuple[str, str]:
+    """Return the question that a function answers, and what the tap does today."""
+    text, _, tap_does = (inspect.getdoc(answer) or "").partition("\n\n")
+    return text, tap_does.replace("\n", " ")
 
 
 def report(evidence: Evidence, *, version: str, calls: int) -> str:
@@ -75,6 +59,11 @@ def report(evidence: Evidence, *, version: str, calls: int) -> str:
         version: Version of the tap.
         calls: The number of calls made.
     """
+    answers = []
+    for answer in QUESTIONS:
+        text, tap_does = question(answer)
+        answers.append((text, answer(evidence), tap_does))
+    titles = [(sample.name, columns.titles_of(sample)) for sample in evidence.samples]
     exports = sum(bool(probe.export_id) for probe in evidence.probes)
     deleted = f"{evidence.undeleted} of them not" if evidence.undeleted else "all of them"
     lines = [
@@ -83,19 +72,13 @@ def report(evidence: Evidence, *, version: str, calls: int) -> str:
         f"Survey by tap-voucherify {version}: {calls} calls, {exports} exports, {deleted} deleted.",
         f"Rows created {' to '.join(evidence.created)} were read; no cell of them is below.",
         "",
-        *_table(
-            ("Question", "Answer", "What the tap does"),
-            ((each.text, each.answer(evidence), each.tap_does) for each in QUESTIONS),
-        ),
+        *_table(("Question", "Answer", "What the tap does"), answers),
         "",
         "## Titles",
         "",
         "In the order of the file; those that the tap does not know are bold.",
         "",
-        *_table(
-            ("Object", "Titles"),
-            ((each.name, columns.titles_of(each)) for each in evidence.samples),
-        ),
+        *_table(("Object", "Titles"), titles),
     ]
     failed = [(str(probe), probe.error) for probe in evidence.probes if probe.error]
     if failed:

@@ -24,26 +24,11 @@ _NO_ROWS = "not asked: no object has enough rows in the range; set start_date"
 _MILLISECONDS = re.compile(r"[.,][0-9]{3}")
 
 
-class _EdgeRows(t.NamedTuple):
-    """The rows of an export between the times of two other rows.
+def _edge_rows(evidence: Evidence) -> Iterator[tuple[Sample, tuple[str, str], list[str]]]:
+    """Yield the exports between the times of two rows, if they can be read.
 
-    Attributes:
-        sample: The export of all rows.
-        edges: The times of the two.
-        times: The times of the rows, in order.
-        outside: The number of those outside of the range.
-        missing: The number of rows of the sample that are within it, but not among these.
+    Each comes as the export of all rows, the two times, and the times of its own rows in order.
     """
-
-    sample: Sample
-    edges: tuple[str, str]
-    times: list[str]
-    outside: int
-    missing: int
-
-
-def _edge_rows(evidence: Evidence) -> Iterator[_EdgeRows]:
-    """Yield the rows of each such export that can be read."""
     samples = {sample.name: sample for sample in evidence.samples}
     for probe in evidence.of_role(WINDOW):
         sample = samples[probe.exported_object]
@@ -53,15 +38,18 @@ def _edge_rows(evidence: Evidence) -> Iterator[_EdgeRows]:
         elif not probe.error:
             missing = "the column of the creation time is not in the file"
             probe.error = missing if probe.header else "no header"
-        if probe.error:
-            continue
-        times = [cell for cell in cells if is_instant(cell)]
-        conditions = probe.parameters["filters"]["created_at"]["conditions"]
-        edges = conditions["$after"][0], conditions["$before"][0]
-        start, end = map(parse_instant, edges)
-        inside = Counter(time for time in sample.times if start < parse_instant(time) < end)
-        outside = sum(not start <= parse_instant(time) <= end for time in times)
-        yield _EdgeRows(sample, edges, times, outside, (inside - Counter(times)).total())
+        if not probe.error:
+            conditions = probe.parameters["filters"]["created_at"]["conditions"]
+            edges = conditions["$after"][0], conditions["$before"][0]
+            yield sample, edges, [cell for cell in cells if is_instant(cell)]
+
+
+def _outside(times: list[str], edges: tuple[str, str]) -> list[float]:
+    """Return by how many seconds times lie outside of a range, for those that do."""
+    start, end = map(parse_instant, edges)
+    instants = map(parse_instant, times)
+    distances = (max(start - instant, instant - end).total_seconds() for instant in instants)
+    return [seconds for seconds in distances if seconds > 0]
 
 
 def boundaries(evidence: Evidence) -> str:
@@ -70,8 +58,11 @@ def boundaries(evidence: Evidence) -> str:
     Requests one extra second on each side, and drops the rest.
     """
     parts = []
-    for sample, edges, times, outside, missing in _edge_rows(evidence):
-        name = sample.name
+    for sample, edges, times in _edge_rows(evidence):
+        name, outside = sample.name, len(_outside(times, edges))
+        start, end = map(parse_instant, edges)
+        inside = Counter(time for time in sample.times if start < parse_instant(time) < end)
+        missing = (inside - Counter(times)).total()
         if outside or missing:
             reason = f"{outside} rows outside of the range and {missing} missing within it"
             parts.append(f"unclear ({name}): {reason}")
@@ -100,21 +91,16 @@ def date_filter(evidence: Evidence) -> str:
     Drops rows outside the window, with a warning. Where rows must be missing, because a file is of
     another window or another time zone, the stream fails.
     """
-    start, end = map(parse_instant, evidence.created)
     parts = []
     for sample in evidence.samples:
-        instants = map(parse_instant, sample.times)
-        distances = [max(start - time, time - end).total_seconds() for time in instants]
-        if outside := [seconds for seconds in distances if seconds > 0]:
-            counts = f"{len(outside)} of {len(distances)} rows outside"
+        if outside := _outside(sample.times, evidence.created):
+            counts = f"{len(outside)} of {len(sample.times)} rows outside"
             parts.append((sample.name, f"{counts}, by up to {max(outside):.3f} s"))
-        elif distances:
+        elif sample.times:
             parts.append((sample.name, "all rows in the range"))
-    parts += [
-        (f"{rows.sample.name} between two of its rows", f"{rows.outside} rows outside")
-        for rows in _edge_rows(evidence)
-        if rows.outside
-    ]
+    for sample, edges, times in _edge_rows(evidence):
+        if outside := _outside(times, edges):
+            parts.append((f"{sample.name} between two of its rows", f"{len(outside)} rows outside"))
     return grouped(parts) or _NO_ROWS
 
 
@@ -125,8 +111,8 @@ def row_order(evidence: Evidence) -> str:
     """
     parts = [(sample.name, _order(sample.times)) for sample in evidence.samples if sample.times]
     parts += [
-        (f"{rows.sample.name} requested in descending order", _order(rows.times))
-        for rows in _edge_rows(evidence)
+        (f"{sample.name} requested in descending order", _order(times))
+        for sample, _, times in _edge_rows(evidence)
     ]
     return grouped(parts) or _NO_ROWS
 

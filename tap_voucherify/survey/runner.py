@@ -177,10 +177,15 @@ class ProbeRunner:
 
     def _look(self) -> None:
         """Take the news of all exports in progress."""
-        try:
-            listed = self._list()
-        except TransientError:
-            return
+        listed: dict[str, Export] = {}
+        if not self._evidence.list_error:
+            try:
+                exports = self._api.list_exports(deadline=self._deadline).exports
+                listed = {export.id: export for export in exports}
+            except TransientError:
+                return
+            except (AccountError, RequestError) as error:
+                self._evidence.list_error = one_line(error)
         # The first poll without a link ends the polls of this look, and is the last of the next.
         may_poll = True
         for probe in list(self._running):
@@ -188,27 +193,13 @@ class ProbeRunner:
             export = listed.get(probe.export_id)
             try:
                 if export:
+                    probe.echoes["list"] = export.echo
                     self._take(probe, export)
                 lacks_link = not export or (export.status is ExportStatus.DONE and not probe.links)
                 if lacks_link and may_poll and self._calls_left > 0:
                     may_poll = self._poll(probe)
             except StreamError as error:
                 self._fail(probe, one_line(error))
-
-    def _list(self) -> dict[str, Export]:
-        """Return the exports that the list has, by ID."""
-        if self._evidence.list_error:
-            return {}
-        try:
-            exports = self._api.list_exports(deadline=self._deadline).exports
-        except (AccountError, RequestError) as error:
-            self._evidence.list_error = one_line(error)
-            return {}
-        listed = {export.id: export for export in exports}
-        for probe in self._running:
-            if probe.export_id in listed:
-                probe.echoes["list"] = listed[probe.export_id].echo
-        return listed
 
     def _poll(self, probe: Probe) -> bool:
         """Poll an export and return whether it has a link; what is missing may appear later."""

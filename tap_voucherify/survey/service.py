@@ -19,6 +19,7 @@ if t.TYPE_CHECKING:
 
 _MAX_JSON_BYTES = 1 << 24
 _MAX_SHOWN_CHARACTERS = 60
+_LIMIT_HEADERS = ("X-Rate-Limit-", "Retry-After")
 # Names in the hosts of all accounts; another may be a customer's.
 _HOST_NAMES = {"api", "download", "us1", "as1", "eu1", "voucherify", "io"}
 
@@ -169,36 +170,22 @@ def _framing(headers: Mapping[str, str]) -> str:
     return ", ".join(parts) or "only the end of the connection"
 
 
-def _limits(evidence: Evidence) -> list[tuple[str, dict[str, str]]]:
-    """Return the label of each call with the headers about the rate limit."""
-    return [
-        (
-            label,
-            {
-                name.title(): value
-                for name, value in headers.items()
-                if name.title().startswith(("X-Rate-Limit-", "Retry-After"))
-            },
-        )
-        for label, headers in evidence.responses
-    ]
-
-
 def rate_limit(evidence: Evidence) -> str:
     """Which headers report the rate limit?
 
     Paces its calls by `X-Rate-Limit-*`, and obeys `Retry-After`.
     """
-    names: set[str] = set()
-    without: set[str] = set()
-    latest: dict[str, str] = {}
-    for label, headers in _limits(evidence):
-        names |= headers.keys()
-        latest = headers or latest
-        without |= set() if headers else {label}
-    if not latest:
+    calls = []
+    for label, headers in evidence.responses:
+        named = {name.title(): value for name, value in headers.items()}
+        limits = {name: value for name, value in named.items() if name.startswith(_LIMIT_HEADERS)}
+        calls.append((label, limits))
+    names = sorted({name for _, limits in calls for name in limits})
+    if not names:
         return "no header about a rate limit"
-    parts = [", ".join(f"`{name}`" for name in sorted(names))]
+    latest = next(limits for _, limits in reversed(calls) if limits)
+    without = sorted({label for label, limits in calls if not limits})
+    parts = [", ".join(f"`{name}`" for name in names)]
     parts += [
         f"{name} {latest[header][:20]}"
         for name in ("Limit", "Type")
@@ -208,7 +195,7 @@ def rate_limit(evidence: Evidence) -> str:
         unit = "seconds" if reset == float(latest["X-Rate-Limit-Retry"]) else "milliseconds"
         parts.append(f"Retry: a time in {unit}, {reset - evidence.now:.0f} s ahead")
     if without:
-        parts.append(f"not in responses to: {', '.join(sorted(without))}")
+        parts.append(f"not in responses to: {', '.join(without)}")
     return "; ".join(parts)
 
 
@@ -222,7 +209,7 @@ def counted_downloads(evidence: Evidence) -> str:
     verdicts: Counter[str] = Counter()
     previous: int | None = None
     downloads = 0
-    for label, headers in _limits(evidence):
+    for label, headers in evidence.responses:
         if label == "download":
             downloads += 1
             continue
