@@ -57,7 +57,7 @@ class Probe:
         echoes: Its parameters in the response to its creation and in the list of exports.
         result: The result, as it was sent.
         links: The number of links to files.
-        tries: How often creating it failed for a reason that may pass.
+        is_repeated: Whether creating it is tried again.
         downloads: How often it was downloaded.
         files: The downloaded files.
     """
@@ -74,7 +74,7 @@ class Probe:
     echoes: dict[str, t.Any] = field(default_factory=dict)
     result: object = None
     links: int = 0
-    tries: int = 0
+    is_repeated: bool = False
     downloads: int = 0
     files: list[t.BinaryIO] = field(default_factory=list)
 

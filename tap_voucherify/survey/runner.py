@@ -46,7 +46,6 @@ _MAX_PAUSE_SECONDS = 300
 _CHECK_SECONDS = 0.1
 # Downloads that may fail in a row, of all exports.
 _MAX_LATE_FILES = 4
-_MAX_TRIES = 2
 
 NO_CALLS_LEFT = f"not asked: the survey makes at most {MAX_CALLS} calls"
 NOT_DONE = "not finished when the survey's time or calls were used up"
@@ -108,9 +107,7 @@ class ProbeRunner:
     def _step(self, waiting: deque[Probe]) -> None:
         """Create exports and look at them once."""
         while waiting and len(self._running) < self._config["max_concurrent_exports"]:
-            probe = waiting.popleft()
-            if self._create(probe):
-                waiting.append(probe)
+            self._create(waiting)
         if self._running and (self._deadline.remaining_seconds <= 0 or self._calls_left <= 0):
             for probe in self._running:
                 self._fail(probe, NOT_DONE)
@@ -141,39 +138,35 @@ class ProbeRunner:
         probe.error = error.replace(key, "X") if key else error
         logger.warning("%s: %s", probe, probe.error)
 
-    def _create(self, probe: Probe) -> bool:
-        """Create an export; return whether that is to be tried again."""
+    def _create(self, waiting: deque[Probe]) -> None:
+        """Create the first export that waits; it waits again if that may succeed later."""
+        probe = waiting.popleft()
+        name = probe.exported_object
         self._stop.check()
         if self._calls_left <= 1 + _CALLS_TO_READ:
             self._fail(probe, NO_CALLS_LEFT)
-            return False
+            return
+        if name in self._allowed:
+            probe.leave_out(self._allowed[name])
         try:
-            export = self._request(probe)
+            export = self._api.create_export(name, probe.parameters, self._deadline)
         except StreamError as error:
-            probe.tries += 1
-            if isinstance(error, TransientError) and probe.tries < _MAX_TRIES:
-                return True
-            self._fail(probe, one_line(error))
-            return False
+            if isinstance(error, FieldsRejectedError):
+                self._allowed[name] = error.allowed
+                if probe.leave_out(error.allowed):
+                    waiting.appendleft(probe)
+                    return
+            if isinstance(error, TransientError) and not probe.is_repeated:
+                probe.is_repeated = True
+                waiting.append(probe)
+            else:
+                self._fail(probe, one_line(error))
+            return
         logger.info("%s: created export %s", probe, export.id)
         probe.export_id = export.id
         probe.echoes["create"] = export.echo
         probe.created = self._started = self._clock.monotonic()
         self._running.append(probe)
-        return False
-
-    def _request(self, probe: Probe) -> Export:
-        """Create an export of the fields that the service has."""
-        name = probe.exported_object
-        if name in self._allowed:
-            probe.leave_out(self._allowed[name])
-        try:
-            return self._api.create_export(name, probe.parameters, self._deadline)
-        except FieldsRejectedError as error:
-            self._allowed[name] = error.allowed
-            if not probe.leave_out(error.allowed):
-                raise
-        return self._api.create_export(name, probe.parameters, self._deadline)
 
     def _look(self) -> None:
         """Take the news of all exports in progress."""
