@@ -35,14 +35,15 @@ from singer_sdk.exceptions import (
     SyncError,
 )
 
+from tap_voucherify.redaction import printable
+
 if t.TYPE_CHECKING:
     import datetime as dt
 
 
 def one_line(error: BaseException) -> str:
     """Return an error's message as one line without control characters."""
-    shown = (char if char.isprintable() else " " for char in str(error))
-    return " ".join("".join(shown).split())
+    return " ".join(printable(str(error)).split())
 
 
 def root_cause(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dev.generate.about import json_type, sdk_settings, settings
 from tap_voucherify.columns import MODIFIED_AT
-from tap_voucherify.survey.report import QUESTIONS
+from tap_voucherify.survey.report import QUESTIONS, question
 from tap_voucherify.tap import TapVoucherify
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def streams_table() -> str:
 
 def questions_table() -> str:
     """Return the table of what the documentation leaves open, which a survey asks."""
-    rows = ((question.text, question.tap_does) for question in QUESTIONS)
-    return table(("Question", "What the tap does"), rows)
+    return table(("Question", "What the tap does"), map(question, QUESTIONS))
 
 
 def table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -86,7 +86,7 @@ class ExportRunner:
             StoppedError: If cancelled.
             StreamError: On any other permanent failure.
         """
-        export = self._resume(request)
+        export = self._unfinished.claim(request)
         deadline = Deadline(self._clock, self._export_timeout_seconds)
         export = export or self._create(request, deadline)
         job = _Job(request, export, deadline, should_continue)
@@ -112,13 +112,6 @@ class ExportRunner:
         export = self._api.create_export(request.exported_object, request.parameters, deadline)
         logger.info("%s: created export %s", request, export.id)
         self._unfinished.check_echo(request, export)
-        return export
-
-    def _resume(self, request: ExportRequest) -> Export | None:
-        """Resume an unfinished export, if there is one."""
-        export = self._unfinished.claim(request) if request.resumable else None
-        if export:
-            logger.info("%s: resuming export %s", request, export.id)
         return export
 
     def _wait(self, job: _Job) -> DownloadLinks:

@@ -38,6 +38,8 @@ class UnfinishedExports:
 
     def claim(self, request: ExportRequest) -> Export | None:
         """Claim an unfinished export with exactly these parameters, or return None."""
+        if not request.resumable:
+            return None
         with self._listing:
             if self._exports is None:
                 self._exports = self._list()
@@ -47,6 +49,7 @@ class UnfinishedExports:
                     and export.parameters == request.parameters
                 ):
                     self._exports.remove(export)
+                    logger.info("%s: resuming export %s", request, export.id)
                     return export
         return None
 

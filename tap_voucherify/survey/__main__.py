@@ -15,20 +15,15 @@ from tap_voucherify.files.metadata import schemas_by_object
 from tap_voucherify.settings import API_URLS
 from tap_voucherify.singer.signals import StopFlag
 from tap_voucherify.streams import STREAMS
-from tap_voucherify.survey.evidence import Evidence
+from tap_voucherify.survey.evidence import Evidence, Sample
 from tap_voucherify.survey.probes import FULL, PLAIN, first_probes, last_probes, plain_probes
 from tap_voucherify.survey.report import report
 from tap_voucherify.survey.runner import ProbeRunner, SingleAttempts
-from tap_voucherify.survey.sample import Sample
 from tap_voucherify.tap import TapVoucherify
 from tap_voucherify.windows import Window
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import click
-
-    from tap_voucherify.survey.probes import Probe
 
 # Without start_date: enough rows for most questions, and few on a large account.
 DAYS = 7
@@ -64,61 +59,48 @@ class SurveyTap(TapVoucherify):
             AccountError: If Voucherify rejects the account.
             RequestError: If no export could be read.
         """
-        runner = ProbeRunner(self.session, self.config)
+        session, config = self.session, self.config
+        end = session.bounds.end_date or session.now
+        window = Window(session.bounds.start_date or end - dt.timedelta(days=DAYS), end)
+        api_url = urlsplit(config.get("api_url") or API_URLS[config["region"]])
+        evidence = Evidence(window.bounds_as_text, api_url.hostname or "")
         try:
-            evidence = self._ask(runner)
+            self._collect(evidence)
         except Interruption as error:
             self.logger.warning("%s; there is no report", error)
             return error.exit_code
-        if evidence.downloaded or not runner.account_error:
-            text = report(
-                evidence,
-                version=self.plugin_version,
-                calls=self.session.client.calls.total(),
-                undeleted=runner.undeleted,
-            )
+        if evidence.downloaded or not evidence.account_error:
+            calls = session.client.calls.total()
+            text = report(evidence, version=self.plugin_version, calls=calls)
             sys.stdout.write(f"{self.secrets.redact(text)}\n")
-        for probe in evidence.probes:
-            probe.close()
-        if runner.account_error:
-            raise AccountError(runner.account_error)
+        for probe in evidence.downloaded:
+            for file in probe.files:
+                file.close()
+        if evidence.account_error:
+            raise AccountError(evidence.account_error)
         if not evidence.downloaded:
             raise RequestError("No export could be read; the report says why")
         return 0
 
-    def _ask(self, runner: ProbeRunner) -> Evidence:
-        """Make all exports, and return what they show."""
-        session, config = self.session, self.config
-        bounds = session.bounds
-        end = bounds.end_date or session.now
-        window = Window(bounds.start_date or end - dt.timedelta(days=DAYS), end)
-        evidence = Evidence(window, urlsplit(config.get("api_url") or API_URLS[config["region"]]))
-        session.client.on_response = lambda label, headers: evidence.responses.append(
-            (label, headers)
-        )
+    def _collect(self, evidence: Evidence) -> None:
+        """Make all exports."""
+        session, created = self.session, evidence.created
+        session.client.on_response = lambda *response: evidence.responses.append(response)
         session.client.retry = SingleAttempts(session.clock, 0)
         try:
             evidence.schemas = schemas_by_object(session.api.metadata_schemas())
         except (AccountError, StreamError) as error:
             evidence.schemas_error = one_line(error)
-        first = list(first_probes(STREAMS, window))
-        runner.run(first)
-        plain = list(plain_probes(STREAMS, window, first))
-        runner.run(plain)
-        evidence.samples = list(_samples([*first, *plain]))
-        last = list(last_probes(evidence.samples))
-        runner.run(last)
-        evidence.probes = [*first, *plain, *last]
+        runner = ProbeRunner(session, self.config, evidence)
+        runner.run(first_probes(*created))
+        runner.run(plain_probes(*created, evidence.probes))
+        plain = {probe.exported_object: probe for probe in evidence.of_role(PLAIN)}
+        evidence.samples = [
+            Sample(stream, full, plain.get(full.exported_object))
+            for stream, full in zip(STREAMS, evidence.of_role(FULL), strict=True)
+        ]
+        runner.run(last_probes(evidence.samples))
         evidence.now = session.clock.now()
-        evidence.list_error = runner.list_error
-        return evidence
-
-
-def _samples(probes: Iterable[Probe]) -> t.Iterator[Sample]:
-    by_role = {(probe.role, probe.exported_object): probe for probe in probes}
-    for stream in STREAMS:
-        name = stream.exported_object
-        yield Sample(stream, by_role[FULL, name], by_role.get((PLAIN, name)))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import re
 import typing as t
@@ -16,6 +17,8 @@ _TIME = re.compile(
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.(?P<fraction>[0-9]+))?")
+
+_LINE_ENDS = {b"\r\n": "CRLF", b"\n": "LF", b"\r": "CR"}
 
 # How much of a file shows its form.
 _FORM_BYTES = 1 << 20
@@ -35,7 +38,9 @@ def form_of(cell: str) -> str:
         return f"number with {digits} decimal{'s' * (digits > 1)}" if digits else "integer"
     if cell in {"true", "false"}:
         return "`true`/`false`"
-    return _json_form(cell) if cell[0] in "[{" else "text"
+    value = _parsed(cell) if cell[0] in "[{" else None
+    kind = "array" if isinstance(value, list) else "object"
+    return "text" if value is None else f"JSON {kind}"
 
 
 def are_titles(cells: Iterable[str]) -> bool:
@@ -43,48 +48,30 @@ def are_titles(cells: Iterable[str]) -> bool:
     return all(form_of(cell) == "text" for cell in cells)
 
 
-def _json_form(cell: str) -> str:
-    try:
-        value = json.loads(cell)
-    except ValueError:
-        return "text"
-    return "JSON array" if isinstance(value, list) else "JSON object"
-
-
 def json_form(content: bytes) -> str:
     """Describe a file that may be JSON; empty if it is not."""
     text = content.decode(errors="replace").lstrip("\ufeff").strip()
     if not text.startswith(("[", "{")):
         return ""
-    try:
-        value = json.loads(text)
-    except ValueError:
+    value = _parsed(text)
+    if value is None:
         return "lines or parts that begin like JSON"
     return f"a JSON array of {len(value)}" if isinstance(value, list) else "a JSON object"
 
 
-class FileForm(t.NamedTuple):
-    """The form of a file.
+def _parsed(text: str) -> list[t.Any] | dict[str, t.Any] | None:
+    with contextlib.suppress(ValueError):
+        value: list[t.Any] | dict[str, t.Any] = json.loads(text)
+        return value
+    return None
 
-    Attributes:
-        mark: Whether it begins with a byte order mark.
-        line_ends: The line ends that occur outside of quotes.
-        quoting: Which cells are quoted.
-        escaping: How quotes in cells are written; empty if there are none.
-        encoding: Its encoding.
-        ending: How it ends.
+
+def file_form(file: t.BinaryIO) -> dict[str, list[str]]:
+    """Describe the form of a file, as its beginning and its end show it.
+
+    Returns:
+        The values of each property; none where the file has nothing to show it.
     """
-
-    mark: bool
-    line_ends: tuple[str, ...]
-    quoting: str
-    escaping: str
-    encoding: str
-    ending: str
-
-
-def file_form(file: t.BinaryIO) -> FileForm:
-    """Return the form of a file, as its beginning and its end show it."""
     file.seek(0)
     start = file.read(_FORM_BYTES)
     file.seek(max(file.tell() - 4, 0))
@@ -94,21 +81,22 @@ def file_form(file: t.BinaryIO) -> FileForm:
     pattern = rb'"(?:[^"\\]|\\.)*"' if has_backslashes else rb'"(?:[^"]|"")*"'
     unquoted = re.sub(pattern, b"Q", body)
     ends = re.findall(rb"\r\n|\n|\r", unquoted)
-    names = {b"\r\n": "CRLF", b"\n": "LF", b"\r": "CR"}
-    cells = re.split(rb",|\r\n|\n|\r", unquoted)
-    quoted = sum(cell == b"Q" for cell in cells)
-    plain = sum(cell not in {b"Q", b""} for cell in cells)
-    doubled = any(b'""' in cell[1:-1] for cell in re.findall(pattern, body))
-    last = next((name for each, name in names.items() if end.endswith(each)), "")
-    blank = bool(re.search(rb"(\r\n|\n|\r)\1$", end))
-    return FileForm(
-        mark=body != start,
-        line_ends=tuple(dict.fromkeys(names[each] for each in ends)),
-        quoting=("all cells" if not plain else "where needed") if quoted else "none seen",
-        escaping="backslashes" if has_backslashes else "doubled quotes" if doubled else "",
-        encoding=_encoding(body),
-        ending="an empty line" if blank else f"{last or 'no line end'}",
-    )
+    cells = set(re.split(rb",|\r\n|\n|\r", unquoted))
+    quoting = "none seen"
+    if b"Q" in cells:
+        quoting = "where needed" if cells - {b"Q", b""} else "all cells"
+    is_doubled = any(b'""' in cell[1:-1] for cell in re.findall(pattern, body))
+    ending = next((name for each, name in _LINE_ENDS.items() if end.endswith(each)), "no line end")
+    if re.search(rb"(\r\n|\n|\r)\1$", end):
+        ending = "an empty line"
+    return {
+        "byte order mark": ["no" if body == start else "yes"],
+        "line ends": [_LINE_ENDS[each] for each in dict.fromkeys(ends)],
+        "quoted": [quoting],
+        "quotes in cells": ["backslashes"] if has_backslashes else ["doubled quotes"] * is_doubled,
+        "encoding": [_encoding(body)],
+        "last line ends with": [ending],
+    }
 
 
 def _encoding(body: bytes) -> str:

@@ -9,20 +9,24 @@ these exports return decides what the others request.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass, field
 
-from tap_voucherify.columns import METADATA
+from tap_voucherify.columns import METADATA, TEXT, Column
+from tap_voucherify.errors import ExportFileError, one_line
 from tap_voucherify.exports.request import size_of
+from tap_voucherify.files.header import METADATA_PREFIX
+from tap_voucherify.files.rows import CsvRows
 from tap_voucherify.probe import NOTHING
 from tap_voucherify.session import EMPTY_RANGE
+from tap_voucherify.streams import STREAMS
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tap_voucherify.stream import ExportStream
-    from tap_voucherify.survey.sample import Sample
-    from tap_voucherify.windows import Window
+    from tap_voucherify.survey.evidence import Sample
 
 # All columns and metadata; the same without metadata and rows; rows between two instants; a
 # single metadata key; another format.
@@ -53,7 +57,7 @@ class Probe:
         echoes: Its parameters in the response to its creation and in the list of exports.
         result: The result, as it was sent.
         links: The number of links to files.
-        tries: How often it was requested.
+        is_repeated: Whether creating it is tried again.
         downloads: How often it was downloaded.
         files: The downloaded files.
     """
@@ -65,52 +69,60 @@ class Probe:
     export_id: str = ""
     created: float = 0.0
     waited: tuple[float, float] = (0.0, 0.0)
-    rejected: tuple[str, ...] = ()
+    rejected: list[str] = field(default_factory=list)
     error: str = ""
     echoes: dict[str, t.Any] = field(default_factory=dict)
     result: object = None
     links: int = 0
-    tries: int = 0
+    is_repeated: bool = False
     downloads: int = 0
     files: list[t.BinaryIO] = field(default_factory=list)
 
     @property
-    def fields(self) -> list[str]:
-        """The requested fields."""
-        return list(self.parameters["fields"])
-
-    @property
     def is_of_nothing(self) -> bool:
         """Whether its range is empty."""
-        return self.parameters.get("filters") == _over(EMPTY_RANGE)
+        return self.parameters.get("filters") == between(*EMPTY_RANGE.bounds_as_text)
+
+    @functools.cached_property
+    def header(self) -> list[str]:
+        """The header of the first file; empty if there is none."""
+        try:
+            return CsvRows(self.files[0]).header if self.files and size_of(self.files[0]) else []
+        except ExportFileError as error:
+            self.error = one_line(error)
+            return []
+
+    def rows(self) -> Iterator[list[str]]:
+        """Yield the rows of all files, up to the first error."""
+        try:
+            for file in filter(size_of, self.files):
+                for block in CsvRows(file):
+                    yield from block
+        except ExportFileError as error:
+            self.error = one_line(error)
 
     def leave_out(self, allowed: frozenset[str]) -> bool:
         """Request only fields that are allowed, and return whether any is left out.
 
         Where no field would be left, nothing changes.
         """
-        rejected = [name for name in self.fields if name not in allowed]
-        left = [name for name in self.fields if name in allowed]
-        if self.metadata_key or not (rejected and left):
+        fields = self.parameters["fields"]
+        rejected = [name for name in fields if name not in allowed]
+        if self.metadata_key or not 0 < len(rejected) < len(fields):
             return False
-        self.rejected += tuple(rejected)
-        self.parameters = {**self.parameters, "fields": left}
+        self.rejected += rejected
+        self.parameters["fields"] = [name for name in fields if name in allowed]
         return True
-
-    def close(self) -> None:
-        """Delete the temporary files."""
-        for file in self.files:
-            file.close()
 
     def __str__(self) -> str:
         """Name it in the log and in the report."""
         return f"{self.exported_object} ({self.role})"
 
 
-def time_field(stream: type[ExportStream]) -> str:
-    """Return the API's name of the creation time; empty if exports have no date filter."""
-    names = (column.api_field for column in stream.columns if column.name == stream.replication_key)
-    return next(names, "")
+def columns_of(stream: type[ExportStream]) -> list[Column]:
+    """Return the columns of an object, in the order of request."""
+    name = UNDOCUMENTED_FIELD.get(stream.exported_object)
+    return [*stream.columns[::-1], *([Column(name, TEXT, "Undocumented.")] if name else [])]
 
 
 def between(after: str, before: str) -> dict[str, t.Any]:
@@ -121,48 +133,36 @@ def between(after: str, before: str) -> dict[str, t.Any]:
     }
 
 
-def _over(window: Window) -> dict[str, t.Any]:
-    return between(*window.bounds_as_text)
-
-
-def first_probes(streams: Iterable[type[ExportStream]], window: Window) -> Iterator[Probe]:
-    """Yield the exports of all columns.
-
-    Args:
-        streams: The streams.
-        window: The range whose rows are exported.
-    """
-    for stream in streams:
-        name = stream.exported_object
-        fields = [column.api_field for column in reversed(stream.columns)]
-        fields = [METADATA, *fields] if stream.has_metadata else fields
+def first_probes(start: str, end: str) -> Iterator[Probe]:
+    """Yield the exports of all columns, of the rows created between two instants."""
+    for stream in STREAMS:
+        fields = [METADATA] if stream.has_metadata else []
+        fields += [column.api_field for column in columns_of(stream)]
         parameters: dict[str, t.Any] = {"fields": fields}
-        if name == API_LOG:
-            parameters["filters"] = _over(EMPTY_RANGE)
+        if stream.exported_object == API_LOG:
+            parameters["filters"] = between(*EMPTY_RANGE.bounds_as_text)
         elif stream.replication_key:
-            fields += [UNDOCUMENTED_FIELD[name]] if name in UNDOCUMENTED_FIELD else []
-            parameters |= {"order": "created_at", "filters": _over(window)}
+            parameters |= {"order": "created_at", "filters": between(start, end)}
         elif stream.filter_of_nothing:
             parameters["filters"] = {"junction": "and", stream.filter_of_nothing: NOTHING}
-        yield Probe(FULL, name, parameters)
+        yield Probe(FULL, stream.exported_object, parameters)
 
 
-def plain_probes(
-    streams: Iterable[type[ExportStream]], window: Window, first: Iterable[Probe]
-) -> Iterator[Probe]:
+def plain_probes(start: str, end: str, first: Iterable[Probe]) -> Iterator[Probe]:
     """Yield the exports without metadata.
 
     Args:
-        streams: The streams.
-        window: A range that has rows.
+        start: The beginning of a range that has rows.
+        end: Its end.
         first: The first exports.
     """
-    sizes = [size_of(file) for probe in first for file in probe.files]
-    window = window if 0 in sizes else EMPTY_RANGE
-    for stream in streams:
+    if all(size_of(file) for probe in first for file in probe.files):
+        start, end = EMPTY_RANGE.bounds_as_text
+    for stream in STREAMS:
         if stream.has_metadata and stream.replication_key:
             fields = [column.api_field for column in stream.columns]
-            yield Probe(PLAIN, stream.exported_object, {"fields": fields, "filters": _over(window)})
+            parameters = {"fields": fields, "filters": between(start, end)}
+            yield Probe(PLAIN, stream.exported_object, parameters)
 
 
 def last_probes(samples: Sequence[Sample]) -> Iterator[Probe]:
@@ -170,31 +170,25 @@ def last_probes(samples: Sequence[Sample]) -> Iterator[Probe]:
     dated = sorted(
         (sample for sample in samples if sample.edges), key=lambda sample: -len(sample.times)
     )
-    yield from map(_window_probe, dated[:1])
-    with_key = next((sample for sample in samples if sample.metadata_key), None)
-    if with_key:
-        key, columns = with_key.metadata_key, with_key.stream.columns
-        fields = [columns[0].api_field, f"{METADATA}.{key}", columns[1].api_field]
-        parameters = {"fields": fields, "filters": _filters(with_key)}
-        yield Probe(KEY, with_key.name, parameters, metadata_key=key)
+    windows = []
+    for sample in dated[:MAX_WINDOWS]:
+        fields = [sample.time_field, sample.stream.columns[0].api_field]
+        parameters = {"fields": fields, "order": "-created_at", "filters": _filters(sample)}
+        windows.append(Probe(WINDOW, sample.name, parameters))
+    yield from windows[:1]
+    for sample in samples:
+        if key := sample.metadata_key:
+            first, second, *_ = (column.api_field for column in sample.stream.columns)
+            fields = [first, f"{METADATA_PREFIX}{key}", second]
+            parameters = {"fields": fields, "filters": _filters(sample)}
+            yield Probe(KEY, sample.name, parameters, metadata_key=key)
+            break
     sample = (dated or samples)[0]
-    parameters = {
-        "fields": [column.api_field for column in sample.stream.columns[:2]],
-        "filters": _filters(sample),
-        "response_format": "JSON",
-    }
+    fields = [column.api_field for column in sample.stream.columns[:2]]
+    parameters = {"fields": fields, "filters": _filters(sample), "response_format": "JSON"}
     yield Probe(JSON, sample.name, parameters)
-    yield from map(_window_probe, dated[1:MAX_WINDOWS])
-
-
-def _window_probe(sample: Sample) -> Probe:
-    parameters = {
-        "fields": [time_field(sample.stream), sample.stream.columns[0].api_field],
-        "order": "-created_at",
-        "filters": between(*sample.edges),
-    }
-    return Probe(WINDOW, sample.name, parameters)
+    yield from windows[1:]
 
 
 def _filters(sample: Sample) -> dict[str, t.Any]:
-    return between(*sample.edges) if sample.edges else _over(EMPTY_RANGE)
+    return between(*(sample.edges or EMPTY_RANGE.bounds_as_text))

@@ -1,4 +1,4 @@
-"""Questions about rows: filters, order, times."""
+"""Questions about rows and cells: filters, order, times, types."""
 
 from __future__ import annotations
 
@@ -7,172 +7,175 @@ import typing as t
 from collections import Counter
 from itertools import pairwise
 
-from tap_voucherify.errors import ExportFileError, one_line
+from tap_voucherify.columns import ColumnType
 from tap_voucherify.instants import is_instant, parse_instant
-from tap_voucherify.survey.evidence import grouped
-from tap_voucherify.survey.probes import WINDOW
-from tap_voucherify.survey.sample import column_cells, header_of
+from tap_voucherify.survey.evidence import described, grouped
+from tap_voucherify.survey.probes import FULL, UNDOCUMENTED_FIELD, WINDOW
 
 if t.TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator
 
-    from tap_voucherify.survey.evidence import Evidence
-    from tap_voucherify.survey.probes import Probe
-    from tap_voucherify.survey.sample import Sample
+    from tap_voucherify.survey.evidence import Evidence, Sample
 
+# Fields without a description or an example in the reference.
+_UNDOCUMENTED_TYPES = {"is_winner", "price", "attributes", "request_duration"}
 _NO_ROWS = "not asked: no object has enough rows in the range; set start_date"
 
 _MILLISECONDS = re.compile(r"[.,][0-9]{3}")
 
 
-class EdgeRows(t.NamedTuple):
-    """The rows of an export between the times of two other rows.
+def _edge_rows(evidence: Evidence) -> Iterator[tuple[Sample, tuple[str, str], list[str]]]:
+    """Yield the exports between the times of two rows, if they can be read.
 
-    Attributes:
-        name: The exported object.
-        edge: The instant of `$after`.
-        after: Rows at the instant of `$after`: exported, and expected if it is included.
-        before: The same for `$before`.
-        outside: Rows outside of the range.
-        missing: Expected rows within the range that were not exported.
-        times: The times of all rows, in order.
+    Each comes as the export of all rows, the two times, and the times of its own rows in order.
     """
-
-    name: str
-    edge: str
-    after: tuple[int, int]
-    before: tuple[int, int]
-    outside: int
-    missing: int
-    times: Sequence[str]
-
-
-def edge_rows(probe: Probe, sample: Sample) -> EdgeRows:
-    """Return the rows of an export between two instants, compared with all rows.
-
-    Raises:
-        ExportFileError: If the export has no file, or no column of times.
-    """
-    header = header_of(probe)
-    if probe.error or not header:
-        raise ExportFileError(probe.error or "no header")
-    if sample.time_title not in header:
-        raise ExportFileError("the column of the creation time is not in the file")
-    cells = column_cells(probe, header.index(sample.time_title))
-    times = [cell for cell in cells if is_instant(cell)]
-    conditions = probe.parameters["filters"]["created_at"]["conditions"]
-    first, last = conditions["$after"][0], conditions["$before"][0]
-    expected, seen = Counter(sample.times), Counter(times)
-    start, end = parse_instant(first), parse_instant(last)
-    inner = [
-        (time, count)
-        for time, count in expected.items()
-        if start < parse_instant(time) < end and time not in {first, last}
-    ]
-    return EdgeRows(
-        probe.exported_object,
-        first,
-        (seen[first], expected[first]),
-        (seen[last], expected[last]),
-        sum(not start <= parse_instant(time) <= end for time in times),
-        sum(max(count - seen[time], 0) for time, count in inner),
-        times,
-    )
-
-
-def _edges(evidence: Evidence) -> Iterable[EdgeRows]:
+    samples = {sample.name: sample for sample in evidence.samples}
     for probe in evidence.of_role(WINDOW):
-        sample = next(each for each in evidence.samples if each.name == probe.exported_object)
-        try:
-            yield edge_rows(probe, sample)
-        except ExportFileError as error:
-            probe.error = one_line(error)
+        sample = samples[probe.exported_object]
+        if sample.time_title in probe.header:
+            position = probe.header.index(sample.time_title)
+            cells = [row[position] for row in probe.rows() if len(row) > position]
+        elif not probe.error:
+            missing = "the column of the creation time is not in the file"
+            probe.error = missing if probe.header else "no header"
+        if not probe.error:
+            conditions = probe.parameters["filters"]["created_at"]["conditions"]
+            edges = conditions["$after"][0], conditions["$before"][0]
+            yield sample, edges, [cell for cell in cells if is_instant(cell)]
+
+
+def _outside(times: list[str], edges: tuple[str, str]) -> list[float]:
+    """Return by how many seconds times lie outside of a range, for those that do."""
+    start, end = map(parse_instant, edges)
+    instants = map(parse_instant, times)
+    distances = (max(start - instant, instant - end).total_seconds() for instant in instants)
+    return [seconds for seconds in distances if seconds > 0]
 
 
 def boundaries(evidence: Evidence) -> str:
-    """Return whether `$after` and `$before` include their instants."""
+    """Are `$after` and `$before` inclusive?
+
+    Requests one extra second on each side, and drops the rest.
+    """
     parts = []
-    for rows in _edges(evidence):
-        if rows.outside or rows.missing:
-            parts.append(
-                f"unclear ({rows.name}): {rows.outside} rows outside of the range and "
-                f"{rows.missing} missing within it"
-            )
-            continue
-        if not _MILLISECONDS.search(rows.edge):
-            parts.append(f"unclear ({rows.name}): times are exported without milliseconds")
-            continue
-        sides = [
-            f"`{name}` {_inclusion(*counts)} ({counts[0]} of {counts[1]} rows at its instant)"
-            for name, counts in (("$after", rows.after), ("$before", rows.before))
-        ]
-        parts.append(f"{rows.name}: {', '.join(sides)}")
-    failed = [
-        f"{probe.exported_object}: {probe.error}"
-        for probe in evidence.of_role(WINDOW)
-        if probe.error
-    ]
-    return "; ".join([*parts, *failed]) or _NO_ROWS
+    for sample, edges, times in _edge_rows(evidence):
+        name, outside = sample.name, len(_outside(times, edges))
+        start, end = map(parse_instant, edges)
+        inside = Counter(time for time in sample.times if start < parse_instant(time) < end)
+        missing = (inside - Counter(times)).total()
+        if outside or missing:
+            reason = f"{outside} rows outside of the range and {missing} missing within it"
+            parts.append(f"unclear ({name}): {reason}")
+        elif not _MILLISECONDS.search(edges[0]):
+            parts.append(f"unclear ({name}): times are exported without milliseconds")
+        else:
+            after, before = (_inclusion(times, sample.times, edge) for edge in edges)
+            parts.append(f"{name}: `$after` {after}, `$before` {before}")
+    failed = (probe for probe in evidence.of_role(WINDOW) if probe.error)
+    parts += [f"{probe.exported_object}: {probe.error}" for probe in failed]
+    return "; ".join(parts) or _NO_ROWS
 
 
-def _inclusion(seen: int, expected: int) -> str:
-    if 0 < seen < expected:
-        return "includes it for some rows only"
+def _inclusion(times: list[str], every: list[str], edge: str) -> str:
+    seen, expected = times.count(edge), every.count(edge)
     verb = "includes" if seen else "excludes"
-    return f"{verb} it" if expected > 1 else f"probably {verb} it, unless times are rounded"
+    verdict = f"{verb} it" if expected > 1 else f"probably {verb} it, unless times are rounded"
+    if 0 < seen < expected:
+        verdict = "includes it for some rows only"
+    return f"{verdict} ({seen} of {expected} rows at its instant)"
 
 
 def date_filter(evidence: Evidence) -> str:
-    """Return whether rows lie outside of a requested range."""
-    start, end = evidence.window.start, evidence.window.end
+    """Does a date filter always apply?
+
+    Drops rows outside the window, with a warning. Where rows must be missing, because a file is of
+    another window or another time zone, the stream fails.
+    """
     parts = []
     for sample in evidence.samples:
-        if not sample.times:
-            continue
-        distances = [
-            max(_seconds(start, time), _seconds(time, end))
-            for time in map(parse_instant, sample.times)
-        ]
-        outside = [seconds for seconds in distances if seconds > 0]
-        answer = "all rows in the range"
-        if outside:
-            answer = (
-                f"{len(outside)} of {len(distances)} rows outside, by up to {max(outside):.3f} s"
-            )
-        parts.append((sample.name, answer))
-    parts += [
-        (f"{rows.name} between two of its rows", f"{rows.outside} rows outside")
-        for rows in _edges(evidence)
-        if rows.outside
-    ]
+        if outside := _outside(sample.times, evidence.created):
+            counts = f"{len(outside)} of {len(sample.times)} rows outside"
+            parts.append((sample.name, f"{counts}, by up to {max(outside):.3f} s"))
+        elif sample.times:
+            parts.append((sample.name, "all rows in the range"))
+    for sample, edges, times in _edge_rows(evidence):
+        if outside := _outside(times, edges):
+            parts.append((f"{sample.name} between two of its rows", f"{len(outside)} rows outside"))
     return grouped(parts) or _NO_ROWS
-
-
-def _seconds(earlier: dt.datetime | None, later: dt.datetime | None) -> float:
-    """Return by how much two instants are in the wrong order."""
-    return (earlier - later).total_seconds() if earlier and later else 0.0
 
 
 def row_order(evidence: Evidence) -> str:
-    """Return the order of rows where they were requested in order of creation."""
-    parts = [(sample.name, order_of(sample.times)) for sample in evidence.samples if sample.times]
+    """Are rows always in the requested order?
+
+    Checks, and moves the bookmark only at the end of an export that is not.
+    """
+    parts = [(sample.name, _order(sample.times)) for sample in evidence.samples if sample.times]
     parts += [
-        (f"{rows.name} requested in descending order", order_of(rows.times))
-        for rows in _edges(evidence)
+        (f"{sample.name} requested in descending order", _order(times))
+        for sample, _, times in _edge_rows(evidence)
     ]
     return grouped(parts) or _NO_ROWS
 
 
-def order_of(times: Sequence[str]) -> str:
-    """Return the order of times."""
-    instants = list(map(parse_instant, times))
-    steps = [(after - before).total_seconds() for before, after in pairwise(instants)]
+def _order(times: list[str]) -> str:
+    pairs = pairwise(map(parse_instant, times))
+    steps = [(after - before).total_seconds() for before, after in pairs]
     back = [-step for step in steps if step < 0]
     if not any(steps):
         return "too few rows"
     if not back:
         return "ascending"
-    if all(step <= 0 for step in steps):
+    if max(steps) <= 0:
         return "descending"
     return f"{len(back)} of {len(times)} rows before their predecessor, by up to {max(back):.3f} s"
+
+
+def cell_forms(evidence: Evidence) -> str:
+    """How are times, dates and numbers written?
+
+    Times may have any number of digits and any offset; they become UTC milliseconds. Numbers are
+    those of JSON.
+    """
+    return described(
+        (column.type.name.lower(), sample.forms[column.api_field])
+        for sample in evidence.samples
+        for column in sample.columns
+        if column.type is not ColumnType.TEXT
+    )
+
+
+def undocumented_types(evidence: Evidence) -> str:
+    """What are the types of fields without a description or an example?
+
+    Emits them as text.
+    """
+    return described(
+        (f"{sample.name} `{field}`", sample.forms[field])
+        for sample in evidence.samples
+        for field in _UNDOCUMENTED_TYPES
+    )
+
+
+def undocumented_status(evidence: Evidence) -> str:
+    """Do voucher transactions have a `status`?
+
+    Does not request it: the prose lists it, the list of fields does not.
+    """
+    return grouped(
+        (probe.exported_object, "rejected" if field in probe.rejected else "accepted")
+        for probe in evidence.of_role(FULL)
+        for name, field in UNDOCUMENTED_FIELD.items()
+        if name == probe.exported_object and (probe.files or field in probe.rejected)
+    )
+
+
+def undocumented_objects(evidence: Evidence) -> str:
+    """Can products, SKUs and API logs be exported?
+
+    Has a stream for each, deselected by default.
+    """
+    return grouped(
+        (probe.exported_object, probe.error or "exported")
+        for probe in evidence.of_role(FULL)
+        if probe.exported_object in {"product", "sku", "api_log"}
+    )

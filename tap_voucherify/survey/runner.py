@@ -32,10 +32,10 @@ from tap_voucherify.exports.job import temporary_file
 from tap_voucherify.survey.probes import WINDOW
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from tap_voucherify.api.voucherify import Voucherify
     from tap_voucherify.session import Session
+    from tap_voucherify.survey.evidence import Evidence
     from tap_voucherify.survey.probes import Probe
 
 MAX_CALLS = 75
@@ -46,7 +46,6 @@ _MAX_PAUSE_SECONDS = 300
 _CHECK_SECONDS = 0.1
 # Downloads that may fail in a row, of all exports.
 _MAX_LATE_FILES = 4
-_MAX_TRIES = 2
 
 NO_CALLS_LEFT = f"not asked: the survey makes at most {MAX_CALLS} calls"
 NOT_DONE = "not finished when the survey's time or calls were used up"
@@ -71,25 +70,17 @@ class ProbeRunner:
     Args:
         session: The API, the clock and the stop flag.
         config: The settings.
-
-    Attributes:
-        list_error: Why exports cannot be listed.
-        account_error: Why Voucherify rejects the account; nothing is requested after that.
-        undeleted: The number of exports that could not be deleted.
+        evidence: Gets the exports, and what went wrong with all of them.
     """
 
-    def __init__(self, session: Session, config: t.Mapping[str, t.Any]) -> None:
-        self.list_error = self.account_error = ""
-        self.undeleted = 0
+    def __init__(self, session: Session, config: Mapping[str, t.Any], evidence: Evidence) -> None:
         self._api, self._clock, self._stop = session.api, session.clock, session.stop
         self._calls = session.client.calls
-        self._limit: int = config["max_concurrent_exports"]
-        self._poll_interval_seconds = float(config["poll_interval_seconds"])
-        self._timeout_seconds = float(config["export_timeout_seconds"])
+        self._config, self._evidence = config, evidence
+        self._deadline = Deadline(self._clock)
         self._allowed: dict[str, frozenset[str]] = {}
         self._running: list[Probe] = []
-        self._started = 0.0
-        self._min_age_seconds = 0.0
+        self._started = self._min_age_seconds = 0.0
         self._late_files = 0
 
     def run(self, probes: Iterable[Probe]) -> None:
@@ -99,21 +90,32 @@ class ProbeRunner:
             Interruption: If there was a signal.
         """
         waiting = deque(probes)
-        deadline = Deadline(self._clock, self._timeout_seconds)
+        self._evidence.probes += waiting
+        self._deadline = Deadline(self._clock, float(self._config["export_timeout_seconds"]))
         try:
-            while waiting or self._running:
-                while waiting and len(self._running) < self._limit:
-                    probe = waiting.popleft()
-                    if self._create(probe, deadline):
-                        waiting.append(probe)
-                if self._running and self._may_look(deadline):
-                    self._pause()
-                    self._look(deadline)
-                for probe in [probe for probe in self._running if probe.error]:
-                    self._end(probe)
+            while not self._evidence.account_error and (waiting or self._running):
+                self._step(waiting)
+        except AccountError as error:
+            self._evidence.account_error = one_line(error)
         finally:
-            while self._running:
-                self._end(self._running[0])
+            for probe in list(self._running):
+                self._end(probe)
+        for probe in self._evidence.probes:
+            if not probe.files:
+                probe.error = probe.error or self._evidence.account_error
+
+    def _step(self, waiting: deque[Probe]) -> None:
+        """Create exports and look at them once."""
+        while waiting and len(self._running) < self._config["max_concurrent_exports"]:
+            self._create(waiting)
+        if self._running and (self._deadline.remaining_seconds <= 0 or self._calls_left <= 0):
+            for probe in self._running:
+                self._fail(probe, NOT_DONE)
+        elif self._running:
+            self._pause()
+            self._look()
+        for probe in [probe for probe in self._running if probe.error]:
+            self._end(probe)
 
     @property
     def _calls_left(self) -> int:
@@ -125,8 +127,9 @@ class ProbeRunner:
         """Wait until it is time to look again."""
         age = self._clock.monotonic() - self._started
         pause = min(max(age, self._min_age_seconds - age), _MAX_PAUSE_SECONDS)
-        looks_at = self._clock.monotonic() + max(self._poll_interval_seconds, pause)
-        while (left := looks_at - self._clock.monotonic()) > 0:
+        least = float(self._config["poll_interval_seconds"])
+        wait = Deadline(self._clock, max(least, pause))
+        while (left := wait.remaining_seconds) > 0:
             self._stop.check()
             self._clock.sleep(min(left, _CHECK_SECONDS))
 
@@ -135,55 +138,47 @@ class ProbeRunner:
         probe.error = error.replace(key, "X") if key else error
         logger.warning("%s: %s", probe, probe.error)
 
-    def _create(self, probe: Probe, deadline: Deadline) -> bool:
-        """Create an export; return whether that is to be tried again."""
-        self._stop.check()
-        probe.tries += 1
-        if self.account_error:
-            probe.error = self.account_error
-        elif self._calls_left <= 1 + _CALLS_TO_READ:
-            self._fail(probe, NO_CALLS_LEFT)
-        else:
-            try:
-                self._try_to_create(probe, deadline)
-            except AccountError as error:
-                self.account_error = probe.error = one_line(error)
-            except StreamError as error:
-                if isinstance(error, TransientError) and probe.tries < _MAX_TRIES:
-                    return True
-                self._fail(probe, one_line(error))
-        return False
-
-    def _try_to_create(self, probe: Probe, deadline: Deadline) -> None:
+    def _create(self, waiting: deque[Probe]) -> None:
+        """Create the first export that waits; it waits again if that may succeed later."""
+        probe = waiting.popleft()
         name = probe.exported_object
+        self._stop.check()
+        if self._calls_left <= 1 + _CALLS_TO_READ:
+            self._fail(probe, NO_CALLS_LEFT)
+            return
         if name in self._allowed:
             probe.leave_out(self._allowed[name])
         try:
-            export = self._api.create_export(name, probe.parameters, deadline)
-        except FieldsRejectedError as error:
-            self._allowed[name] = error.allowed
-            if not probe.leave_out(error.allowed):
-                raise
-            export = self._api.create_export(name, probe.parameters, deadline)
+            export = self._api.create_export(name, probe.parameters, self._deadline)
+        except StreamError as error:
+            if isinstance(error, FieldsRejectedError):
+                self._allowed[name] = error.allowed
+                if probe.leave_out(error.allowed):
+                    waiting.appendleft(probe)
+                    return
+            if isinstance(error, TransientError) and not probe.is_repeated:
+                probe.is_repeated = True
+                waiting.append(probe)
+            else:
+                self._fail(probe, one_line(error))
+            return
         logger.info("%s: created export %s", probe, export.id)
         probe.export_id = export.id
         probe.echoes["create"] = export.echo
         probe.created = self._started = self._clock.monotonic()
         self._running.append(probe)
 
-    def _may_look(self, deadline: Deadline) -> bool:
-        """Whether time and calls are left; if not, all exports in progress have failed."""
-        if self.account_error or deadline.remaining_seconds <= 0 or self._calls_left <= 0:
-            for probe in self._running:
-                self._fail(probe, self.account_error or NOT_DONE)
-            return False
-        return True
-
-    def _look(self, deadline: Deadline) -> None:
-        try:
-            listed = self._list(deadline)
-        except TransientError:
-            return
+    def _look(self) -> None:
+        """Take the news of all exports in progress."""
+        listed: dict[str, Export] = {}
+        if not self._evidence.list_error:
+            try:
+                exports = self._api.list_exports(deadline=self._deadline).exports
+                listed = {export.id: export for export in exports}
+            except TransientError:
+                return
+            except (AccountError, RequestError) as error:
+                self._evidence.list_error = one_line(error)
         # The first poll without a link ends the polls of this look, and is the last of the next.
         may_poll = True
         for probe in list(self._running):
@@ -191,39 +186,24 @@ class ProbeRunner:
             export = listed.get(probe.export_id)
             try:
                 if export:
-                    self._take(probe, export, deadline)
-                lacks_link = export and export.status is ExportStatus.DONE and not probe.links
-                if (not export or lacks_link) and may_poll and self._calls_left > 0:
-                    may_poll = self._poll(probe, deadline)
-            except AccountError as error:
-                self.account_error = probe.error = one_line(error)
-                return
+                    probe.echoes["list"] = export.echo
+                    self._take(probe, export)
+                lacks_link = not export or (export.status is ExportStatus.DONE and not probe.links)
+                if lacks_link and may_poll and self._calls_left > 0:
+                    may_poll = self._poll(probe)
             except StreamError as error:
                 self._fail(probe, one_line(error))
 
-    def _poll(self, probe: Probe, deadline: Deadline) -> bool:
+    def _poll(self, probe: Probe) -> bool:
         """Poll an export and return whether it has a link; what is missing may appear later."""
         with contextlib.suppress(NotFoundError, TransientError):
-            self._take(probe, self._api.get_export(probe.export_id, deadline), deadline)
+            self._take(probe, self._api.get_export(probe.export_id, self._deadline))
         if not probe.links:
             self._running.remove(probe)
             self._running.append(probe)
         return bool(probe.links)
 
-    def _list(self, deadline: Deadline) -> dict[str, Export]:
-        if self.list_error:
-            return {}
-        try:
-            listed = {each.id: each for each in self._api.list_exports(deadline=deadline).exports}
-        except (AccountError, RequestError) as error:
-            self.list_error = one_line(error)
-            return {}
-        for probe in self._running:
-            if probe.export_id in listed:
-                probe.echoes["list"] = listed[probe.export_id].echo
-        return listed
-
-    def _take(self, probe: Probe, export: Export, deadline: Deadline) -> None:
+    def _take(self, probe: Probe, export: Export) -> None:
         """Take the news of an export; read and delete it if it is done."""
         age = self._clock.monotonic() - probe.created
         probe.result = export.result or probe.result
@@ -236,24 +216,29 @@ class ProbeRunner:
             probe.waited = (probe.waited[0], age)
         probe.links = len(export.urls)
         if export.urls and age >= self._min_age_seconds:
-            self._download(probe, export.urls, deadline)
+            self._download(probe, export.urls)
 
-    def _download(self, probe: Probe, urls: tuple[str, ...], deadline: Deadline) -> None:
+    def _download(self, probe: Probe, urls: tuple[str, ...]) -> None:
         """Download the first file of an export; all of them, if its rows are compared."""
         probe.downloads += 1
-        wanted = urls if probe.role == WINDOW else urls[:1]
+        files = []
         try:
-            probe.files = _download(self._api, wanted, deadline)
+            with contextlib.ExitStack() as opened:
+                for url in urls if probe.role == WINDOW else urls[:1]:
+                    files.append(opened.enter_context(temporary_file()))
+                    self._api.download(url, files[-1], self._deadline, math.inf)
+                opened.pop_all()
         except (NotFoundError, TransientError) as error:
             self._late_files += 1
             if self._late_files >= _MAX_LATE_FILES:
                 self._fail(probe, one_line(error))
             else:
                 self._min_age_seconds = 2 * (self._clock.monotonic() - probe.created)
-        else:
-            self._late_files = 0
-            self._end(probe)
-            logger.info("%s: read after %d of %d calls", probe, self._calls.total(), MAX_CALLS)
+            return
+        probe.files = files
+        self._late_files = 0
+        self._end(probe)
+        logger.info("%s: read after %d of %d calls", probe, self._calls.total(), MAX_CALLS)
 
     def _end(self, probe: Probe) -> None:
         """Delete an export."""
@@ -263,15 +248,5 @@ class ProbeRunner:
         except NotFoundError:
             return
         except (AccountError, StreamError) as error:
-            self.undeleted += 1
+            self._evidence.undeleted += 1
             logger.warning("%s: could not delete export %s: %s", probe, probe.export_id, error)
-
-
-def _download(api: Voucherify, urls: Iterable[str], deadline: Deadline) -> list[t.BinaryIO]:
-    files = []
-    with contextlib.ExitStack() as opened:
-        for url in urls:
-            files.append(opened.enter_context(temporary_file()))
-            api.download(url, files[-1], deadline, math.inf)
-        opened.pop_all()
-    return files

@@ -6,47 +6,49 @@ import typing as t
 from collections import Counter
 from urllib.parse import parse_qsl, urlsplit
 
+from tap_voucherify.api.headers import count, reset_time
 from tap_voucherify.exports.request import size_of
 from tap_voucherify.survey.cells import file_form, json_form
 from tap_voucherify.survey.evidence import grouped
 from tap_voucherify.survey.probes import JSON, WINDOW
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from tap_voucherify.survey.evidence import Evidence
 
-_LIMIT = "X-Rate-Limit-"
 _MAX_JSON_BYTES = 1 << 24
-_MILLISECONDS_FROM = 1e11
 _MAX_SHOWN_CHARACTERS = 60
-_MAX_DIGITS = 15
+_LIMIT_HEADERS = ("X-Rate-Limit-", "Retry-After")
 # Names in the hosts of all accounts; another may be a customer's.
 _HOST_NAMES = {"api", "download", "us1", "as1", "eu1", "voucherify", "io"}
 
 
 def response_format(evidence: Evidence) -> str:
-    """Return what becomes of `response_format: JSON`."""
+    """What does `response_format: JSON` do?
+
+    Does not send it, and ignores it in echoes.
+    """
     probe = next(evidence.of_role(JSON), None)
-    if probe is None or not (probe.files or probe.error):
-        return "not asked"
-    if probe.error:
-        return probe.error
-    file = probe.files[0]
-    file.seek(0)
-    form = json_form(file.read(_MAX_JSON_BYTES))
+    if probe is None or not probe.files:
+        return (probe and probe.error) or "not asked"
+    probe.files[0].seek(0)
+    form = json_form(probe.files[0].read(_MAX_JSON_BYTES))
     echo = probe.echoes["create"]
     echoed = echo.get("response_format", "nothing") if isinstance(echo, dict) else "nothing"
     return f"{form or 'ignored: the file is CSV'}; echoed: {str(echoed)[:20]}"
 
 
 def result_shape(evidence: Evidence) -> str:
-    """Return the shape of `result`, and what its links look like."""
-    shapes = [
-        (probe.exported_object, shape(probe.result, evidence.api_url.hostname or ""))
+    """Which shape does `result` have?
+
+    Reads `url` or `urls`, a link or a list; ignores other properties without links.
+    """
+    shapes = (
+        (probe.exported_object, shape(probe.result, evidence.api_host))
         for probe in evidence.probes
         if probe.result is not None
-    ]
+    )
     return grouped(shapes) or "no export has a result"
 
 
@@ -77,7 +79,10 @@ def _link(url: str, api_host: str) -> str:
 
 
 def splits(evidence: Evidence) -> str:
-    """Return how many files exports have."""
+    """How are very large results split?
+
+    Reads a list of links in order, and moves the bookmark only at the end; rejects any other form.
+    """
     return grouped(
         (probe.exported_object, "one file" if probe.links == 1 else f"{probe.links} files")
         for probe in evidence.probes
@@ -86,72 +91,71 @@ def splits(evidence: Evidence) -> str:
 
 
 def echoes(evidence: Evidence) -> str:
-    """Return how parameters are echoed, by the response to a creation and by the list."""
+    """How are parameters echoed?
+
+    Compares echoes only to resume exports; takes `filter` for `filters`.
+    """
     answer = grouped(
         (source, differences(probe.parameters, echo))
         for probe in evidence.probes
         for source, echo in probe.echoes.items()
     )
-    if evidence.list_error:
-        answer = f"{answer}; exports cannot be listed: {evidence.list_error}".lstrip("; ")
-    return answer or "nothing is echoed"
+    error = evidence.list_error and f"exports cannot be listed: {evidence.list_error}"
+    return "; ".join(filter(None, (answer, error))) or "nothing is echoed"
 
 
 def differences(requested: Mapping[str, t.Any], echoed: object) -> str:
     """Compare the parameters of a request with their echo."""
     if not isinstance(echoed, dict):
         return "no parameters"
-    parts = []
+    parts, known = [], set()
     for name, value in requested.items():
-        names = [each for each in (name, name.rstrip("s")) if each in echoed]
-        if not names:
-            parts.append(f"without `{name}`")
-        elif names[0] != name:
-            parts.append(f"`{name}` as `{names[0]}`")
-        elif echoed[name] != value:
-            parts.append(f"another `{name}`")
-    known = {*requested, *(name.rstrip("s") for name in requested)}
+        singular = name.rstrip("s")
+        known |= {name, singular}
+        if name in echoed:
+            if echoed[name] != value:
+                parts.append(f"another `{name}`")
+        else:
+            parts.append(f"`{name}` as `{singular}`" if singular in echoed else f"without `{name}`")
     parts += [f"with `{name}`" for name in echoed if name not in known]
     return ", ".join(parts) or "as requested"
 
 
 def listing(evidence: Evidence) -> str:
-    """Return which objects the list of exports lacks."""
+    """Which exports does the list of exports have?
+
+    Polls an export that the list lacks.
+    """
     listed = {probe.exported_object for probe in evidence.probes if "list" in probe.echoes}
-    others = {probe.exported_object for probe in evidence.probes if probe.files} - listed
-    if evidence.list_error:
-        return evidence.list_error
-    return f"not listed: {', '.join(sorted(others))}" if others else "all exports are listed"
+    others = {probe.exported_object for probe in evidence.downloaded} - listed
+    answer = f"not listed: {', '.join(sorted(others))}" if others else "all exports are listed"
+    return evidence.list_error or answer
 
 
 def file_forms(evidence: Evidence) -> str:
-    """Return the form of the files: quoting, line ends, byte order mark, encoding."""
+    """Which form do files have?
+
+    Reads UTF-8 with or without a byte order mark, lines that end in CRLF or LF, and quotes doubled
+    in cells.
+    """
     forms = [
         file_form(probe.files[0])
         for probe in evidence.downloaded
         if probe.role not in {JSON, WINDOW} and size_of(probe.files[0])
     ]
-    if not forms:
-        return "no file"
-    return "; ".join(
-        f"{name}: {_values(values)}"
-        for name, values in (
-            ("byte order mark", ("yes" if form.mark else "no" for form in forms)),
-            ("line ends", (end for form in forms for end in form.line_ends)),
-            ("quoted", (form.quoting for form in forms)),
-            ("quotes in cells", (form.escaping for form in forms)),
-            ("encoding", (form.encoding for form in forms)),
-            ("last line ends with", (form.ending for form in forms)),
-        )
-    )
-
-
-def _values(values: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(filter(None, values))) or "none seen"
+    parts = []
+    for name in forms[0] if forms else ():
+        values = dict.fromkeys(value for form in forms for value in form[name])
+        parts.append(f"{name}: {', '.join(values) or 'none seen'}")
+    return "; ".join(parts) or "no file"
 
 
 def framing(evidence: Evidence) -> str:
-    """Return how the end of a download is signalled."""
+    """How is the end of a file signalled?
+
+    By length, chunks or the gzip trailer; without any, the file must end in a line break, with a
+    warning.
+    """
     seen = [_framing(headers) for label, headers in evidence.responses if label == "download"]
     return "; ".join(dict.fromkeys(seen)) or "no download"
 
@@ -167,48 +171,41 @@ def _framing(headers: Mapping[str, str]) -> str:
 
 
 def rate_limit(evidence: Evidence) -> str:
-    """Return the headers about the rate limit."""
-    calls = [
-        (label, {name.title(): value for name, value in headers.items() if _is_limit(name)})
-        for label, headers in evidence.responses
-    ]
-    names = Counter(name for _, headers in calls for name in headers)
+    """Which headers report the rate limit?
+
+    Paces its calls by `X-Rate-Limit-*`, and obeys `Retry-After`.
+    """
+    calls = []
+    for label, headers in evidence.responses:
+        named = {name.title(): value for name, value in headers.items()}
+        limits = {name: value for name, value in named.items() if name.startswith(_LIMIT_HEADERS)}
+        calls.append((label, limits))
+    names = sorted({name for _, limits in calls for name in limits})
     if not names:
         return "no header about a rate limit"
-    without = sorted({label for label, headers in calls if not headers})
-    parts = [f"`{name}`" for name in sorted(names)]
-    latest = next(headers for _, headers in reversed(calls) if headers)
-    shown = [
-        f"{name} {latest[f'{_LIMIT}{name}'][:20]}"
+    latest = next(limits for _, limits in reversed(calls) if limits)
+    without = sorted({label for label, limits in calls if not limits})
+    parts = [", ".join(f"`{name}`" for name in names)]
+    parts += [
+        f"{name} {latest[header][:20]}"
         for name in ("Limit", "Type")
-        if f"{_LIMIT}{name}" in latest
+        if (header := f"X-Rate-Limit-{name}") in latest
     ]
-    reset = _reset(latest.get(f"{_LIMIT}Retry", ""), evidence.now)
-    missing = f"not in responses to: {', '.join(without)}" if without else ""
-    return "; ".join(filter(None, [", ".join(parts), *shown, reset, missing]))
-
-
-def _is_limit(name: str) -> bool:
-    return name.lower().startswith(_LIMIT.lower()) or name.lower() == "retry-after"
-
-
-def _reset(text: str, now: float) -> str:
-    try:
-        value = float(text[:20])
-    except ValueError:
-        return ""
-    unit, seconds = (
-        ("milliseconds", value / 1000) if value > _MILLISECONDS_FROM else ("seconds", value)
-    )
-    return f"Retry: a time in {unit}, {seconds - now:.0f} s ahead"
+    if (reset := reset_time(latest)) is not None:
+        unit = "seconds" if reset == float(latest["X-Rate-Limit-Retry"]) else "milliseconds"
+        parts.append(f"Retry: a time in {unit}, {reset - evidence.now:.0f} s ahead")
+    if without:
+        parts.append(f"not in responses to: {', '.join(without)}")
+    return "; ".join(parts)
 
 
 def counted_downloads(evidence: Evidence) -> str:
-    """Return whether downloads count towards the rate limit.
+    """Do downloads count towards the rate limit?
 
-    Between two other calls with downloads in between, the rest falls by one, or by one more for
-    each download.
+    Counts them.
     """
+    # Between two other calls with downloads in between, the rest falls by one, or by one more for
+    # each download.
     verdicts: Counter[str] = Counter()
     previous: int | None = None
     downloads = 0
@@ -216,30 +213,28 @@ def counted_downloads(evidence: Evidence) -> str:
         if label == "download":
             downloads += 1
             continue
-        text = next(
-            (value for name, value in headers.items() if name.title() == f"{_LIMIT}Remaining"), ""
-        )
-        left = (
-            int(text) if text.isdecimal() and text.isascii() and len(text) <= _MAX_DIGITS else None
-        )
+        left = count(headers, "X-Rate-Limit-Remaining")
         if downloads and left is not None and previous is not None:
-            fall = previous - left
-            verdicts[{1: "no", 1 + downloads: "yes"}.get(fall, "unclear")] += 1
+            verdicts[{1: "no", 1 + downloads: "yes"}.get(previous - left, "unclear")] += 1
         previous, downloads = left, 0
-    return ", ".join(f"{each} ({count} times)" for each, count in verdicts.most_common()) or (
+    return ", ".join(f"{each} ({times} times)" for each, times in verdicts.most_common()) or (
         "unclear: no header says how many calls are left"
     )
 
 
 def durations(evidence: Evidence) -> str:
-    """Return how long exports took, as far as looks at them show."""
+    """How long do exports take?
+
+    Looks again after a third of the time waited so far, up to `export_timeout_seconds`.
+    """
     waits = [probe.waited for probe in evidence.probes if probe.waited[1]]
     if not waits:
         return "no export was finished"
-    least, most = min(waits, key=lambda each: each[1]), max(waits, key=lambda each: each[1])
+    quickest = min(done for _, done in waits)
+    still_waiting, slowest = max(waits, key=lambda each: each[1])
     late = sum(probe.downloads > 1 for probe in evidence.probes)
     note = f"; {late} file(s) came later than the link" if late else ""
     return (
-        f"{len(waits)} exports: the quickest within {least[1]:.1f} s, the slowest after more than "
-        f"{most[0]:.1f} s and within {most[1]:.1f} s{note}"
+        f"{len(waits)} exports: the quickest within {quickest:.1f} s, the slowest after more than "
+        f"{still_waiting:.1f} s and within {slowest:.1f} s{note}"
     )

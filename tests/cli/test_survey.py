@@ -32,7 +32,7 @@ from dev.sandbox import (
 )
 from tap_voucherify.errors import AccountError, RequestError
 from tap_voucherify.survey.__main__ import SurveyTap
-from tap_voucherify.survey.report import QUESTIONS
+from tap_voucherify.survey.report import QUESTIONS, question
 from tap_voucherify.survey.runner import MAX_CALLS
 from tests.support.runner import wait_for_log
 from tests.support.shell import blocks, environment
@@ -130,7 +130,7 @@ def survey(behaviour: Behaviour | None = None, **options: Any) -> Report:
         report = Report(sandbox, **options)
         assert all(export.deleted for export in sandbox.exports)
         assert len(report.calls) <= MAX_CALLS
-        assert list(report.answers) == [question.text for question in QUESTIONS]
+        assert list(report.answers) == [question(answer)[0] for answer in QUESTIONS]
         assert not [secret for secret in sandbox.secrets if secret in report.text]
         assert_no_cells(sandbox, report.text)
     return report

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 import typing as t
-from urllib.parse import urlsplit
 
 import pytest
 
 from tap_voucherify.streams import ApiLogs, Customers, PointsExpirations
 from tap_voucherify.survey import columns, rows, service
-from tap_voucherify.survey.evidence import Evidence, grouped
+from tap_voucherify.survey.evidence import Evidence, Sample, grouped
 from tap_voucherify.survey.probes import FULL, JSON, KEY, PLAIN, WINDOW, Probe, between
-from tap_voucherify.survey.sample import Sample
-from tap_voucherify.windows import Window
 
 if t.TYPE_CHECKING:
     from tap_voucherify.stream import ExportStream
 
-UTC = dt.timezone.utc
-DAY = Window(dt.datetime(2026, 8, 1, tzinfo=UTC), dt.datetime(2026, 8, 2, tzinfo=UTC))
-URL = urlsplit("https://api.voucherify.io")
+DAY = ("2026-08-01T00:00:00.000Z", "2026-08-02T00:00:00.000Z")
+HOST = "api.voucherify.io"
 
 
 def probe(role: str, exported_object: str, fields: list[str], *files: str, **more: t.Any) -> Probe:
@@ -46,7 +41,7 @@ def customers(*times: str, title: str = "Creation Date") -> Sample:
 
 def evidence(*samples: Sample, probes: t.Sequence[Probe] = ()) -> Evidence:
     """Return what a survey of these exports has seen."""
-    return Evidence(DAY, URL, probes=[*probes, *(each.full for each in samples)], samples=samples)
+    return Evidence(DAY, HOST, probes=[*probes, *(each.full for each in samples)], samples=samples)
 
 
 def test_names_with_the_same_answer_are_grouped() -> None:
@@ -59,7 +54,7 @@ def test_rows_outside_of_the_range_are_counted() -> None:
     """With the distance of the farthest one."""
     seen = evidence(customers("12:00:00.000", "13:00:00.000"))
     assert rows.date_filter(seen) == "all rows in the range (customer)"
-    seen.window = Window(DAY.start, dt.datetime(2026, 8, 1, 12, 59, tzinfo=UTC))
+    seen.created = (DAY[0], "2026-08-01T12:59:00.000Z")
     assert rows.date_filter(seen) == "1 of 2 rows outside, by up to 60.000 s (customer)"
 
 
@@ -106,7 +101,7 @@ def test_a_row_of_data_is_no_header() -> None:
     """No cell of it is taken for a title."""
     seen = sample(PointsExpirations, "points_1,5,2026-08-01\nID,Points,Status\n")
     assert seen.titles == []
-    assert columns.header_positions(seen) == (
+    assert columns.titles_of(seen) == (
         "3 titles not shown, since they may be metadata keys or cells"
     )
 
@@ -191,7 +186,7 @@ def test_json_has_an_echo() -> None:
 
 def limited(*calls: tuple[str, dict[str, str]]) -> Evidence:
     """Return what a survey of these responses has seen."""
-    return Evidence(DAY, URL, responses=list(calls), now=1000)
+    return Evidence(DAY, HOST, responses=list(calls), now=1000)
 
 
 @pytest.mark.parametrize(

@@ -48,20 +48,20 @@ def test_a_file_may_be_json(content: bytes, form: str) -> None:
 @pytest.mark.parametrize(
     ("content", "form"),
     [
-        (b"a,b\r\n1,2\r\n", (False, ("CRLF",), "none seen", "", "ASCII only", "CRLF")),
-        (b"a,b\n1,2", (False, ("LF",), "none seen", "", "ASCII only", "no line end")),
-        (b"a,b\r1,2\r\r", (False, ("CR",), "none seen", "", "ASCII only", "an empty line")),
+        (b"a,b\r\n1,2\r\n", ("no", "CRLF", "none seen", "", "ASCII only", "CRLF")),
+        (b"a,b\n1,2", ("no", "LF", "none seen", "", "ASCII only", "no line end")),
+        (b"a,b\r1,2\r\r", ("no", "CR", "none seen", "", "ASCII only", "an empty line")),
         (
             b'\xef\xbb\xbf"a","b"\n"x ""y""",""\n',
-            (True, ("LF",), "all cells", "doubled quotes", "ASCII only", "LF"),
+            ("yes", "LF", "all cells", "doubled quotes", "ASCII only", "LF"),
         ),
         (
             b'a,b\n"x \\"y\\"",\xc5\xbc\n',
-            (False, ("LF",), "where needed", "backslashes", "UTF-8", "LF"),
+            ("no", "LF", "where needed", "backslashes", "UTF-8", "LF"),
         ),
-        (b"a,b\n\xbf,2\n", (False, ("LF",), "none seen", "", "not UTF-8", "LF")),
+        (b"a,b\n\xbf,2\n", ("no", "LF", "none seen", "", "not UTF-8", "LF")),
     ],
 )
-def test_a_file_has_a_form(content: bytes, form: tuple[object, ...]) -> None:
+def test_a_file_has_a_form(content: bytes, form: tuple[str, ...]) -> None:
     """Byte order mark, line ends, quoting, escaping, encoding, ending."""
-    assert file_form(io.BytesIO(content)) == form
+    assert tuple(map(", ".join, file_form(io.BytesIO(content)).values())) == form
