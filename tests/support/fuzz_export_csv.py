@@ -22,9 +22,9 @@ from dev.sandbox.nul import write_rows
 from tap_voucherify.columns import METADATA
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.arrow import ArrowBlock
-from tap_voucherify.files.cells import replace_lone_surrogates
 from tap_voucherify.files.exported import FileReader
 from tap_voucherify.streams import STREAMS
+from tap_voucherify.surrogates import replace_lone_surrogates
 from tests.support.csv_files import select
 
 if TYPE_CHECKING:
