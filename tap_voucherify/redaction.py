@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import html
 import logging
 import re
 import traceback
@@ -15,14 +16,22 @@ import traceback
 MASK = "***"
 
 # Query values of links (download links carry tokens and signatures in theirs), also where a whole
-# link is percent-encoded; tokens of an Authorization header; user and password of a URL.
+# link is percent-encoded; a query that is nothing but a token; tokens of an Authorization header;
+# user and password of a URL.
 _TOKENS = re.compile(
     r"""(?ix)
-    ( (?: [?&;] | %3f | %26 ) [\w.~\[\]-]+ (?: = | %3d ) | \b (?:bearer|basic) \s+ )
-    (?: (?! %26 ) [^\s&"'<>\#] )+
+    (
+        (?: [?&;\#] | %(?:25)*(?:3f|26) ) [^\s=&"'<>]{0,64}? (?: = | %(?:25)*3d )
+        | \? (?= [^\s=&"'<>]{16} )
+        | \b (?:bearer|basic) \s+
+    )
+    [^\s&"'<>\#]+
     | (?<= :// ) [^\s/]+ (?= @ )
     """
 )
+
+# Two signs of base64 have another form in URLs, and may be escaped.
+_BASE64_SIGNS = {"+": "(?:[+-]|%2[bB])", "/": r"(?:\\*[/_]|%2[fF])"}
 
 # A shorter secret is a mistake in the settings, and masking it would hide ordinary words.
 _MIN_SECRET_LENGTH = 6
@@ -83,7 +92,11 @@ class SecretFilter(logging.Filter):
 
 @functools.lru_cache(maxsize=1)
 def _pattern_of(secrets: frozenset[str]) -> re.Pattern[str]:
-    forms = [form for secret in secrets for form in (_escaped(secret), *_in_base64(secret))]
+    forms = [
+        form
+        for secret in secrets
+        for form in (_escaped(secret), f"(?i:{secret.encode().hex()})", *_in_base64(secret))
+    ]
     # The longest first, in case one secret contains another.
     return re.compile("|".join(sorted(forms, key=len, reverse=True)))
 
@@ -91,19 +104,25 @@ def _pattern_of(secrets: frozenset[str]) -> re.Pattern[str]:
 def _escaped(secret: str) -> str:
     """Return a pattern for a secret whose characters may be escaped.
 
-    A character may be percent-encoded, an escape of JSON, Python or HTML, or follow backslashes.
+    A character may be percent-encoded, also more than once, an escape of JSON, Python or HTML, or
+    follow backslashes.
     """
     forms = []
     for char in secret:
         code = f"{ord(char):02x}"
         digits = "".join(f"[{digit}{digit.upper()}]" for digit in code)
-        escapes = (rf"%{digits}", rf"\\+(?:u00|x){digits}", rf"&#(?:[xX]0*{digits}|0*{ord(char)});")
+        escapes = (
+            rf"%(?:25)*{digits}",
+            rf"\\+(?:u00|x){digits}",
+            rf"&#(?:[xX]0*{digits}|0*{ord(char)});",
+            re.escape(html.escape(char)),
+        )
         forms.append(rf"(?:\\*{re.escape(char)}|{'|'.join(escapes)})")
     return "".join(forms)
 
 
 def _in_base64(secret: str) -> list[str]:
-    """Return patterns for base64 of any text that contains a secret.
+    """Return patterns for base64, in lines of any length, of any text that contains a secret.
 
     What a secret becomes depends on its position modulo three, except for its first and last
     characters, which share bits with their neighbours.
@@ -114,5 +133,5 @@ def _in_base64(secret: str) -> list[str]:
         encoded = base64.b64encode(padded).decode()
         first = -(-offset * 8 // 6)
         whole = encoded[first : len(padded) * 8 // 6]
-        patterns.append(re.escape(whole).replace(r"\+", "[+-]").replace("/", "[/_]"))
+        patterns.append(r"\s*".join(_BASE64_SIGNS.get(char, char) for char in whole))
     return patterns

@@ -70,7 +70,9 @@ class ExportStream(ProbedStream):
         bounds, now = self.session.bounds, self.session.now
         requests = [
             replace(request, window=window, filter_field="created_at")
+            # A bookmark in the future may leave no range, and so no export that shows it.
             for window in bounds.windows(bookmark, now)
+            or bounds.windows(bookmark and min(bookmark, now), now)
         ]
         if self.tracks_updates and bookmark:
             requests += [

@@ -108,7 +108,8 @@ class Client:
             if response.status_code // 100 != HTTPStatus.OK // 100:
                 raise self._error(response, error_from_response)
             body = self._body(response)
-            content = parse_object(body, keeps_digits=request.keeps_digits) if body else {}
+            is_empty = not body and request.method == "DELETE"
+            content = {} if is_empty else parse_object(body, keeps_digits=request.keeps_digits)
             return Response(content, server_time(response.headers, self._clock))
 
     def download(
@@ -116,8 +117,8 @@ class Client:
     ) -> int:
         """Write a file of an export to `file`, in one attempt, and return its size.
 
-        Completeness is checked by Content-Length, chunked encoding or gzip trailer; otherwise
-        the file must end with a newline.
+        Completeness is checked by Content-Length or chunked encoding, and by the gzip trailer;
+        without a length the file must end with a newline.
 
         Args:
             url: The link.
@@ -276,8 +277,10 @@ def _connection_error(url: str, error: Exception) -> RequestError | TransientErr
     host = urlsplit(url).hostname or ""
     if isinstance(error, requests.exceptions.SSLError):
         return tls_error(host, error)
-    # requests raises TypeError for a proxy URL with a user but no host.
-    if isinstance(error, TypeError | ValueError):
+    # requests raises TypeError for a proxy URL with a user but no host, and a ValueError for two
+    # lengths of one body as well.
+    is_of_response = isinstance(error, requests.exceptions.InvalidHeader)
+    if isinstance(error, TypeError | ValueError) and not is_of_response:
         return _invalid_url(url)
     if isinstance(error, requests.exceptions.ProxyError):
         return TransientError(

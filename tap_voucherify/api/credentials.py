@@ -116,6 +116,8 @@ def is_loopback(host: str) -> bool:
 
 def _is_internal(host: str) -> bool:
     """Whether `host` is an address of this machine or of a private network."""
+    # A dot at the end of a name changes nothing.
+    host = host.removesuffix(".")
     address = _address(host)
     if address is None:
         return host == "localhost" or host.endswith(".localhost")
@@ -159,10 +161,12 @@ class TrustedHosts:
             _ = parts.port
         except ValueError as error:
             raise RequestError("invalid download URL") from error
-        if not url.isprintable() or set(url) & set(" \\") or "%" in parts.netloc:
+        if not (url.isprintable() and parts.netloc.isascii()) or (
+            set(url) & set(" \\") or "%" in parts.netloc
+        ):
             # HTTP libraries disagree on the host of such URLs.
             raise RequestError("ambiguous download URL")
-        host = (parts.hostname or "").lower()
+        host = parts.hostname or ""
         is_trusted = self._is_trusted(host)
         if not host or (
             parts.scheme != "https"

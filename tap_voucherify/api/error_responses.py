@@ -104,7 +104,9 @@ def error_from_download(
     message = f"download returned {status}"
     if words:
         message += f": {redact(' '.join(words.split())):.{_MAX_STORAGE_CHARACTERS}}"
-    if status in _LINK_STATUSES:
+    # S3 reports an expired token with 400.
+    is_expired = status == HTTPStatus.BAD_REQUEST and "expired" in words.lower()
+    if status in _LINK_STATUSES or is_expired:
         return LinkExpiredError(message)
     if status in {HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.TOO_MANY_REQUESTS}:
         return error_from_response(status, headers, body, clock, redact)

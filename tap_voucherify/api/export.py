@@ -79,7 +79,7 @@ class Export:
         Raises:
             RequestError: If the result may have further files; never read partially.
         """
-        if self.result is None:
+        if not self.result:
             return ()
         if isinstance(self.result, dict):
             name = "url" if "url" in self.result else "urls"

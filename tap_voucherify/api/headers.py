@@ -6,6 +6,7 @@ reset in milliseconds. What is not a plausible value is ignored.
 
 from __future__ import annotations
 
+import datetime as dt
 import email.utils
 import re
 import typing as t
@@ -82,7 +83,9 @@ def _number(text: str) -> float | None:
 
 def _date(text: str) -> float | None:
     try:
-        seconds = email.utils.parsedate_to_datetime(text).timestamp()
+        date = email.utils.parsedate_to_datetime(text)
+        # One of the forms of HTTP dates names no zone; all are in UTC.
+        seconds = (date if date.tzinfo else date.replace(tzinfo=dt.timezone.utc)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return seconds if int(seconds) in _PLAUSIBLE_TIMES else None

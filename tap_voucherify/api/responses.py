@@ -12,6 +12,7 @@ import msgspec
 import urllib3
 
 from tap_voucherify.errors import RequestError, StorageError, TransientError, root_cause
+from tap_voucherify.surrogates import replace_lone_surrogates
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +43,17 @@ def parse_object(body: bytes, *, keeps_digits: bool = False) -> dict[str, t.Any]
         RequestError: If it is JSON but not an object, or has a number beyond all decimals.
         TransientError: If it is not JSON, e.g. truncated.
     """
+    decoder = _EXACT_OBJECT if keeps_digits else _OBJECT
     try:
-        return (_EXACT_OBJECT if keeps_digits else _OBJECT).decode(body)
+        try:
+            return decoder.decode(body)
+        except msgspec.DecodeError:
+            content = decoder.decode(replace_lone_surrogates(body.decode()))
+            logger.warning(
+                "A response holds half of a surrogate pair (a character cut in two); it is read "
+                "as U+FFFD"
+            )
+            return content
     except (msgspec.ValidationError, InvalidOperation) as error:
         raise RequestError("expected a JSON object") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -88,7 +98,8 @@ def save_body(response: urllib3.BaseHTTPResponse, file: t.BinaryIO, deadline: De
             f"cannot store the exported file: {error.strerror}; free up disk space or set "
             "TMPDIR to a larger disk"
         ) from error
-    if not body.is_bounded and not _is_gzip(response):
+    # The end of a gzip member proves little: another may follow.
+    if not body.is_bounded:
         if not size:
             raise TransientError("the exported file is empty (no header)")
         if not last.endswith((b"\n", b"\r")):
@@ -106,9 +117,8 @@ class _Body:
     def __init__(self, response: urllib3.BaseHTTPResponse, deadline: Deadline) -> None:
         self._raw = response
         self._deadline = deadline
-        is_chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-        # urllib3 raises if the body is shorter than Content-Length.
-        self.is_bounded = is_chunked or response.headers.get("Content-Length", "").isdecimal()
+        # urllib3 raises if the body is shorter than its length.
+        self.is_bounded = response.chunked or response.length_remaining is not None
 
     def read(self, size: int) -> bytes:
         """Return what has arrived, at most `size` bytes; nothing at the end."""

@@ -34,11 +34,6 @@ _BOOKMARK_TIMESTAMP = re.compile(
     r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
 )
-# A pair of JSON escapes that makes one character, half of such a pair, or any other escape.
-_ESCAPE = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
-)
 # Maximum characters of a cell shown in an error.
 _MAX_SHOWN_CHARACTERS = 80
 _BOOLEANS = {"true": True, "false": False}
@@ -119,11 +114,6 @@ def to_json_object(cell: str) -> dict[str, t.Any]:
 def to_json_array(cell: str) -> list[t.Any]:
     """Parse a JSON array."""
     return _decoded(_JSON_ARRAY, cell)
-
-
-def replace_lone_surrogates(text: str) -> str:
-    """Replace escaped halves of surrogate pairs, which UTF-8 cannot hold, in JSON text."""
-    return _ESCAPE.sub(lambda match: r"\ufffd" if match[1] else match[0], text)
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], cell: str) -> T:

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Raw
 
 from tap_voucherify.columns import INTEGER, METADATA, TEXT
-from tap_voucherify.files.cells import CONVERSIONS, JSON_ENCODER, replace_lone_surrogates, shorten
+from tap_voucherify.files.cells import CONVERSIONS, JSON_ENCODER, shorten
+from tap_voucherify.surrogates import replace_lone_surrogates
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -26,14 +26,19 @@ _BYTES_PER_BLOCK = 1 << 20
 # Rows read before the size of a block is checked.
 _MAX_ROWS_PER_STEP = 5
 
-# Trailing lines in which only the first cell is filled.
-_FOOTER = rb"""(?mx)
-    (?:
-        ^ (?: [^",\r\n]+ | "[^",\r\n] (?: [^"\r\n] | "" )* " )
-        (?: ,(?:"")? ){%d}
-        (?: (?:\r?\n)+ | \Z )
-    )+ \Z
+# Trailing lines in which only one cell is filled; in the last of them, a number may follow.
+_LINE = rb"""
+    ^ (?: (?:"")?, )*
+    (?: [^",\r\n]+ | "[^",\r\n] (?: [^"\r\n] | "" )* " )
+    (?: ,(?:"")? )*
 """
+_FOOTER = re.compile(
+    rb"""(?mx)
+    (?: %b (?:\r?\n)+ )*
+    %b (?: ,"?([0-9]{1,15})"? (?: ,(?:"")? )* )? (?:\r?\n)* \r? \Z
+"""
+    % (_LINE, _LINE)
+)
 _MAX_FOOTER_BYTES = 1 << 14
 _MIN_FOOTER_CELLS = 3
 
@@ -69,7 +74,7 @@ class CsvRows:
         self._decode: Callable[[bytes], str] = _decode if self._has_nul else bytes.decode
         self._rows_per_step = 1
         self._skipped_lines = 0
-        self._footer: str | None = None
+        self._footer: re.Match[bytes] | None = None
         self.rows_read = 0
         self.end = sys.maxsize
         if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
@@ -88,21 +93,28 @@ class CsvRows:
             yield from self.block(self._rows_per_block)
 
     def reject_footer(self) -> None:
-        """Raise an error at the last row if only its first cell is filled, of three or more.
+        """Raise an error at the last row if only one of its cells is filled, of three or more.
 
-        A record always has more: its key and a time, or its key and another selected column.
+        A record always has more: its key and a time, or its key and another selected column. Of
+        four or more, a second cell may hold the number of rows, as that of a total does.
         """
         start, width = self.file.tell(), len(self.header)
         tail = max(start, self.file.seek(0, os.SEEK_END) - _MAX_FOOTER_BYTES)
         self.file.seek(tail)
-        footer = re.search(_FOOTER % (width - 1), self.file.read())
+        footer = _FOOTER.search(self.file.read())
         self.file.seek(start)
-        if footer and width >= _MIN_FOOTER_CELLS:
-            self.end = tail + footer.start()
-            self._footer = footer[0].splitlines()[0].decode(errors="replace")
-            self._skipped_lines = self._reader.line_num
-            lines = itertools.takewhile(lambda _: self.file.tell() <= self.end, self.file)
-            self._reader = csv.reader(map(self._decode, lines), strict=True)
+        if footer and width >= _MIN_FOOTER_CELLS + bool(footer[1]):
+            rows = csv.reader(footer[0].decode(errors="replace").splitlines())
+            if {*map(len, rows)} <= {0, width}:
+                self._footer = footer
+                self._read_until(tail + footer.start())
+
+    def _read_until(self, end: int) -> None:
+        """Read on from the position of the file to this offset."""
+        self.end = end
+        self._skipped_lines += self._reader.line_num
+        lines = itertools.takewhile(lambda _: self.file.tell() <= end, self.file)
+        self._reader = csv.reader(map(self._decode, lines), strict=True)
 
     def skip(self, rows: int, size: int, lines: int) -> None:
         """Skip rows that were read by other means.
@@ -125,13 +137,19 @@ class CsvRows:
         rows: list[list[str]] = []
         fault = None
         try:
-            is_end = self._read_block(rows, max_rows)
-            if is_end and self._footer is not None:
-                number = self.rows_read + len(rows) + 1
-                fault = (
-                    f"row {number} has only its first cell filled, like a footer: "
-                    f"{shorten(self._footer)}; if it is a record, select more of its columns"
-                )
+            if self._read_block(rows, max_rows) and self._footer:
+                count = self.rows_read + len(rows)
+                if self._footer[1] and int(self._footer[1]) != count:
+                    self._footer = None
+                    self.file.seek(self.end)
+                    self._read_until(sys.maxsize)
+                    self._read_block(rows, max_rows)
+                else:
+                    footer = self._footer[0].splitlines()[0].decode(errors="replace")
+                    fault = (
+                        f"row {count + 1} has too few cells filled, like a footer: "
+                        f"{shorten(footer)}; if it is a record, select more of its columns"
+                    )
         except csv.Error as error:
             line = self._skipped_lines + self._reader.line_num
             fault = f"line {line} is not valid CSV: {error}"

@@ -107,7 +107,7 @@ class CommandLineTap(Tap, abc.ABC):
             return super().cb_config(ctx, param, value)
         except OSError as error:
             raise SettingsError(f"--config: cannot read the file: {error}") from error
-        except (TypeError, ValueError) as error:
+        except (RecursionError, TypeError, ValueError) as error:
             raise SettingsError("--config: the file must hold a JSON object") from error
 
     @classmethod
@@ -138,8 +138,8 @@ class CommandLineTap(Tap, abc.ABC):
         command.excepthook = cls.report_error  # type: ignore[method-assign]
         sys.excepthook = cls.report_error
         add_to_handlers(cls.secrets)
-        # Below WARNING, these log stream map expressions and AWS session tokens.
-        for name in ("singer_sdk.mapper", "aiobotocore", "botocore"):
+        # Below WARNING, these log stream map expressions, AWS session tokens and whole files.
+        for name in ("singer_sdk.mapper", "aiobotocore", "botocore", "s3fs"):
             logging.getLogger(name).setLevel(logging.WARNING)
         return command
 

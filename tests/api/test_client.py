@@ -7,6 +7,7 @@ import io
 import logging
 import math
 import socket
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -124,6 +125,14 @@ def test_a_status_that_may_pass_is_retried(voucherify: Sandbox, status: int) -> 
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=Reply(status))):
         send_list(client_of(voucherify, clock), clock)
         assert clock.monotonic() == 1
+    assert listing(voucherify) - before == 2
+
+
+def test_a_response_that_lost_its_body_is_retried(voucherify: Sandbox) -> None:
+    """Only a deletion has none."""
+    before = listing(voucherify)
+    with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=Reply(200))):
+        send_list(client_of(voucherify, clock), clock)
     assert listing(voucherify) - before == 2
 
 
@@ -397,6 +406,36 @@ def test_chunks_in_capitals(caplog: pytest.LogCaptureFixture) -> None:
     assert "completeness" not in caplog.text
 
 
+def test_a_gzip_member_is_no_proof_that_none_follows(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a length, a connection may have ended between two members, or before the first."""
+    head = "200 OK\r\nContent-Encoding: gzip"
+    for content in (b"", gzip.compress(b"ID\na")):
+        with pytest.raises(TransientError, match=r"the exported file is (empty|truncated)"):
+            download(head, content)
+    assert download(head, gzip.compress(b"ID\n") + gzip.compress(b"a\n")) == b"ID\na\n"
+    assert "completeness cannot be verified" in caplog.text
+
+
+def test_another_transfer_coding_is_no_length(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever its name contains."""
+    assert download("200 OK\r\nTransfer-Encoding: unchunked") == b"ID\n"
+    assert "completeness cannot be verified" in caplog.text
+
+
+def test_two_lengths_are_a_fault_of_the_response() -> None:
+    """They say nothing against the address, and may be gone the next time."""
+    with pytest.raises(TransientError, match=r"no response from 127\.0\.0\.1: Content-Length"):
+        download("200 OK\r\nContent-Length: 3, 4")
+
+
+def test_b12_half_a_surrogate_pair_in_a_response(caplog: pytest.LogCaptureFixture) -> None:
+    """A name that was cut in the middle of a character hides no other object."""
+    content = parse_object(rb'{"name": "cut \ud83d", "whole": "\ud83d\ude00", "total": 1}')
+
+    assert content == {"name": "cut \ufffd", "whole": "\U0001f600", "total": 1}
+    assert "half of a surrogate pair" in caplog.text
+
+
 XML = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>Request &lt;has&gt; expired"
 XML += b"</Message><Token>0</Token></Error>"
 
@@ -414,6 +453,7 @@ XML += b"</Message><Token>0</Token></Error>"
         (204, b"", LinkExpiredError, "download returned 204"),
         (404, XML, NotFoundError, "download returned 404: ExpiredToken"),
         (503, b"", TransientError, "download returned 503"),
+        (400, XML, LinkExpiredError, "download returned 400: ExpiredToken"),
         (400, b'{"message": "' + b"a" * 300 + b'"}', RequestError, "400: " + "a" * 200),
         (402, b'{"message": "plan"}', AccountError, "Voucherify returned 402: plan"),
         (429, b"", RateLimitError, "Voucherify returned 429"),
@@ -533,6 +573,9 @@ def test_a_missing_bundle_of_certificates(monkeypatch: pytest.MonkeyPatch) -> No
         ("https://127.1/", "internal address"),
         ("https://2130706433/", "internal address"),
         ("https://localhost/", "internal address"),
+        ("https://localhost./", "internal address"),
+        ("https://127.0.0.1./", "internal address"),
+        ("https://\uff11\uff12\uff17.0.0.1/", "ambiguous download URL"),
         ("https://169.254.169.254/", "internal address"),
         ("https://0.0.0.0/", "internal address"),
         ("https://[::]/", "internal address"),
@@ -634,6 +677,17 @@ def test_b6_the_wait_of_a_429_may_be_a_date(headers: Mapping[str, str], seconds:
 
     assert isinstance(failure, RateLimitError)
     assert failure.wait_seconds == seconds
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no tzset")
+@pytest.mark.parametrize("date", [DATE, "Thu Jan  1 00:00:00 2026", DATE.replace("GMT", "-0000")])
+def test_b6_dates_are_in_utc(monkeypatch: pytest.MonkeyPatch, date: str) -> None:
+    """In each of their forms, wherever the tap runs."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert server_time({"Date": date}, Clock()) == AT_DATE
+    time.tzset()
 
 
 @pytest.mark.parametrize(

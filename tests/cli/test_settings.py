@@ -43,6 +43,7 @@ EXTREME: dict[str, dict[str, Any]] = {
 BROKEN_FILES: dict[str, dict[str, Any]] = {
     "config_is_no_json": {"config": f'{{"app_id": "{MARK}'},
     "config_is_a_list": {"config": f'["{MARK}"]'},
+    "config_is_too_deep": {"config": "[" * 100_000},
     "state_is_no_json": {"config": PAIR, "state": "{"},
     "state_is_a_list": {"config": PAIR, "state": "[]"},
     "bookmarks_are_a_list": {"config": PAIR, "state": '{"bookmarks": []}'},

@@ -452,7 +452,7 @@ JSON = {
         faults=(fault("create", Rewrite(lambda body: body[: len(body) // 2])),), creates=2
     ),
     "create_without_id": Row(faults=(fault("create", Amend({"id": None})),), error="id", creates=1),
-    "create_empty": Row(faults=(fault("create", Reply(200)),), error="id", creates=1),
+    "create_empty": Row(faults=(fault("create", Reply(200)),), creates=2),
     "poll_cut": Row(faults=(fault("poll", Cut(0.5)),), creates=1),
     "poll_half": Row(faults=(fault("poll", Rewrite(lambda body: body[:-1])),), creates=1),
     "poll_no_object": Row(

@@ -154,16 +154,21 @@ def test_a4_a_date_that_is_off_by_milliseconds_is_no_contradiction(
     check_all(project, run, times=1)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"end_date": (datetime.now(timezone.utc) + 24 * HOUR).isoformat()}],
+    ids=["open", "until_tomorrow"],
+)
 def test_a5_a_bookmark_in_the_future_is_reported(
-    project: Sandbox, fast: Tap, customers: Json
+    project: Sandbox, fast: Tap, customers: Json, settings: Json
 ) -> None:
     """A bookmark that is later than the server's time would hide every row until then."""
     bookmark = {"replication_key": "created_at", "replication_key_value": "2099-01-01T00:00:00Z"}
     state = {"bookmarks": {"customers": bookmark}}
 
-    run = fast.run(catalog=customers, state=state)
+    run = fast.run(catalog=customers, state=state, **settings)
     add(project, datetime.now(timezone.utc))
-    second = fast.run(catalog=customers, state=run.state)
+    second = fast.run(catalog=customers, state=run.state, **settings)
 
     check_success(run)
     check_success(second)

@@ -22,9 +22,9 @@ from dev.sandbox.nul import write_rows
 from tap_voucherify.columns import METADATA
 from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.arrow import ArrowBlock
-from tap_voucherify.files.cells import replace_lone_surrogates
 from tap_voucherify.files.exported import FileReader
 from tap_voucherify.streams import STREAMS
+from tap_voucherify.surrogates import replace_lone_surrogates
 from tests.support.csv_files import select
 
 if TYPE_CHECKING:
@@ -232,8 +232,8 @@ def random_input(randomness: random.Random) -> bytes:
     while randomness.random() < 0.2:
         position = randomness.randrange(len(content) + 1)
         content[position : position + randomness.randrange(2)] = randomness.choice(_BYTES)
-    footer = b"Total: 4 rows"
-    full_footer = footer + b"," * (len(titles) - 1)
+    footer = randomness.choice((b"Total: 4 rows", b"Total,%d" % count, b',,"Total"', b"v_1,,3"))
+    full_footer = footer + b"," * (len(titles) - 1 - footer.count(b","))
     content += randomness.choice((b"", b"", b"", b"\n", b"\r\n\r\n", b'"', footer, full_footer))
     return bytes([number]) + bytes(content)
 

@@ -25,6 +25,7 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "percent": lambda text: quote(text, safe=""),
     "percent_lower": lambda text: quote(text, safe="").lower(),
+    "percent_twice": lambda text: quote(quote(text, safe=""), safe=""),
     "percent_all": lambda text: "".join(f"%{ord(char):02X}" for char in text),
     "form": quote_plus,
     "json": lambda text: json.dumps(text)[1:-1],
@@ -35,9 +36,13 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "html": html.escape,
     "html_numbers": lambda text: "".join(f"&#{ord(char)};" for char in text),
     "html_hex": lambda text: "".join(f"&#x{ord(char):x};" for char in text),
+    "hex": lambda text: text.encode().hex().upper(),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64_url": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
     "basic": lambda text: base64.b64encode(f"id:{text}".encode()).decode(),
+    "base64_lines": lambda text: base64.encodebytes(f"{'ab' * 27}{text}".encode()).decode()[72:-1],
+    "base64_json": lambda text: base64.b64encode(f"?{text}".encode()).decode().replace("/", "\\/"),
+    "base64_percent": lambda text: quote(base64.b64encode(f"?{text}".encode()), safe=""),
     "base64_within": lambda text: base64.b64encode(f"ab{text}cd".encode()).decode(),
 }
 
@@ -80,7 +85,7 @@ def secrets() -> SecretFilter:
     return known
 
 
-@pytest.mark.parametrize("encoding", [name for name in ENCODINGS if name != "html"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_c2_a_secret_is_masked_in_every_encoding(secrets: SecretFilter, encoding: str) -> None:
     """At most three characters remain: those that share bits with their neighbours in base64."""
     encoded = ENCODINGS[encoding](SECRET)
@@ -91,13 +96,6 @@ def test_c2_a_secret_is_masked_in_every_encoding(secrets: SecretFilter, encoding
     assert len(masked) <= len(f"before {MASK} after") + 6
     assert masked.startswith("before ")
     assert masked.endswith(" after")
-
-
-def test_html_of_a_plain_secret_is_masked() -> None:
-    """Without characters that HTML names, it is the secret itself."""
-    known = SecretFilter()
-    known.add("plain-secret")
-    assert known.redact(html.escape("<plain-secret>")) == f"&lt;{MASK}&gt;"
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=60))
@@ -114,7 +112,11 @@ def test_any_secret_is_masked(secret: str) -> None:
         ("GET https://h/f?token=abc123", "GET https://h/f?token=***"),
         ("https://h/f?X-Amz-Sig=ab%2Fcd&X-Amz-Date=1", "https://h/f?X-Amz-Sig=***&X-Amz-Date=***"),
         ('"GET /f?sig=x HTTP/1.1" 200', '"GET /f?sig=*** HTTP/1.1" 200'),
-        ("u=h%3A%2F%2Fh%3Ftoken%3Dabc%26b%3Dc d", "u=h%3A%2F%2Fh%3Ftoken%3D***%26b%3D*** d"),
+        ("u=h%3A%2F%2Fh%3Ftoken%3Dabc%26b%3Dc d", "u=h%3A%2F%2Fh%3Ftoken%3D*** d"),
+        ("u=h%253A%252F%252Fh%253Ftoken%253Dabc d", "u=h%253A%252F%252Fh%253Ftoken%253D*** d"),
+        ("https://h/f?X%2DAmz%2DSig=abc&$a:b=c", "https://h/f?X%2DAmz%2DSig=***&$a:b=***"),
+        ("https://h/f?t=ab%26cd&=ef#access=gh", "https://h/f?t=***&=***#access=***"),
+        ("https://h/f?eyJhbGciOiJIUzI1NiJ9.abc", "https://h/f?***"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
         ("proxy http://user:pass@host:1", "proxy http://***@host:1"),
         ("what? nothing = secret", "what? nothing = secret"),

@@ -321,7 +321,7 @@ def test_several_links_keep_their_order(result: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [None, {}, {"url": None}, {"url": ""}, {"url": []}, {"rows": 0}], ids=repr
+    "result", [None, "", [], {}, {"url": None}, {"url": ""}, {"url": []}, {"rows": 0}], ids=repr
 )
 def test_a_result_without_links(result: object) -> None:
     """They may be there at the next poll."""

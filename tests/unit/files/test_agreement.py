@@ -114,14 +114,21 @@ def outcomes(content: bytes, columns: Sequence[Column] = COLUMNS) -> tuple[int, 
         b"\x0cT,,,,,\r\n",
         "\u2028T,,,,,".encode(),
         b"T\0,,,,,",
+        b"Total,,,,,\r",
+        b",,Total,,,\r\n",
+        b'"",Total,,"",,\r\n',
+        b"in March,,,,,\r\nTotal,%d,,,,\r\n",
+        b'"Total:",,,,"%d",\r\n\r\n',
+        b"Total,,,,,%d",
     ],
 )
 def test_a6_a_footer_is_no_record(count: int, footer: bytes) -> None:
-    """A text in the first cell of the last row, and nothing else, is an error of that row."""
+    """A text in the last row, and at most the number of rows behind it, is an error."""
+    footer = footer.replace(b"%d", b"%d" % count)
     read, error = outcomes(HEADER + ROW * count + footer)
 
     assert read == count
-    assert error.startswith(f"row {count + 1} has only its first cell filled, like a footer: ")
+    assert error.startswith(f"row {count + 1} has too few cells filled, like a footer: ")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +137,10 @@ def test_a6_a_footer_is_no_record(count: int, footer: bytes) -> None:
         (b"b,,,,,\r\n" + ROW, (3, "")),
         (b"b,2026-01-01,,,,\r\n", (2, "")),
         (b"b,,,,,x", (2, "")),
+        (b"b,,,,,0\r\n\r\n", (2, "")),
+        (b"b,,,,,2\r\n" * 600, (601, "")),
+        (b"b,,,,1,1\r\n", (2, "")),
+        (b"1,,,,b,\r\n", (2, "")),
         (b'b,,,"{}",,', (2, "")),
         (b'b,,,,"\nc,,,,,', (1, "line 3 is not valid CSV: unexpected end of data")),
         (b"\r\nb,,,,,", (1, "row 2, has 0 cells instead of 6: '[]'")),
