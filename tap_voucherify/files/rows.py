@@ -15,7 +15,7 @@ from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.cells import shorten
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 # Small enough to stay in the CPU cache.
 ROWS_PER_BLOCK = 250
@@ -26,18 +26,17 @@ _BYTES_PER_BLOCK = 1 << 20
 # Rows read before the size of a block is checked.
 _MAX_ROWS_PER_STEP = 5
 
-# Trailing lines in which only one cell is filled; in the last of them, a number may follow.
-_LINE = rb"""
-    ^ (?: (?:"")?, )*
-    (?: [^",\r\n]+ | "[^",\r\n] (?: [^"\r\n] | "" )* " )
-    (?: ,(?:"")? )*
-"""
-_FOOTER = re.compile(
-    rb"""(?mx)
-    (?: %b (?:\r?\n)+ )*
-    %b (?: ,"?([0-9]{1,15})"? (?: ,(?:"")? )* )? (?:\r?\n)* \r? \Z
-"""
-    % (_LINE, _LINE)
+# An empty line, or one with a single filled cell, behind which a number may follow.
+_FOOTER_LINE = re.compile(
+    rb"""(?x)
+    (?:
+        (?: (?:"")?, )*
+        (?P<text> [^",\r\n]+ | "[^",\r\n] (?: [^"\r\n] | "" )* " )
+        (?: ,(?:"")? )*
+        (?: (?<=,) "?(?P<total>[0-9]{1,15})"? (?: ,(?:"")? )* )?
+    )?
+    \r?\n?
+    """
 )
 _MAX_FOOTER_BYTES = 1 << 14
 _MIN_FOOTER_CELLS = 3
@@ -74,7 +73,7 @@ class CsvRows:
         self._decode: Callable[[bytes], str] = _decode if self._has_nul else bytes.decode
         self._rows_per_step = 1
         self._skipped_lines = 0
-        self._footer: re.Match[bytes] | None = None
+        self._footer: tuple[str, bytes] | None = None
         self.rows_read = 0
         self.end = sys.maxsize
         if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
@@ -101,13 +100,14 @@ class CsvRows:
         start, width = self.file.tell(), len(self.header)
         tail = max(start, self.file.seek(0, os.SEEK_END) - _MAX_FOOTER_BYTES)
         self.file.seek(tail)
-        footer = _FOOTER.search(self.file.read())
+        if tail > start:
+            self.file.readline()  # the rest of a line
+        footer, total = _footer(self.file.readlines(), width)
+        end = self.file.tell() - len(footer)
         self.file.seek(start)
-        if footer and width >= _MIN_FOOTER_CELLS + bool(footer[1]):
-            rows = csv.reader(footer[0].decode(errors="replace").splitlines())
-            if {*map(len, rows)} <= {0, width}:
-                self._footer = footer
-                self._read_until(tail + footer.start())
+        if footer and width >= _MIN_FOOTER_CELLS + bool(total):
+            self._footer = footer.splitlines()[0].decode(errors="replace"), total
+            self._read_until(end)
 
     def _read_until(self, end: int) -> None:
         """Read on from the position of the file to this offset."""
@@ -139,13 +139,13 @@ class CsvRows:
         try:
             if self._read_block(rows, max_rows) and self._footer:
                 count = self.rows_read + len(rows)
-                if self._footer[1] and int(self._footer[1]) != count:
+                footer, total = self._footer
+                if total and int(total) != count:
                     self._footer = None
                     self.file.seek(self.end)
                     self._read_until(sys.maxsize)
                     self._read_block(rows, max_rows)
                 else:
-                    footer = self._footer[0].splitlines()[0].decode(errors="replace")
                     fault = (
                         f"row {count + 1} has too few cells filled, like a footer: "
                         f"{shorten(footer)}; if it is a record, select more of its columns"
@@ -184,6 +184,19 @@ class CsvRows:
 def parse_rows(content: bytes) -> list[list[str]]:
     """Return the rows of valid CSV without NUL."""
     return list(csv.reader(io.StringIO(content.decode(), newline="\n"), strict=True))
+
+
+def _footer(lines: Sequence[bytes], width: int) -> tuple[bytes, bytes]:
+    """Return trailing lines that look like a footer, and the number in the last of them, if any."""
+    footer, total = b"", b""
+    for line in reversed(lines):
+        match = _FOOTER_LINE.fullmatch(line)
+        if not match or (match["total"] and footer.strip()):
+            break
+        if match["text"] and line.count(b",") - match["text"].count(b",") != width - 1:
+            break
+        footer, total = line + footer, total or match["total"] or b""
+    return footer.lstrip(b"\r\n"), total
 
 
 def _has_nul(file: t.BinaryIO) -> bool:
