@@ -16,7 +16,8 @@ from tap_voucherify.settings import API_URLS
 from tap_voucherify.singer.signals import StopFlag
 from tap_voucherify.streams import STREAMS
 from tap_voucherify.survey.evidence import Evidence, Sample
-from tap_voucherify.survey.probes import FULL, PLAIN, first_probes, last_probes, plain_probes
+from tap_voucherify.survey.plan import first_probes, last_probes, plain_probes
+from tap_voucherify.survey.probes import FULL, PLAIN
 from tap_voucherify.survey.report import report
 from tap_voucherify.survey.runner import ProbeRunner, SingleAttempts
 from tap_voucherify.tap import TapVoucherify

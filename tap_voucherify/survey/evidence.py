@@ -14,7 +14,7 @@ from tap_voucherify.files.header import METADATA_PREFIX, KnownTitles
 from tap_voucherify.instants import is_instant, parse_instant
 from tap_voucherify.survey.cells import are_titles, form_of
 from tap_voucherify.survey.layout import Layout, layout_of
-from tap_voucherify.survey.probes import columns_of
+from tap_voucherify.survey.probes import WINDOW, columns_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -64,6 +64,28 @@ class Evidence:
     def downloaded(self) -> list[Probe]:
         """The exports that have files."""
         return [probe for probe in self.probes if probe.files]
+
+    @functools.cached_property
+    def edge_rows(self) -> list[tuple[Sample, tuple[str, str], list[str]]]:
+        """The exports between the times of two rows, if they can be read.
+
+        Each comes as the export of all rows, the two times, and the times of its own rows in order.
+        """
+        samples = {sample.name: sample for sample in self.samples}
+        found = []
+        for probe in self.of_role(WINDOW):
+            sample = samples[probe.exported_object]
+            if sample.time_title in probe.header:
+                position = probe.header.index(sample.time_title)
+                cells = [row[position] for row in probe.rows() if len(row) > position]
+            elif not probe.error:
+                missing = "the column of the creation time is not in the file"
+                probe.error = missing if probe.header else "no header"
+            if not probe.error:
+                conditions = probe.parameters["filters"]["created_at"]["conditions"]
+                edges = conditions["$after"][0], conditions["$before"][0]
+                found.append((sample, edges, [cell for cell in cells if is_instant(cell)]))
+        return found
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> str:

@@ -8,40 +8,18 @@ from collections import Counter
 from itertools import pairwise
 
 from tap_voucherify.columns import ColumnType
-from tap_voucherify.instants import is_instant, parse_instant
+from tap_voucherify.instants import parse_instant
 from tap_voucherify.survey.evidence import described, grouped
 from tap_voucherify.survey.probes import FULL, UNDOCUMENTED_FIELD, WINDOW
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tap_voucherify.survey.evidence import Evidence, Sample
+    from tap_voucherify.survey.evidence import Evidence
 
 # Fields without a description or an example in the reference.
 _UNDOCUMENTED_TYPES = {"is_winner", "price", "attributes", "request_duration"}
 _NO_ROWS = "not asked: no object has enough rows in the range; set start_date"
 
 _MILLISECONDS = re.compile(r"[.,][0-9]{3}")
-
-
-def _edge_rows(evidence: Evidence) -> Iterator[tuple[Sample, tuple[str, str], list[str]]]:
-    """Yield the exports between the times of two rows, if they can be read.
-
-    Each comes as the export of all rows, the two times, and the times of its own rows in order.
-    """
-    samples = {sample.name: sample for sample in evidence.samples}
-    for probe in evidence.of_role(WINDOW):
-        sample = samples[probe.exported_object]
-        if sample.time_title in probe.header:
-            position = probe.header.index(sample.time_title)
-            cells = [row[position] for row in probe.rows() if len(row) > position]
-        elif not probe.error:
-            missing = "the column of the creation time is not in the file"
-            probe.error = missing if probe.header else "no header"
-        if not probe.error:
-            conditions = probe.parameters["filters"]["created_at"]["conditions"]
-            edges = conditions["$after"][0], conditions["$before"][0]
-            yield sample, edges, [cell for cell in cells if is_instant(cell)]
 
 
 def _outside(times: list[str], edges: tuple[str, str]) -> list[float]:
@@ -58,7 +36,7 @@ def boundaries(evidence: Evidence) -> str:
     Requests one extra second on each side, and drops the rest.
     """
     parts = []
-    for sample, edges, times in _edge_rows(evidence):
+    for sample, edges, times in evidence.edge_rows:
         name, outside = sample.name, len(_outside(times, edges))
         start, end = map(parse_instant, edges)
         inside = Counter(time for time in sample.times if start < parse_instant(time) < end)
@@ -98,7 +76,7 @@ def date_filter(evidence: Evidence) -> str:
             parts.append((sample.name, f"{counts}, by up to {max(outside):.3f} s"))
         elif sample.times:
             parts.append((sample.name, "all rows in the range"))
-    for sample, edges, times in _edge_rows(evidence):
+    for sample, edges, times in evidence.edge_rows:
         if outside := _outside(times, edges):
             parts.append((f"{sample.name} between two of its rows", f"{len(outside)} rows outside"))
     return grouped(parts) or _NO_ROWS
@@ -112,7 +90,7 @@ def row_order(evidence: Evidence) -> str:
     parts = [(sample.name, _order(sample.times)) for sample in evidence.samples if sample.times]
     parts += [
         (f"{sample.name} requested in descending order", _order(times))
-        for sample, _, times in _edge_rows(evidence)
+        for sample, _, times in evidence.edge_rows
     ]
     return grouped(parts) or _NO_ROWS
 
