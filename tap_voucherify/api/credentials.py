@@ -161,9 +161,8 @@ class TrustedHosts:
             _ = parts.port
         except ValueError as error:
             raise RequestError("invalid download URL") from error
-        if not (url.isprintable() and parts.netloc.isascii()) or (
-            set(url) & set(" \\") or "%" in parts.netloc
-        ):
+        is_plain = url.isprintable() and parts.netloc.isascii()
+        if not is_plain or set(url) & set(" \\") or "%" in parts.netloc:
             # HTTP libraries disagree on the host of such URLs.
             raise RequestError("ambiguous download URL")
         host = parts.hostname or ""

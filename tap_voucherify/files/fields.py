@@ -21,8 +21,7 @@ if t.TYPE_CHECKING:
     from tap_voucherify.columns import Column
 
 # Maximum number of cached cells per column, and of characters of a cached cell.
-_MAX_CACHED_CELLS = 10_000
-_MAX_CACHED_CHARACTERS = 200
+_MAX_CACHED_CELLS, _MAX_CACHED_CHARACTERS = 10_000, 200
 
 
 class MetadataOptions(t.NamedTuple):
