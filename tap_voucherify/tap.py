@@ -11,9 +11,7 @@ from singer_sdk.singerlib import Catalog, MetadataMapping
 from typing_extensions import override
 
 from tap_voucherify.clock import Clock
-from tap_voucherify.columns import MODIFIED_AT
 from tap_voucherify.errors import Interruption, OutputError, SettingsError
-from tap_voucherify.instants import is_instant
 from tap_voucherify.list_stream import ListStream
 from tap_voucherify.list_streams import LIST_STREAMS
 from tap_voucherify.session import Session
@@ -23,7 +21,7 @@ from tap_voucherify.singer.signals import StopFlag
 from tap_voucherify.singer.writer import MessageWriter
 from tap_voucherify.stream import ExportStream
 from tap_voucherify.streams import STREAMS
-from tap_voucherify.validation import coerce, validate
+from tap_voucherify.validation import check_state, coerce, validate
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -138,21 +136,7 @@ class TapVoucherify(CommandLineTap):
         Raises:
             SettingsError: If it is not in the form of a state, or a bookmark is no time.
         """
-        bookmarks = state.get("bookmarks", {})
-        if not isinstance(bookmarks, dict):
-            raise SettingsError("state: bookmarks must be an object")
-        if state and "bookmarks" not in state:
-            raise SettingsError("state: must hold bookmarks, as the value of a STATE message does")
-        for name, bookmark in bookmarks.items():
-            if not isinstance(bookmark, dict):
-                raise SettingsError(f"state: the bookmark of stream '{name}' must be an object")
-            value = bookmark.get("replication_key_value")
-            # The stream itself discards a bookmark of another replication key.
-            is_own = bookmark.get("replication_key") in {"created_at", MODIFIED_AT.name}
-            if is_own and value is not None and not is_instant(value):
-                raise SettingsError(
-                    f"state: the bookmark of stream '{name}' must be an ISO 8601 time"
-                )
+        check_state(state)
         super().load_state(state)
 
     @override

@@ -1,4 +1,4 @@
-"""Coerce and validate the settings.
+"""Coerce and validate the settings, and check the state.
 
 A message names the setting and the rule, never the value, which may be a secret.
 """
@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_voucherify.api.credentials import is_loopback
+from tap_voucherify.columns import MODIFIED_AT
+from tap_voucherify.errors import SettingsError
 from tap_voucherify.instants import is_instant, parse_instant
 from tap_voucherify.settings import API_URLS, SECRETS
 
@@ -249,3 +251,24 @@ def _flattening_rules(config: Mapping[str, t.Any]) -> Iterator[Problem]:
         yield Problem(
             "flattening_max_depth", "must be set, to at least 0, together with flattening_enabled"
         )
+
+
+def check_state(state: Mapping[str, t.Any]) -> None:
+    """Check a state.
+
+    Raises:
+        SettingsError: If it is not in the form of a state, or a bookmark is no time.
+    """
+    bookmarks = state.get("bookmarks", {})
+    if not isinstance(bookmarks, dict):
+        raise SettingsError("state: bookmarks must be an object")
+    if state and "bookmarks" not in state:
+        raise SettingsError("state: must hold bookmarks, as the value of a STATE message does")
+    for name, bookmark in bookmarks.items():
+        if not isinstance(bookmark, dict):
+            raise SettingsError(f"state: the bookmark of stream '{name}' must be an object")
+        value = bookmark.get("replication_key_value")
+        # The stream itself discards a bookmark of another replication key.
+        is_own = bookmark.get("replication_key") in {"created_at", MODIFIED_AT.name}
+        if is_own and value is not None and not is_instant(value):
+            raise SettingsError(f"state: the bookmark of stream '{name}' must be an ISO 8601 time")
