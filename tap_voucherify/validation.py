@@ -53,6 +53,8 @@ class StreamSettings(t.Protocol):
     updated_column: t.ClassVar[str]
 
 
+_BATCH_FORMATS = ("jsonl", "parquet")
+
 # Parsers for values from the environment, and for those that Meltano passes as text.
 _PARSERS: dict[str, t.Callable[[str], t.Any]] = {
     "number": float,
@@ -237,6 +239,10 @@ def _batch_rules(config: Mapping[str, t.Any]) -> Iterator[Problem]:
         given = batches.get(group) or {}
         if not given.get(required):
             yield Problem(f"batch_config.{group}.{required}", "must be set")
+        elif group == "encoding" and given[required] not in _BATCH_FORMATS:
+            # From singer-sdk 0.55 on, its schema allows any.
+            choices = ", ".join(_BATCH_FORMATS)
+            yield Problem(f"batch_config.{group}.{required}", f"must be one of {choices}")
         if set(given) - {required, optional}:
             yield Problem(f"batch_config.{group}", f"must hold only {required} and {optional}")
     size = batches.get("batch_size")

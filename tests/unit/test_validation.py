@@ -6,7 +6,8 @@ import pytest
 
 from tap_voucherify.errors import SettingsError
 from tap_voucherify.tap import TapVoucherify
-from tests.support.settings import MARK, PAIR, WRONG
+from tap_voucherify.validation import validate
+from tests.support.settings import BATCHES, MARK, PAIR, WRONG
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -31,3 +32,14 @@ def test_several_wrong_settings_are_reported_together() -> None:
 
     assert "region: must" in str(caught.value)
     assert "lookback_seconds: must" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["csv", "arrow"])
+def test_a_format_of_batches_is_checked_whatever_the_schema_allows(name: str) -> None:
+    """The schema of singer-sdk 0.54 lists the formats; later ones leave them open."""
+    config = {**PAIR, "use_oauth": False, "track_updates": False}
+    config["batch_config"] = {**BATCHES, "encoding": {"format": name}}
+
+    (problem,) = validate(config, {}, [])
+
+    assert str(problem) == "batch_config.encoding.format: must be one of jsonl, parquet"
