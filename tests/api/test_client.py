@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import logging
 import math
+import os
 import socket
 import sys
 import threading
@@ -32,6 +34,7 @@ from tap_voucherify.errors import (
     NotFoundError,
     RateLimitError,
     RequestError,
+    StorageError,
     TransientError,
     UnauthorizedError,
     root_cause,
@@ -41,6 +44,8 @@ from tests.support.virtual_clock import VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from typing_extensions import Buffer
 
 LIST = Request("list", "GET", "/v1/exports")
 DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
@@ -370,6 +375,41 @@ def test_a_download_ends_at_its_deadline() -> None:
             client.download(url, io.BytesIO(), Deadline(clock, 0.3))
 
 
+def test_a_download_that_begins_at_its_deadline_is_not_read() -> None:
+    """Even if it would be complete."""
+    clock = Clock()
+    with server(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nID\n") as url:
+        client = client_at(url, clock)
+        with pytest.raises(TransientError, match="took too long"):
+            client.download(url, io.BytesIO(), Deadline(clock, 0))
+
+
+class _FullDisk(io.BytesIO):
+    """A file that cannot grow."""
+
+    def write(self, data: Buffer, /) -> int:  # noqa: ARG002 - of the base class
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_file_that_cannot_be_stored() -> None:
+    """The error says what to do."""
+    clock = Clock()
+    with server(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nID\n") as url:
+        client = client_at(url, clock)
+        with pytest.raises(StorageError, match="No space left on device; free up disk space"):
+            client.download(url, _FullDisk(), Deadline(clock, 10))
+
+
+@pytest.mark.parametrize(
+    ("location", "error"),
+    [("/", r"too many redirects \(5\)"), ("https://[", "redirects to an invalid URL")],
+)
+def test_redirects_that_lead_nowhere(location: str, error: str) -> None:
+    """They end in an error of the stream."""
+    with pytest.raises(RequestError, match=error):
+        download(f"302 Found\r\nLocation: {location}\r\nContent-Length: 0", b"")
+
+
 def download(head: str, body: bytes = b"ID\n", **options: Any) -> bytes:
     """Return what the client makes of a response to a download."""
     clock = Clock()
@@ -391,6 +431,12 @@ def test_encodings_that_are_gzip(encoding: str) -> None:
     body = gzip.compress(b"ID\n")
     head = f"200 OK\r\nContent-Length: {len(body)}\r\nContent-Encoding: {encoding}"
     assert download(head, body) == b"ID\n"
+
+
+def test_a_body_that_is_not_what_its_encoding_says() -> None:
+    """It may have been damaged on the way."""
+    with pytest.raises(TransientError, match="invalid gzip data"):
+        download("200 OK\r\nContent-Length: 3\r\nContent-Encoding: gzip")
 
 
 def test_another_encoding() -> None:
