@@ -23,6 +23,8 @@ from tests.support.runner import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dev.sandbox.faults import Kind
 
 
@@ -207,9 +209,10 @@ def test_the_connection_test_accepts_files_without_a_header(sandbox: Sandbox, ta
     ],
 )
 def test_the_connection_test_reports_what_is_rejected(
-    sandbox: Sandbox, tap: Tap, on: Kind, status: int, expected: str
+    sandbox: Sandbox, tmp_path: Path, on: Kind, status: int, expected: str
 ) -> None:
     """It proves each permission that a sync needs, and one line names the missing one."""
+    tap = Tap(tmp_path, sandbox.config, speed=100)
     sandbox.faults.add(Fault(on=on, action=Reply(status, {"key": "odd"}), times=None))
 
     run = tap.command(*tap.options({**tap.config, "max_concurrent_exports": 1}), "--test")
