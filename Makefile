@@ -7,6 +7,9 @@ START := $(shell date +%s)
 # Where Meltano keeps its logs, which are otherwise below the home directory.
 export XDG_STATE_HOME := $(CURDIR)/.meltano
 
+# One thing is checked while another is installed.
+MAKEFLAGS += --jobs=2
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
