@@ -1,8 +1,8 @@
 """Build the wheel and test it on every supported Python that is installed.
 
-The Python that runs nox gets all tests, with coverage; the others get the tests of `unit` and
-`api`, and one sync, and one of them reads files without compiled code. `make test` does all of it;
-`nox --session wheel-3.12` does one.
+The Python that runs nox gets all tests; the others get the tests of `unit` and `api`, and one sync,
+and one of them reads files without compiled code. `make test` does all of it; `nox --session
+wheel-3.12` does one.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ OTHERS = [version for version in SUPPORTED if version != MAIN]
 PURE = OTHERS[0]
 
 # Tests of commands wait part of their time, so one more process than there are cores.
-ALL_TESTS = ("--cov", f"--numprocesses={(os.cpu_count() or 1) + 1}")
+PROCESSES = f"--numprocesses={(os.cpu_count() or 1) + 1}"
+# To measure coverage takes a third of the time, and the slow tests add nothing to it.
+MEASURED = ("tests/unit", "tests/api", "tests/cli")
+MEASURED_TESTS = (PROCESSES, *MEASURED, "--cov")
+OTHER_TESTS = (PROCESSES, *(f"--ignore={folder}" for folder in MEASURED))
 QUICK_TESTS = (
-    *("-p", "no:cacheprovider"),
+    *("--numprocesses", "auto", "-p", "no:cacheprovider"),
     "--ignore=tests/unit/exports",  # thousands of simulated schedules, the same on every Python
     *("tests/unit", "tests/api", "tests/cli/test_sync.py::test_every_stream_equals_the_data"),
 )
@@ -60,10 +64,6 @@ def wheel(session: nox.Session) -> None:
         session.install(f"{built}[parquet]", "--group", "test")
     # PYTHONPATH would come before the wheel.
     env = {"PYTHONPATH": None, "TAP_VOUCHERIFY_PURE": "1" if session.python == PURE else None}
-    session.run(
-        "pytest",
-        *("--numprocesses", "auto"),
-        f"--package-below={session.virtualenv.location}",
-        *(session.posargs or (ALL_TESTS if is_main else QUICK_TESTS)),
-        env=env,
-    )
+    runs = [MEASURED_TESTS, OTHER_TESTS] if is_main else [QUICK_TESTS]
+    for tests in [session.posargs] if session.posargs else runs:
+        session.run("pytest", f"--package-below={session.virtualenv.location}", *tests, env=env)
