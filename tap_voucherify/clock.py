@@ -26,7 +26,7 @@ class Clock:
         self._stopped = threading.Event()
 
     def now(self) -> float:
-        """Return the seconds since 1970."""
+        """Return the time in seconds since 1970."""
         return time.time()
 
     def monotonic(self) -> float:
@@ -34,10 +34,10 @@ class Clock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait.
+        """Sleep.
 
         Raises:
-            StoppedError: If the run ends meanwhile, or has ended.
+            StoppedError: If the run has ended, or ends meanwhile.
         """
         if self._stopped.wait(max(seconds, 0)):
             raise StoppedError
@@ -56,7 +56,7 @@ class Deadline:
 
     Args:
         clock: Clock.
-        seconds: When it passes; unlimited by default.
+        seconds: The time allowed; unlimited by default.
     """
 
     def __init__(self, clock: Clock, seconds: float = math.inf) -> None:
@@ -67,23 +67,23 @@ class Deadline:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Seconds since the start, without those in which it was paused."""
+        """Seconds since the start, excluding pauses."""
         return self._clock.monotonic() - self._started - self._paused_seconds
 
     @property
     def remaining_seconds(self) -> float:
         """Seconds left; zero or negative once it has passed."""
         seconds = self._seconds - self.elapsed_seconds
-        # Too short a rest for a sleep to end it.
+        # Rounding may leave too little for a sleep to use up.
         return 0 if 0 < seconds < ROUNDING_SECONDS else seconds
 
     @property
     def paused_seconds(self) -> float:
-        """For how long it was paused."""
+        """Seconds for which it was paused."""
         return self._paused_seconds
 
     def extend(self, seconds: float) -> None:
-        """Do not count these seconds, in which another thread waited for this one as well."""
+        """Do not count these seconds, spent waiting outside `paused`."""
         self._paused_seconds += seconds
 
     @contextlib.contextmanager

@@ -56,10 +56,9 @@ class Column:
         description: Description in the schema.
         field: API name, if different.
         title: CSV title, if documented or observed.
-        expected_title: Another title that is likely, such as that of the same field in
-            another object.
-        parts: Documented properties of a JSON object, or of the objects in an array; it may have
-            others, too.
+        expected_title: Another likely title, such as that of the same field in another object.
+        parts: Documented properties of a JSON object, or of the objects in an array; there may
+            be others.
         items: Type of the elements of an array.
     """
 

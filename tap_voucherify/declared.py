@@ -39,9 +39,13 @@ class DeclaredStream(BlockStream):
             `track_updates`, an instance of a stream that supports it has `modified_at`.
         updated_column: Column of the update time, if exports can be filtered by it.
         has_metadata: Whether metadata can be exported.
-        digests: Properties that the tap adds: a digest of other columns, as a key.
+        digests: Key properties that the tap adds, each a digest of these columns.
         selected_by_default: Whether a new catalog selects the stream.
-        tracks_updates: Whether updated records are extracted again, as `track_updates` requests.
+        tracks_updates: Whether updated records are extracted again (`track_updates`).
+
+    Args:
+        tap: The tap, for the SDK.
+        session: What all streams of the run share.
     """
 
     name: str
@@ -54,12 +58,6 @@ class DeclaredStream(BlockStream):
     digests: t.ClassVar[Mapping[str, Sequence[str]]] = MappingProxyType({})
 
     def __init__(self, tap: Tap, session: Session) -> None:
-        """Start without a request.
-
-        Args:
-            tap: The tap, for the SDK.
-            session: What all streams of the run share.
-        """
         self.session = session
         super().__init__(tap, session.clock)
         self.tracks_updates = bool(self.updated_column and self.config.get("track_updates"))
@@ -98,7 +96,7 @@ class DeclaredStream(BlockStream):
             wanted = entry.replication_key or entry.metadata.root.replication_key
             if wanted not in {None, replication_key, self.created_column}:
                 raise SettingsError(
-                    f"catalog: stream '{self.name}' cannot be replicated by another key than "
+                    f"catalog: stream '{self.name}' cannot have a replication key other than "
                     f"{replication_key or 'none'}; to extract updated records, set track_updates"
                 )
             entry.key_properties = keys
@@ -123,7 +121,7 @@ class DeclaredStream(BlockStream):
         """Yield the records in blocks; see `blocks`.
 
         Returns:
-            Whether they are all there are, if the stream is replicated as a full table.
+            Whether these are all records of the table; for full-table streams.
         """
 
     @override
@@ -188,7 +186,7 @@ class DeclaredStream(BlockStream):
 
     @property
     def may_activate_version(self) -> bool:
-        """Whether loaders may delete what this run does not emit: it emits the whole table."""
+        """Whether this run emits the whole table, so that loaders may delete other rows."""
         if (
             not self.config.get("emit_activate_version_messages")
             or self.replication_method != REPLICATION_FULL_TABLE

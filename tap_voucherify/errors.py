@@ -7,7 +7,7 @@
 - `StreamError`: one stream failed. The others continue, and the run ends with exit code 1; the
   failed stream continues from its last bookmark in the next run.
     - `RequestError`: Voucherify rejects a request, or sends an undocumented response.
-        - `NotFoundError`: what the request names does not exist.
+        - `NotFoundError`: the requested object does not exist.
         - `FieldsRejectedError`: an export requests fields that the service does not have.
     - `ExportFileError`: an exported file does not match the request.
     - `StorageError`: an exported file cannot be stored locally.
@@ -17,8 +17,8 @@
     - `ExportFailedError`: an export ended without a file. A new export, or exports of smaller
       windows, may succeed.
         - `ExportTimeoutError`: it did not end in time; a smaller window may succeed.
-- `OutputError`: standard output or a batch file cannot be written. The run stops, and the last
-  STATE before that stands.
+- `OutputError`: standard output or a batch file cannot be written. The run stops; the last
+  STATE written stays valid.
 - `Interruption`: a signal ends the run.
 """
 
@@ -74,7 +74,7 @@ class RequestError(StreamError):
 
 
 class NotFoundError(RequestError):
-    """What a request names does not exist."""
+    """The requested object does not exist."""
 
 
 class FieldsRejectedError(RequestError):
@@ -121,8 +121,8 @@ class ExportFailedError(StreamError):
     """An export ended without a file.
 
     Attributes:
-        created_at: The server's time at which the export was created; an open-ended window
-            can be closed there.
+        created_at: When the export was created, by the server's clock; an open-ended window can
+            be closed there.
     """
 
     def __init__(self, message: str, created_at: dt.datetime) -> None:

@@ -1,7 +1,7 @@
 """Parse and format times.
 
-Instants are whole milliseconds of UTC, the resolution of exported dates. As text they have one
-form, `YYYY-MM-DDTHH:MM:SS.mmmZ`, which sorts chronologically.
+Instants are in UTC and whole milliseconds, the resolution of exported dates. Their one text form,
+`YYYY-MM-DDTHH:MM:SS.mmmZ`, sorts chronologically.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ class Span(t.NamedTuple):
     """The times of a file's rows, as text.
 
     Attributes:
-        rows: Number of rows that have one.
+        rows: Number of rows that have a time.
         least: The earliest; empty without rows.
         greatest: The latest; empty without rows.
-        is_ascending: Whether they are in ascending order, up to a second.
+        is_ascending: Whether they are in ascending order, to within a second.
     """
 
     rows: int = 0
@@ -93,7 +93,7 @@ class Span(t.NamedTuple):
         return cls(len(times), min(times), max(times)) if times else cls()
 
     def __or__(self, other: Span) -> Span:
-        """Return the span of the rows of two files, whose common order is unknown."""
+        """Return the combined span of two files, whose common order is unknown."""
         if not (self.rows and other.rows):
             return self if self.rows else other
         return Span(

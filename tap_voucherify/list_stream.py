@@ -23,7 +23,7 @@ class ListStream(DeclaredStream):
 
     Attributes:
         path: Path of the endpoint.
-        list_key: Property of a page that has its objects.
+        list_key: Property of a page that holds its objects.
         scope: OAuth scope of the endpoint.
     """
 
@@ -55,8 +55,8 @@ class ListStream(DeclaredStream):
             self.session.stop.check()
         if not listing.is_consistent:
             self.warn(
-                f"objects were created or deleted during each of {MAX_PASSES} readings; all that "
-                "were seen are emitted, but some may be missing until the next run"
+                f"objects were created or deleted during each of {MAX_PASSES} passes over the "
+                "list; all objects seen are emitted, but some may be missing until the next run"
             )
         if lost := {path for path in reader.undeclared if len(path) <= self.flattened_depth + 1}:
             self.warn(
@@ -72,7 +72,7 @@ class ListStream(DeclaredStream):
         return listing.is_consistent
 
     def count(self) -> int:
-        """Return the number of objects, for which one of them is read.
+        """Return the number of objects, by reading one of them.
 
         Raises:
             RequestError: If the stream cannot be read.
@@ -85,7 +85,7 @@ class ListStream(DeclaredStream):
             return self.session.api.get_page(path, params)
         except (RequestError, UnauthorizedError) as error:
             if isinstance(error, UnauthorizedError):
-                # Wrong credentials end the run here.
+                # Raises if the credentials are wrong, which ends the run.
                 self.session.api.list_exports(limit=1)
             raise RequestError(
                 f"{error}; if {path} is not available to you, deselect the stream"

@@ -1,7 +1,7 @@
-"""The tables that exports refer to, read from list endpoints: one declaration for each.
+"""One declaration for each list endpoint: the tables that exports refer to.
 
-Names, types and descriptions come from the reference of these endpoints. What it does not
-document arrives in the property `other`.
+Names, types and descriptions come from the reference of these endpoints. Properties that it does
+not document are collected in `other`.
 
 To add a table, add a class here, list it in `LIST_STREAMS`, and run `python -m dev.generate`.
 """
@@ -29,8 +29,8 @@ VALIDITY = (
         JSON_OBJECT,
         "Recurring periods of validity.",
         parts=(
-            Column("interval", TEXT, "From one period's start to the next, as ISO 8601 duration."),
-            Column("duration", TEXT, "Length of a period, as ISO 8601 duration."),
+            Column("interval", TEXT, "From one period's start to the next (ISO 8601 duration)."),
+            Column("duration", TEXT, "Length of a period (ISO 8601 duration)."),
         ),
     ),
     Column("validity_day_of_week", JSON_ARRAY, "Valid days; 0 is Sunday.", items=INTEGER),
@@ -89,7 +89,7 @@ CODE_CONFIG = (
     Column("pattern", TEXT, "Pattern with # for a random character; overrides the length."),
     Column("initial_count", INTEGER, "Internal."),
 )
-QUANTITY = Column("quantity", INTEGER, "How many redemptions; null is unlimited.")
+QUANTITY = Column("quantity", INTEGER, "Maximum number of redemptions; null is unlimited.")
 TOTAL_REDEEMED = Column("total_redeemed", INTEGER, "Number of redemptions.")
 ORDER_TOTALS = (
     Column("total_amount", INTEGER, "Sum of order totals."),
@@ -117,7 +117,7 @@ class Campaigns(ListStream):
         Column(
             "voucher",
             JSON_OBJECT,
-            "How the campaign's vouchers are made.",
+            "Template of the campaign's vouchers.",
             parts=(
                 Column("type", TEXT, "DISCOUNT_VOUCHER, GIFT_VOUCHER or LOYALTY_CARD."),
                 Column("discount", JSON_OBJECT, "The discount."),
@@ -134,13 +134,13 @@ class Campaigns(ListStream):
         Column(
             "use_voucher_metadata_schema",
             BOOLEAN,
-            "Whether the metadata schema of vouchers applies, not that of campaigns.",
+            "Whether the voucher metadata schema applies instead of the campaign one.",
         ),
         *VALIDITY,
         Column(
             "activity_duration_after_publishing",
             TEXT,
-            "How long vouchers are valid once published, as ISO 8601 duration.",
+            "How long vouchers are valid once published (ISO 8601 duration).",
         ),
         Column("vouchers_count", INTEGER, "Number of vouchers."),
         Column("active", BOOLEAN, "Whether the campaign is switched on."),
@@ -191,7 +191,7 @@ class ValidationRules(ListStream):
     columns = (
         Column("id", TEXT, "Unique validation rule ID."),
         Column("name", TEXT, "Unique name."),
-        # Their properties are numbered, so the documented one, `logic`, is no column either.
+        # Properties are named by rule numbers, so even the documented `logic` is not declared.
         Column("rules", JSON_OBJECT, "The rules by number, and the logic between them."),
         Column("bundle_rules", JSON_OBJECT, "The bundle rules by number, and their logic."),
         Column(
@@ -247,13 +247,13 @@ class PromotionTiers(ListStream):
             parts=(Column("discount", JSON_OBJECT, "The discount."),),
         ),
         Column("metadata", JSON_OBJECT, "Custom attributes."),
-        Column("hierarchy", INTEGER, "Position in which discounts of several tiers apply."),
+        Column("hierarchy", INTEGER, "Position in the order in which tiers apply."),
         Column("promotion_id", TEXT, "Promotion ID."),
         Column("campaign_id", TEXT, "Campaign ID."),
         Column(
             "campaign",
             JSON_OBJECT,
-            "The campaign, in short.",
+            "Summary of the campaign.",
             parts=(
                 Column("id", TEXT, "Campaign ID."),
                 *VALIDITY,

@@ -1,4 +1,4 @@
-"""`ProbedStream`: ask the service with exports of an empty range."""
+"""`ProbedStream`: probe the service with exports of an empty range."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if t.TYPE_CHECKING:
     from tap_voucherify.exports.request import ExportedFiles
 
 
-# The conditions of `filter_of_nothing`.
+# Conditions on `filter_of_nothing` that no object meets.
 NOTHING: t.Any = {"conditions": {"$is": ["none"]}}
 
 
 class ProbedStream(DeclaredStream):
-    """A stream that asks the service what a header does not show.
+    """A stream that probes the service for what a header does not show.
 
     Attributes:
-        filter_of_nothing: A field by which exports can be filtered to have no rows, if there is
-            no date filter.
+        filter_of_nothing: Field by which to request an export without rows, if there is no date
+            filter.
         request_being_read: The request whose files are being read.
     """
 
@@ -69,7 +69,7 @@ class ProbedStream(DeclaredStream):
         )
 
     def empty_request(self) -> ExportRequest:
-        """Return an export of all selected fields, without rows as far as there is a filter."""
+        """Return an export of all selected fields, without rows if a filter allows that."""
         request = ExportRequest(
             stream=self.name, exported_object=self.exported_object, fields=self.selection.fields
         )
@@ -79,7 +79,7 @@ class ProbedStream(DeclaredStream):
         return replace(request, extra_parameters={"filters": filters} if filters else {})
 
     def describe(self, exported: ExportedFiles) -> str:
-        """Describe how the header of a test's export matches, for a person.
+        """Describe for the log how the header of a test export matches.
 
         Raises:
             ExportFileError: If it does not.
@@ -105,10 +105,9 @@ class ProbedStream(DeclaredStream):
         return [self.empty_request()] if self.recovers(error) else []
 
     def recovers(self, error: StreamError) -> bool:
-        """Whether exports can be requested again after a failure, with fewer fields.
+        """Leave out fields that the service does not have; return whether that can help.
 
-        Fields that the service does not have are left out, unless they are keys, or needed for
-        filters.
+        Keys, and columns needed for filters, cannot be left out.
         """
         if not isinstance(error, FieldsRejectedError):
             return False
@@ -126,8 +125,8 @@ class ProbedStream(DeclaredStream):
     def _ask(self, fields: list[tuple[str, ...]]) -> list[list[str]]:
         """Return the headers of exports of these fields.
 
-        An export of an empty range shows them at the least cost, unless such a file has 0 bytes;
-        then the range of the file that is being read, which has rows, is exported again.
+        An export of an empty range costs least, but its file may have 0 bytes; then the range being
+        read, which has rows, is exported instead.
         """
         headers = self._export_headers(self.empty_request(), fields)
         if self.request_being_read and not all(headers):

@@ -15,9 +15,9 @@ import traceback
 
 MASK = "***"
 
-# Query values of links (download links carry tokens and signatures in theirs), also where a whole
-# link is percent-encoded; a query that is nothing but a token; tokens of an Authorization header;
-# user and password of a URL.
+# Query values of URLs (download links carry tokens and signatures there), even if the whole URL is
+# percent-encoded; a query that is only a token; tokens of an Authorization header; the user and
+# password of a URL.
 _TOKENS = re.compile(
     r"""(?ix)
     (
@@ -30,7 +30,7 @@ _TOKENS = re.compile(
     """
 )
 
-# Two signs of base64 have another form in URLs, and may be escaped.
+# Two base64 characters differ in URLs, and may be escaped.
 _BASE64_SIGNS = {"+": "(?:[+-]|%2[bB])", "/": r"(?:\\*[/_]|%2[fF])"}
 
 # A shorter secret is a mistake in the settings, and masking it would hide ordinary words.
@@ -38,7 +38,7 @@ _MIN_SECRET_LENGTH = 6
 
 
 def printable(text: str) -> str:
-    """Replace line breaks, terminal escapes and other unprintable characters by spaces."""
+    """Replace line breaks, terminal escapes and other unprintable characters with spaces."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
@@ -56,7 +56,7 @@ class SecretFilter(logging.Filter):
         self._secrets.add(secret)
 
     def redact(self, text: str) -> str:
-        """Return `text` with every secret masked, in whichever form it is encoded."""
+        """Return `text` with every secret masked, in any encoding."""
         if self._secrets:
             text = _pattern_of(frozenset(self._secrets)).sub(MASK, text)
         return _TOKENS.sub(lambda match: (match[1] or "") + MASK, text)
@@ -65,17 +65,17 @@ class SecretFilter(logging.Filter):
         """Clean a log record, including its traceback."""
         try:
             text = record.getMessage()
-        except (KeyError, TypeError, ValueError):  # arguments that do not fit, for others to report
+        except (KeyError, TypeError, ValueError):  # mismatched arguments; logging reports them
             text = str(record.msg)
         clean = self.redact(printable(text))
         if clean != text:
-            # Otherwise it keeps its arguments, from which formatters read metrics.
+            # A clean record keeps its arguments: formatters read metrics from them.
             record.msg, record.args = clean, ()
         if record.levelno < logging.ERROR:
             # Libraries attach tracebacks to warnings; the message is enough.
             record.exc_info = record.exc_text = record.stack_info = None
         if record.exc_info or record.exc_text or record.stack_info:
-            # The filter of another handler may have set the text already.
+            # Another handler's filter may have set the text already.
             text = record.exc_text or ""
             if record.exc_info:
                 text = "".join(traceback.format_exception(*record.exc_info))
@@ -85,7 +85,7 @@ class SecretFilter(logging.Filter):
             record.exc_text = "\n".join(f"    {printable(line)}" for line in redacted.splitlines())
             record.stack_info = None
             if redacted != trace:
-                # Otherwise it stays for formatters that read it themselves.
+                # A clean traceback stays for formatters that write it themselves.
                 record.exc_info = None
         return True
 
@@ -104,8 +104,8 @@ def _pattern_of(secrets: frozenset[str]) -> re.Pattern[str]:
 def _escaped(secret: str) -> str:
     """Return a pattern for a secret whose characters may be escaped.
 
-    A character may be percent-encoded, also more than once, an escape of JSON, Python or HTML, or
-    follow backslashes.
+    A character may be percent-encoded, even repeatedly, escaped as in JSON, Python or HTML, or
+    preceded by backslashes.
     """
     forms = []
     for char in secret:
@@ -122,10 +122,10 @@ def _escaped(secret: str) -> str:
 
 
 def _in_base64(secret: str) -> list[str]:
-    """Return patterns for base64, in lines of any length, of any text that contains a secret.
+    """Return patterns for a secret in base64 of a longer text, in lines of any length.
 
-    What a secret becomes depends on its position modulo three, except for its first and last
-    characters, which share bits with their neighbours.
+    The encoding depends on its position modulo three. Characters at its ends that share bits with
+    neighbouring text are left out.
     """
     patterns = []
     for offset in range(3):

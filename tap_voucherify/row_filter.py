@@ -4,7 +4,7 @@ An export's filter is not trusted. Rows outside the requested range are dropped.
 that rows which belong to the window are missing, so that the stream must not continue:
 
 - No row lies inside; rows near an end do not count, since the exports of neighbouring windows have
-  them too. The file is of another window, and is requested again once.
+  them too. The file belongs to another window; the export is requested again once.
 - Rows lie outside on one side only, and none within the same distance of the opposite end: the
   filter was applied in another time zone.
 
@@ -33,16 +33,14 @@ class RowFilter:
     Attributes:
         rows: Number of rows seen.
         outsiders: Number of rows outside the requested ranges.
+
+    Args:
+        created_column: The column of the creation time, if exports can be filtered by it.
+        updated_column: The column of the update time, likewise.
+        bounds: Limits of the creation time, whatever an export is filtered by.
     """
 
     def __init__(self, created_column: str | None, updated_column: str, bounds: Bounds) -> None:
-        """Start without a row.
-
-        Args:
-            created_column: The column of the creation time, if exports can be filtered by it.
-            updated_column: The column of the update time, likewise.
-            bounds: Limits of the creation time, whatever an export is filtered by.
-        """
         self.rows = self.outsiders = 0
         self._created_column = created_column
         self._updated_column = updated_column
@@ -71,12 +69,12 @@ class RowFilter:
     def keep(self, block: AnyRows, request: ExportRequest) -> AnyRows:
         """Return the rows that belong to the window, and count the others.
 
-        A block's rows are looked at one by one only if its earliest or latest time lies outside.
+        Rows are checked one by one only if the earliest or latest of a block lies outside.
         """
         self.rows += len(block)
         column = self._column(request)
         if column:
-            # A record without a creation time is emitted wherever it turns up.
+            # A record without a creation time is emitted, whichever window it is in.
             keeps_missing = column == self._created_column
             window = request.window
             if not all(window.mask(_extremes(block, column), keeps_missing=keeps_missing)):
@@ -99,12 +97,12 @@ class RowFilter:
             )
 
     def _column(self, request: ExportRequest) -> str | None:
-        """The column that the window of an export is about, if any."""
+        """The column that the window of an export filters on, if any."""
         is_of_updates = request.filter_field == "updated_at"
         return self._updated_column if is_of_updates else self._created_column
 
 
 def _extremes(block: AnyRows, column: str) -> list[str]:
-    """Return the earliest and latest time of a column, and an empty text if a row has none."""
+    """Return the earliest and latest time of a column, and an empty string if a row has none."""
     span = block.span(column)
     return [span.least, span.greatest, "" if span.rows < len(block) else span.least]

@@ -41,7 +41,7 @@ if t.TYPE_CHECKING:
 
 logger = logging.getLogger("tap-voucherify")
 
-# No object was created in this range: such an export shows how the service behaves.
+# No object was created in this range, so an export of it shows what one without rows looks like.
 EMPTY_RANGE = Window(EPOCH, EPOCH + dt.timedelta(seconds=1))
 EMPTY_EXPORT = ExportRequest(
     stream="empty export",
@@ -61,6 +61,15 @@ class Session:
         failed_streams: Names of the streams that failed.
         asks_for_schemas: Whether metadata schemas are fetched; a catalog has its own types.
         is_discovery: Whether a failure to fetch them is only a warning.
+
+    Args:
+        config: The settings.
+        problems: What is wrong with them; discovery works without valid settings.
+        clock: The clock.
+        stop: Set by a signal.
+        secrets: Masks secrets; learns each new token.
+        plan: Returns the exports of every selected stream, in the order they are read.
+        scopes: Returns the OAuth scopes that selected streams need besides `exports`.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only
@@ -74,17 +83,6 @@ class Session:
         plan: Callable[[], Iterable[tuple[str, list[ExportRequest]]]],
         scopes: Callable[[], Iterable[str]],
     ) -> None:
-        """Start without a request.
-
-        Args:
-            config: The settings.
-            problems: What is wrong with them; discovery works without valid settings.
-            clock: The clock.
-            stop: Set by a signal.
-            secrets: Masks secrets; learns each new token.
-            plan: Returns the exports of every selected stream, in the order they are read.
-            scopes: Returns the OAuth scopes that selected streams need beside `exports`.
-        """
         self.clock = clock
         self.stop = stop
         self.failed_streams: list[str] = []
@@ -99,7 +97,7 @@ class Session:
 
     @property
     def now(self) -> dt.datetime:
-        """The present."""
+        """The current time."""
         return EPOCH + dt.timedelta(seconds=self.clock.now())
 
     @functools.cached_property
@@ -189,7 +187,7 @@ class Session:
         return ExportPrefetcher(workers)
 
     def export_headers(self, requests: Sequence[ExportRequest]) -> list[list[str]]:
-        """Run exports and return the cells of their headers; none for a file of 0 bytes."""
+        """Run exports and return the cells of their headers; empty for a file of 0 bytes."""
         prefetcher = self.prefetcher(deletes=True)
         prefetcher.plan("headers", requests)
         headers = [
@@ -202,7 +200,7 @@ class Session:
 
     @functools.cached_property
     def empty_exports_have_no_header(self) -> bool:
-        """Whether the file of an export without rows has 0 bytes, as one such export shows."""
+        """Whether the file of an export without rows has 0 bytes; runs one to find out."""
         return self.export_headers([EMPTY_EXPORT]) == [[]]
 
     def metadata_schemas(self, exported_object: str) -> dict[str, t.Any]:
@@ -218,18 +216,18 @@ class Session:
         except (AccountError, SettingsError, StreamError) as error:
             if not self.is_discovery:
                 raise
-            logger.warning("typed_metadata: every metadata key is declared as text: %s", error)
+            logger.warning("typed_metadata: declaring every metadata key as text: %s", error)
             return {}
 
     def warn_once(self, stream: str, message: str) -> None:
-        """Log a warning that concerns a whole stream."""
+        """Log a warning about a stream, unless it was logged before."""
         if (stream, message) not in self._warnings:
             self._warnings.add((stream, message))
             logger.warning("%s: %s", stream, message)
 
     @contextlib.contextmanager
     def failing(self, stream: str) -> Iterator[None]:
-        """Let a stream fail alone."""
+        """Let a `StreamError` inside the block fail this stream only."""
         try:
             yield
         except StreamError as error:
@@ -246,6 +244,6 @@ class Session:
         )
 
     def finish(self) -> None:
-        """Wait until every export that was read is deleted, where that is set."""
+        """Wait for pending deletions and end the workers."""
         self.exports.finish()
         self.exports.close()

@@ -53,7 +53,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         "api_url",
         th.StringType,
         title="API URL",
-        description="API address of a dedicated cluster, instead of a region.",
+        description="API URL of a dedicated cluster, instead of a region.",
     ),
     th.Property(
         "download_host",
@@ -72,15 +72,15 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         "end_date",
         th.DateTimeType,
         title="End date",
-        description="Creation time at which to stop (exclusive, UTC).",
+        description="Latest creation time to extract (exclusive, UTC).",
     ),
     th.Property(
         "lookback_seconds",
         th.NumberType(minimum=0, maximum=MAX_LOOKBACK_SECONDS),
         default=60,
         title="Lookback",
-        description="Seconds before the bookmark from which each run reads again, to catch "
-        "records that appear late.",
+        description="Seconds before the bookmark at which each run starts, to catch records that "
+        "appear late.",
     ),
     th.Property(
         "window_days",
@@ -93,7 +93,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=100),
         default=8,
         title="Concurrent exports",
-        description="How many exports may be in progress or waiting to be read at once.",
+        description="Maximum number of exports in progress or waiting to be read.",
     ),
     th.Property(
         "poll_interval_seconds",
@@ -157,7 +157,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         th.BooleanType,
         default=False,
         title="Typed metadata",
-        description="Types the metadata keys by the project's metadata schemas.",
+        description="Gives metadata keys the types in the project's metadata schemas.",
     ),
     th.Property(
         "use_oauth",
@@ -171,7 +171,7 @@ SETTINGS: dict[str, t.Any] = th.PropertiesList(
         th.BooleanType,
         default=False,
         title="Emit ACTIVATE_VERSION",
-        description="After a full table, lets loaders delete the rows that no longer exist in "
+        description="After a full-table sync, lets loaders delete rows that no longer exist in "
         "Voucherify.",
     ),
     th.Property(

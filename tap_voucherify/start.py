@@ -1,4 +1,4 @@
-"""Start the command: import the tap, which takes most of the time of a start."""
+"""The command's entry point; importing the tap takes most of the start-up time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def main() -> None:
     # Until the tap handles signals itself.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit)
-    # Imports leave no garbage.
+    # Imports leave no garbage to collect.
     gc.disable()
-    from tap_voucherify.tap import TapVoucherify  # noqa: PLC0415 - takes its time
+    from tap_voucherify.tap import TapVoucherify  # noqa: PLC0415 - slow
 
     gc.freeze()
     gc.enable()
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _exit(number: int, _frame: object) -> t.NoReturn:
-    """End at once, as there is nothing to save; an exception could be caught by an import."""
+    """Exit at once: nothing needs saving, and an import might catch an exception."""
     sys.stderr.write(f"tap-voucherify: ended by {signal.Signals(number).name} before the sync\n")
     sys.stderr.flush()
     os._exit(128 + number)

@@ -52,7 +52,7 @@ class ExportStream(ProbedStream):
 
     @override
     def get_replication_key_signpost(self, context: types.Context | None = None) -> None:
-        """None, since `Bookmark` knows better where to stop."""
+        """Return None: `Bookmark` decides where to stop."""
 
     def requests(self) -> list[ExportRequest]:
         """Return the exports of this run, in the order they are read."""
@@ -70,7 +70,7 @@ class ExportStream(ProbedStream):
         bounds, now = self.session.bounds, self.session.now
         requests = [
             replace(request, window=window, filter_field="created_at")
-            # A bookmark in the future may leave no range, and so no export that shows it.
+            # A bookmark in the future may leave no window, and so no export that reveals it.
             for window in bounds.windows(bookmark, now)
             or bounds.windows(bookmark and min(bookmark, now), now)
         ]
@@ -139,26 +139,26 @@ class ExportStream(ProbedStream):
         return self.requests() if self.recovers(error) else []
 
     def _accept_empty(self, request: ExportRequest) -> None:
-        """Take a file of 0 bytes as one without rows, if that is what the service sends.
+        """Accept a file of 0 bytes as one without rows, if the service sends such files.
 
         Raises:
-            ExportFileError: If it is not.
+            ExportFileError: If it does not, and the export was requested again before.
         """
         if not self.session.empty_exports_have_no_header:
             self._repeat(request, "the exported file is empty (no header)")
             return
         self.warn(
-            "the exported file has 0 bytes, and so has an export of an empty range: taken as no "
-            "rows; the bookmark does not move past it, so the next run reads from there again"
+            "the exported file has 0 bytes, like that of an export without rows, so it counts as "
+            "one; the bookmark does not move, and the next run reads this range again"
         )
         if self._bookmark:
             self._bookmark.hold()
 
     def _repeat(self, request: ExportRequest, problem: str) -> None:
-        """Request an export again whose file is useless, once.
+        """Request an export again, once, since its file is useless.
 
         Raises:
-            ExportFileError: If it was repeated before.
+            ExportFileError: If it was requested again before.
         """
         if request in self._repeated:
             raise ExportFileError(f"{request}: {problem}, again. Please report this")
@@ -169,13 +169,13 @@ class ExportStream(ProbedStream):
     def _rewind(self, bookmark: Bookmark, server_time: dt.datetime) -> None:
         self.warn(
             f"the bookmark {format_instant(t.cast('dt.datetime', bookmark.instant))} is ahead of "
-            f"the server's time {format_instant(server_time)}; reading from there instead, since "
-            "the bookmark would hide every record until that day",
+            f"the server's time {format_instant(server_time)}; reading from then instead, since "
+            "the bookmark would hide every record until it is reached",
         )
         bookmark.rewind(server_time)
 
     def _is_in_order(self, span: Span) -> bool:
-        """Whether the bookmark may move within an export: its order was shown."""
+        """Whether the rows are in order, so that the bookmark may move within the export."""
         if self.is_sorted and span.rows and not span.is_ascending:
             self.warn(
                 f"rows are not in order of {self.replication_key}; if the run is interrupted, the "
@@ -193,7 +193,7 @@ class ExportStream(ProbedStream):
             return None
         if is_foreign(self.stream_state, self.replication_key):
             self.warn(
-                f"the state has no bookmark of {self.replication_key}, but one of another "
+                f"the state's bookmark is not for {self.replication_key}, but for another "
                 "replication key or another tap; every record is read again",
             )
         return Bookmark(

@@ -1,16 +1,15 @@
 """One declaration for each object that Voucherify exports.
 
-Names, types and descriptions come from the reference of `POST /v1/exports`. A field
-that neither a description nor an example there shows the type of is text.
+Names, types and descriptions come from the reference of `POST /v1/exports`. A field is
+text if neither its description nor an example there shows its type.
 
-A `title` is given where Voucherify documents the CSV's header, or users have shown it in
-public.
+A `title` is set where Voucherify documents the CSV header or users have posted it publicly.
 
-Points expirations, products and SKUs are read in full: the reference has no filter on
-their creation time, and for the last two no list of fields to sort by either.
+Points expirations, products and SKUs are read in full: the reference lists no filter on their
+creation time, and for the last two no field to sort by either.
 
-To add a stream, add a class here, list it in `STREAMS`, and run `python -m dev.generate`; what
-the attributes mean is said where they are declared, in `declared`, `probe` and `stream`.
+To add a stream, add a class here, list it in `STREAMS`, and run `python -m dev.generate`. The
+attributes are documented in `declared`, `probe` and `stream`.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class Vouchers(ExportStream):
         Column("discount_type", TEXT, "AMOUNT, PERCENT, UNIT or FIXED."),
         Column("campaign", TEXT, "Unique campaign name."),
         Column("category", TEXT, "Tag of the category that the voucher belongs to."),
-        Column("start_date", TIMESTAMP, "When the code starts to be active."),
+        Column("start_date", TIMESTAMP, "When the code becomes active."),
         Column("expiration_date", TIMESTAMP, "When the code expires."),
         Column("gift_balance", NUMBER, "Amount left to spend."),
         Column(
@@ -69,10 +68,10 @@ class Vouchers(ExportStream):
         Column(
             "redemption_quantity",
             INTEGER,
-            "How many times the voucher can be redeemed at most.",
+            "Maximum number of redemptions.",
             title="Redemption Limit",
         ),
-        Column("redemption_count", INTEGER, "How many times it was redeemed."),
+        Column("redemption_count", INTEGER, "Number of redemptions."),
         Column("active", BOOLEAN, "Whether the voucher is available for use."),
         Column("qr_code", TEXT, "URL of the encrypted code's QR code."),
         Column("bar_code", TEXT, "URL of the encrypted code's barcode.", title="Barcode"),
@@ -112,7 +111,7 @@ class Vouchers(ExportStream):
         Column(
             "discount_amount_limit",
             NUMBER,
-            "The most that a PERCENT discount takes off.",
+            "Maximum amount of a PERCENT discount.",
         ),
         Column("campaign_id", TEXT, "ID of the parent campaign."),
         Column("additional_info", TEXT, "Any extra information about the code."),
@@ -132,7 +131,7 @@ class Vouchers(ExportStream):
         Column(
             "customer_source_id",
             TEXT,
-            "Your own ID of the customer it was published to.",
+            "Your own ID for the customer it was published to.",
             title="Customer Source ID",
         ),
     )
@@ -147,7 +146,7 @@ class Redemptions(ExportStream):
     replication_key = "created_at"
     columns = (
         Column("id", TEXT, "Unique redemption ID.", title="ID"),
-        Column("object", TEXT, "Kind of the object: a redemption."),
+        Column("object", TEXT, "Type of object: redemption."),
         Column(
             "created_at",
             TIMESTAMP,
@@ -167,12 +166,12 @@ class Redemptions(ExportStream):
         Column(
             "customer_source_id",
             TEXT,
-            "Your own ID of the redeeming customer.",
+            "Your own ID for the redeeming customer.",
             title="Customer Source ID",
         ),
         Column("customer_name", TEXT, "Name of the redeeming customer."),
         Column("tracking_id", TEXT, "Tracking ID of the redeeming customer."),
-        Column("order_id", TEXT, "ID of the order redeemed for."),
+        Column("order_id", TEXT, "ID of the order."),
         Column(
             "order_amount",
             NUMBER,
@@ -182,13 +181,13 @@ class Redemptions(ExportStream):
         Column("gift_amount", NUMBER, "Gift credits used."),
         Column("loyalty_points", NUMBER, "Loyalty points used."),
         Column("result", TEXT, "SUCCESS or FAILURE."),
-        Column("failure_code", TEXT, "Voucherify's code of why it failed."),
-        Column("failure_message", TEXT, "Why it failed, for a person."),
+        Column("failure_code", TEXT, "Voucherify's code for the failure."),
+        Column("failure_message", TEXT, "Why it failed, in words."),
     )
 
 
 class Publications(ExportStream):
-    """Vouchers handed to customers.
+    """Vouchers published to customers.
 
     A publication has no ID. Failed ones may lack a voucher code.
     """
@@ -215,7 +214,7 @@ class Publications(ExportStream):
         Column(
             "customer_source_id",
             TEXT,
-            "Your own ID of the customer it was published to.",
+            "Your own ID for the customer it was published to.",
             title="Customer Source ID",
         ),
         Column(
@@ -244,7 +243,7 @@ class Customers(ExportStream):
         Column("id", TEXT, "Unique customer ID."),
         Column("description", TEXT, "Any text attached to the customer."),
         Column("email", TEXT, "E-mail address."),
-        Column("source_id", TEXT, "Your own ID of the customer."),
+        Column("source_id", TEXT, "Your own ID for the customer."),
         Column(
             "created_at",
             TIMESTAMP,
@@ -292,7 +291,7 @@ class Orders(ExportStream):
     updated_column = "updated_at"
     columns = (
         Column("id", TEXT, "Unique order ID."),
-        Column("source_id", TEXT, "Your own ID of the order."),
+        Column("source_id", TEXT, "Your own ID for the order."),
         Column(
             "created_at", TIMESTAMP, "When the order was created.", expected_title="Creation Date"
         ),
@@ -314,28 +313,28 @@ class Orders(ExportStream):
 
 
 class VoucherTransactions(ExportStream):
-    """Movements on gift cards and loyalty cards."""
+    """Balance changes of gift cards and loyalty cards."""
 
     name = "voucher_transactions"
     exported_object = "voucher_transactions"
     primary_keys = ("id",)
     replication_key = "created_at"
     has_metadata = False
-    # The prose also lists `status`, which the API's own list of fields does not have.
+    # The reference's prose also lists `status`, but its list of fields does not.
     columns = (
         Column("id", TEXT, "Unique transaction ID.", title="ID"),
         Column("campaign_id", TEXT, "ID of the parent campaign."),
         Column("voucher_id", TEXT, "ID of the card."),
-        Column("type", TEXT, "CREDITS_ADDITION, POINTS_REDEMPTION and the like."),
-        Column("source_id", TEXT, "Your own ID of the transaction."),
-        Column("reason", TEXT, "Reason that was given for the transaction."),
+        Column("type", TEXT, "Such as CREDITS_ADDITION or POINTS_REDEMPTION."),
+        Column("source_id", TEXT, "Your own ID for the transaction."),
+        Column("reason", TEXT, "Reason given for the transaction."),
         Column("source", TEXT, "Channel through which it was initiated."),
         Column("balance", NUMBER, "Balance of the card after the transaction."),
         Column("amount", NUMBER, "Credits or points moved; may be negative."),
         Column(
             "related_transaction_id",
             TEXT,
-            "ID of the transaction on the other card of a transfer of points.",
+            "ID of the other card's transaction in a transfer of points.",
         ),
         Column(
             "created_at",
@@ -343,12 +342,12 @@ class VoucherTransactions(ExportStream):
             "When the transaction was created.",
             title="Creation Date",
         ),
-        Column("details", JSON_OBJECT, "More about the transaction."),
+        Column("details", JSON_OBJECT, "Details of the transaction."),
     )
 
 
 class PointsExpirations(ExportStream):
-    """Buckets of loyalty points with the date on which they expire."""
+    """Buckets of loyalty points with their expiration dates."""
 
     name = "points_expirations"
     exported_object = "points_expiration"
@@ -367,7 +366,7 @@ class PointsExpirations(ExportStream):
 
 
 class Products(ExportStream):
-    """Products, exported since 2025-09."""
+    """Products, exportable since 2025-09."""
 
     name = "products"
     exported_object = "product"
@@ -379,7 +378,7 @@ class Products(ExportStream):
         Column("name", TEXT, "Product name."),
         Column("price", TEXT, "Price."),
         Column("image_url", TEXT, "URL of an image."),
-        Column("source_id", TEXT, "Your own ID of the product."),
+        Column("source_id", TEXT, "Your own ID for the product."),
         Column("attributes", TEXT, "Names of the product's attributes."),
         Column(
             "created_at", TIMESTAMP, "When the product was created.", expected_title="Creation Date"
@@ -388,7 +387,7 @@ class Products(ExportStream):
 
 
 class Skus(ExportStream):
-    """Stock keeping units, exported since 2025-09."""
+    """Stock keeping units, exportable since 2025-09."""
 
     name = "skus"
     exported_object = "sku"
@@ -402,7 +401,7 @@ class Skus(ExportStream):
         Column("currency", TEXT, "Currency of the price."),
         Column("price", TEXT, "Price."),
         Column("image_url", TEXT, "URL of an image."),
-        Column("source_id", TEXT, "Your own ID of the SKU."),
+        Column("source_id", TEXT, "Your own ID for the SKU."),
         Column("attributes", TEXT, "Values of the product's attributes."),
         Column(
             "created_at", TIMESTAMP, "When the SKU was created.", expected_title="Creation Date"
@@ -411,7 +410,7 @@ class Skus(ExportStream):
 
 
 class ApiLogs(ExportStream):
-    """Calls to the API with their bodies, exported since 2025-10 and kept for six months."""
+    """API calls with their bodies, exportable since 2025-10 and kept for six months."""
 
     name = "api_logs"
     exported_object = "api_log"

@@ -107,7 +107,7 @@ class TapVoucherify(CommandLineTap):
         _ = self.streams
         catalog = Catalog()
         for name, entry in self.catalog.items():
-            # The SDK would deselect their keys as well, and then miss them in a map.
+            # The SDK would deselect the keys of a deselected stream, and then miss them in a map.
             root = replace(entry.metadata.root, selected=True)
             metadata = MetadataMapping({**entry.metadata, (): root})
             # Streams look up their maps by their own name.
@@ -126,7 +126,7 @@ class TapVoucherify(CommandLineTap):
             ) from error
         except ValueError as error:
             raise SettingsError(
-                "flattening_max_key_length: must leave every property a name of its own"
+                "flattening_max_key_length: must leave every property a unique name"
             ) from error
 
     @override
@@ -134,7 +134,7 @@ class TapVoucherify(CommandLineTap):
         """Load a state.
 
         Raises:
-            SettingsError: If it is not in the form of a state, or a bookmark is no time.
+            SettingsError: If it is not a Singer state, or a bookmark is not a time.
         """
         check_state(state)
         super().load_state(state)
@@ -171,7 +171,7 @@ class TapVoucherify(CommandLineTap):
 
     @override
     def test_connection(self) -> int:
-        """Prove a first sync: export each selected stream without rows, or list one object.
+        """Test each selected stream: export it without rows, or list one object.
 
         Returns:
             The exit code: 1 if a stream could not be read.

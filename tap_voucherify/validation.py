@@ -30,7 +30,7 @@ class Problem(t.NamedTuple):
     """An invalid setting.
 
     Attributes:
-        setting: Its name, with dots down to the part that is wrong.
+        setting: Its name, with a dotted path to the invalid part.
         rule: What it must be.
     """
 
@@ -42,7 +42,7 @@ class Problem(t.NamedTuple):
 
 
 class StreamSettings(t.Protocol):
-    """What validation needs to know of a stream class.
+    """What validation needs to know about a stream class.
 
     Attributes:
         name: The stream name.
@@ -68,12 +68,12 @@ _PARSERS: dict[str, t.Callable[[str], t.Any]] = {
 
 
 def coerce(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return the settings without empty ones, and with texts parsed to their types."""
+    """Return the settings that are not empty, with text parsed to the declared types."""
     coerced = {name: value for name, value in config.items() if value not in (None, "")}
     for name, definition in schema["properties"].items():
         for type_, parse in _PARSERS.items():
             if type_ in definition.get("type", ()) and isinstance(coerced.get(name), str):
-                # An invalid text stays text, and is then of the wrong type.
+                # Invalid text stays text and fails the type check.
                 with contextlib.suppress(ValueError, LookupError):
                     coerced[name] = parse(coerced[name])
     return coerced
@@ -91,10 +91,10 @@ def validate(
         schema: The JSON schema of the tap's settings and the SDK's own.
         streams: The classes of exported streams, which `export_parameters` names.
     """
-    # `_credential_rules` names the key that is missing.
+    # `_credential_rules` names the missing key.
     schema = {**schema, "dependentRequired": {}}
     problems = [*_number_rules(config), *_stream_map_rules(config)]
-    # These would break the validator, which also sets the defaults that later rules rely on.
+    # These would crash the validator, which also sets the defaults that later rules rely on.
     problems = problems or list(map(_describe, JSONSchemaValidator(schema).iter_errors(config)))
     return problems or [
         *_credential_rules(config),
@@ -115,7 +115,7 @@ def _describe(error: ValidationError) -> Problem:
         "maximum": "must be at most {}",
         "exclusiveMinimum": "must be greater than {}",
     }
-    rule = rules.get(str(error.validator), "must be in a form that its documentation shows")
+    rule = rules.get(str(error.validator), "must be in a documented form")
     limit = error.validator_value
     if isinstance(limit, list):
         limit = ", ".join(str(choice) for choice in limit if choice not in ("null", None))
@@ -129,7 +129,7 @@ def _number_rules(config: Mapping[str, t.Any]) -> Iterator[Problem]:
 
 
 def _stream_map_rules(config: Mapping[str, t.Any]) -> Iterator[Problem]:
-    """Check what the SDK's schema leaves open."""
+    """Check what the SDK's schema does not."""
     maps = config.get("stream_maps")
     if not isinstance(maps, dict):
         return
@@ -145,7 +145,7 @@ def _stream_map_rules(config: Mapping[str, t.Any]) -> Iterator[Problem]:
                     yield Problem(f"{setting}.__else__", "must be __NULL__")
             elif expressions is maps:
                 if name.startswith("__"):
-                    yield Problem(f"{setting}.{name}", "must be named after a stream")
+                    yield Problem(f"{setting}.{name}", "must be the name of a stream")
             elif isinstance(expression, str) and not _is_expression(expression):
                 yield Problem(f"{setting}.{name}", "must be a Python expression")
 
@@ -181,11 +181,11 @@ def _address_rules(config: Mapping[str, t.Any]) -> Iterator[Problem]:
     except ValueError:
         host = None
     if host is None:
-        yield Problem("api_url", "must be an address such as https://api.example.com")
+        yield Problem("api_url", "must be a URL such as https://api.example.com")
     elif parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-        yield Problem("api_url", "must be an https address (http only on this machine)")
+        yield Problem("api_url", "must be an https URL (http only on this machine)")
     elif parts.username or parts.password or parts.query or parts.fragment:
-        yield Problem("api_url", "must be an address without user, query and fragment")
+        yield Problem("api_url", "must be a URL without user, query and fragment")
     if set(config.get("download_host", "")) & set("/:@?# "):
         yield Problem("download_host", "must be a bare host name, such as files.example.com")
 
@@ -207,12 +207,12 @@ def _export_rules(
     for stream, parameters in config.get("export_parameters", {}).items():
         setting = f"export_parameters.{stream}"
         if stream not in streams:
-            yield Problem(setting, "must be named after a stream that is exported")
+            yield Problem(setting, "must be the name of an exported stream")
             continue
         if "filter" in parameters:
             yield Problem(f"{setting}.filter", "must be called filters")
         for name in sorted({"fields", "order"} & set(parameters)):
-            yield Problem(f"{setting}.{name}", "must not be set, since the sync depends on it")
+            yield Problem(f"{setting}.{name}", "must not be set: the tap manages it")
         filters = parameters.get("filters", {})
         if not isinstance(filters, dict):
             yield Problem(f"{setting}.filters", "must be of type object")
@@ -220,17 +220,15 @@ def _export_rules(
         tracks_updates = config["track_updates"] and streams[stream].updated_column
         taken = {"created_at", "updated_at"} if tracks_updates else {"created_at"}
         for name in sorted(taken & set(filters)):
-            yield Problem(
-                f"{setting}.filters.{name}", "must not be set, since the sync depends on it"
-            )
+            yield Problem(f"{setting}.filters.{name}", "must not be set: the tap manages it")
         if filters.get("junction", "and") != "and":
             yield Problem(
-                f"{setting}.filters.junction", "must be and: or would undo the sync's own filter"
+                f"{setting}.filters.junction", "must be and: or would disable the tap's date filter"
             )
 
 
 def _batch_rules(config: Mapping[str, t.Any]) -> Iterator[Problem]:
-    """Check what the SDK's schema leaves open."""
+    """Check what the SDK's schema does not."""
     batches = config.get("batch_config")
     if not batches:
         return
@@ -247,7 +245,7 @@ def _batch_rules(config: Mapping[str, t.Any]) -> Iterator[Problem]:
             yield Problem(f"batch_config.{group}", f"must hold only {required} and {optional}")
     size = batches.get("batch_size")
     if size is not None and (type(size) is not int or size < 1):
-        yield Problem("batch_config.batch_size", "must be a whole number of at least 1")
+        yield Problem("batch_config.batch_size", "must be an integer of at least 1")
     if set(batches) - {*names, "batch_size"}:
         yield Problem("batch_config", "must hold only encoding, storage and batch_size")
 
@@ -255,7 +253,7 @@ def _batch_rules(config: Mapping[str, t.Any]) -> Iterator[Problem]:
 def _flattening_rules(config: Mapping[str, t.Any]) -> Iterator[Problem]:
     if config.get("flattening_enabled") and config.get("flattening_max_depth", -1) < 0:
         yield Problem(
-            "flattening_max_depth", "must be set, to at least 0, together with flattening_enabled"
+            "flattening_max_depth", "must be set to at least 0 together with flattening_enabled"
         )
 
 
@@ -263,7 +261,7 @@ def check_state(state: Mapping[str, t.Any]) -> None:
     """Check a state.
 
     Raises:
-        SettingsError: If it is not in the form of a state, or a bookmark is no time.
+        SettingsError: If it is not a Singer state, or a bookmark is not a time.
     """
     bookmarks = state.get("bookmarks", {})
     if not isinstance(bookmarks, dict):

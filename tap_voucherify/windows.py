@@ -1,4 +1,4 @@
-"""Ranges of time: what a run exports, and which rows belong to a window.
+"""Time ranges: what a run exports, and which rows belong to a window.
 
 Every range is half-open, `[start, end)`.
 """
@@ -36,8 +36,8 @@ TOLERANCE = 2 * MARGIN
 # Windows are not split below this.
 MIN_SPLIT = dt.timedelta(hours=1)
 
-# A server may read a filter's times in another time zone: at most this far from UTC. A file with
-# fewer rows than this shows nothing about it.
+# A server may apply a filter in another time zone, which shifts the rows by at most this much. A
+# file with fewer rows proves nothing.
 MAX_SHIFT = dt.timedelta(hours=26)
 MIN_ROWS_FOR_SHIFT = 10
 
@@ -51,7 +51,7 @@ def _shift(instant: dt.datetime, by: dt.timedelta) -> dt.datetime:
 
 
 def _boundaries(start: dt.datetime, window_days: int) -> Iterator[dt.datetime]:
-    """Yield the multiples of a window's size since 1970 that come after `start`."""
+    """Yield the boundaries after `start`: multiples of the window size since 1970."""
     step = dt.timedelta(days=min(window_days, dt.timedelta.max.days))
     count = (start - EPOCH) // step
     with contextlib.suppress(OverflowError):
@@ -90,7 +90,7 @@ class Window:
 
     @property
     def tolerated(self) -> Window:
-        """The requested range plus the margin again, where exported dates may be off."""
+        """The requested range plus another margin, since exported dates may be off."""
         return self.requested.requested
 
     def mask(self, values: Iterable[str | None], *, keeps_missing: bool = True) -> list[bool]:
@@ -105,10 +105,10 @@ class Window:
         return [lower <= (value or missing) < upper for value in values]
 
     def is_missed_by(self, span: Span) -> bool:
-        """Whether rows are those of another range.
+        """Whether all rows belong to another range.
 
-        A window between two others shares the rows near its ends with them. One that is open on
-        a side does not: its only row may be that of the bookmark.
+        A closed window shares the rows near its ends with its neighbours, so those do not count
+        as its own. In an open-ended one they do: its only row may be that of the bookmark.
         """
         if not span.rows:
             return False
@@ -122,8 +122,7 @@ class Window:
         """Whether rows look like those of this range in another time zone.
 
         They do if some lie outside on one side only, not too far, and none within the same
-        distance of the opposite end: the rows that belong there are then missing. Both are exact
-        only up to the margin.
+        distance of the opposite end, where rows are then missing. Both allow for `TOLERANCE`.
         """
         if not (self.start and self.end) or span.rows < MIN_ROWS_FOR_SHIFT:
             return False
@@ -184,8 +183,8 @@ class Window:
 class Bounds(t.NamedTuple):
     """Settings that limit a run.
 
-    A run reads again from `lookback` before the bookmark, and never from less than the margin:
-    exported dates may be off by milliseconds, and rows of a file out of order by as much.
+    A run starts `lookback` before the bookmark, and at least the margin before it: exported
+    dates may be off by milliseconds, and rows out of order by as much.
     """
 
     start_date: dt.datetime | None

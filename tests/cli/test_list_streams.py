@@ -457,7 +457,7 @@ def test_parameters_are_for_exports_only(sandbox: Sandbox, tap: Tap) -> None:
 
     assert run.exit_code == 1
     (error,) = run.errors
-    assert "export_parameters.campaigns: must be named after a stream that is exported" in error
+    assert "export_parameters.campaigns: must be the name of an exported stream" in error
     assert not sandbox.requests
 
 

@@ -157,7 +157,7 @@ def test_discovery_of_types_without_credentials_is_a_warning(
     run = tap.command(*tap.options({"typed_metadata": True}), "--discover")
 
     assert run.exit_code == 0
-    assert [line for line in run.warnings if "every metadata key is declared as text" in line]
+    assert [line for line in run.warnings if "declaring every metadata key as text" in line]
     assert {*OBJECTS, *LISTS} == {e["tap_stream_id"] for e in json.loads(run.stdout)["streams"]}
 
 

@@ -91,11 +91,11 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "batches_of_nothing": (
         {**PAIR, "batch_config": {**BATCHES, "batch_size": 0}},
-        ("batch_config.batch_size: must be a whole number of at least 1",),
+        ("batch_config.batch_size: must be an integer of at least 1",),
     ),
     "batches_of_text": (
         {**PAIR, "batch_config": {**BATCHES, "batch_size": MARK}},
-        ("batch_config.batch_size: must be a whole number",),
+        ("batch_config.batch_size: must be an integer",),
     ),
     "lookback_is_no_number": (
         {**PAIR, "lookback_seconds": float("nan")},
@@ -103,11 +103,11 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "flattening_without_depth": (
         {**PAIR, "flattening_enabled": True},
-        ("flattening_max_depth: must be set, to at least 0, together",),
+        ("flattening_max_depth: must be set to at least 0 together",),
     ),
     "flattening_below_zero": (
         {**PAIR, "flattening_enabled": True, "flattening_max_depth": -1},
-        ("flattening_max_depth: must be set, to at least 0, together",),
+        ("flattening_max_depth: must be set to at least 0 together",),
     ),
     "flattening_to_short_names": (
         {
@@ -116,16 +116,16 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
             "flattening_max_depth": 1,
             "flattening_max_key_length": 10,
         },
-        ("flattening_max_key_length: must leave every property a name of its own",),
+        ("flattening_max_key_length: must leave every property a unique name",),
     ),
     "parameters_of_no_stream": (
         {**PAIR, "export_parameters": {"voucher": {"campaign_id": MARK}}},
-        ("export_parameters.voucher: must be named after a stream that is exported",),
+        ("export_parameters.voucher: must be the name of an exported stream",),
     ),
     "stream_maps_are_a_list": ({**PAIR, "stream_maps": [MARK]}, ("stream_maps: must be of type",)),
     "stream_map_is_text": (
         {**PAIR, "stream_maps": {"orders": MARK}},
-        ("stream_maps.orders: must be in a form that its documentation shows",),
+        ("stream_maps.orders: must be in a documented form",),
     ),
     "stream_maps_keep_the_rest": (
         {**PAIR, "stream_maps": {"__else__": MARK}},
@@ -153,7 +153,7 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "stream_maps_filter_as_a_whole": (
         {**PAIR, "stream_maps": {"__filter__": {"id": MARK}}},
-        ("stream_maps.__filter__: must be named after a stream",),
+        ("stream_maps.__filter__: must be the name of a stream",),
     ),
     "stream_map_without_key": (
         {**PAIR, "stream_maps": {"orders": {"id": None}}},
