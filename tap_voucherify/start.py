@@ -25,6 +25,6 @@ def main() -> None:
 
 def _exit(number: int, _frame: object) -> t.NoReturn:
     """Exit at once: nothing needs saving, and an import might catch an exception."""
-    sys.stderr.write(f"tap-voucherify: ended by {signal.Signals(number).name} before the sync\n")
+    sys.stderr.write(f"tap-voucherify: stopped by {signal.Signals(number).name} before the sync\n")
     sys.stderr.flush()
     os._exit(128 + number)

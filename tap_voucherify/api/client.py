@@ -34,7 +34,7 @@ if t.TYPE_CHECKING:
 
 MAX_REDIRECTS = 5
 _DOWNLOAD = Request("download", "GET", "")
-# They override those of the environment.
+# Override the proxies of the environment.
 _NO_PROXIES: t.Any = dict.fromkeys(("http", "https", "all"))
 
 
@@ -48,8 +48,8 @@ class Client:
         rate_limit: Paces requests.
         clock: Clock.
         request_timeout_seconds: Socket timeout, and total time for a JSON response.
-        max_retry_seconds: For how long a request is retried.
-        redact: Masks secrets in what a server says.
+        max_retry_seconds: How long a request is retried.
+        redact: Masks secrets in a server's error messages.
         jitter: Randomizes a delay.
     """
 
@@ -68,7 +68,7 @@ class Client:
     ) -> None:
         self.calls: Counter[str] = Counter()
         self.retry = Retry(clock, max_retry_seconds, jitter)
-        # Gets the label of each request that got a response, and its headers.
+        # Called with the label of each request and the headers of its response.
         self.on_response: Callable[[str, Mapping[str, str]], None] = lambda *_: None
         self._api_url = api_url.rstrip("/")
         self._credentials = credentials
@@ -124,7 +124,7 @@ class Client:
             url: The link.
             file: File to write.
             deadline: When to give up; paused while waiting for the rate limit or a token.
-            fresh_until: Time of the clock after which the link may not be sent.
+            fresh_until: Clock time after which the link must not be sent.
 
         Raises:
             LinkExpiredError: If the link has expired, or there is no file yet.
@@ -189,7 +189,7 @@ class Client:
                     allow_redirects=False,
                     stream=True,
                     timeout=self._request_timeout_seconds,
-                    # What stays on this machine would reach a proxy in clear.
+                    # Local traffic would reach a proxy in clear text.
                     proxies=_NO_PROXIES if is_loopback(host) else None,
                 )
             response_headers = response.headers
@@ -206,7 +206,7 @@ class Client:
     ) -> dict[str, str]:
         """Claim one request of the rate limit and return its authentication headers.
 
-        Tokens are made after the wait, in which they may expire, and may take requests.
+        Tokens may expire during the wait, so they are issued after it; that may use requests.
         """
         while True:
             with deadline.paused():
@@ -241,7 +241,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
 
     def proxy_manager_for(self, proxy: str, **options: t.Any) -> urllib3.PoolManager:
-        """Set the classes of connections through a proxy, unless it speaks SOCKS."""
+        """Set the connection classes of proxies, except SOCKS proxies."""
         manager: urllib3.PoolManager = super().proxy_manager_for(proxy, **options)
         if isinstance(manager, urllib3.ProxyManager):  # pragma: no branch - no PySocks in tests
             manager.pool_classes_by_scheme = POOL_CLASSES
@@ -262,7 +262,7 @@ class _Session(requests.Session):
 
 
 class _Local(threading.local):
-    """Each thread has a session of its own."""
+    """One session per thread."""
 
     def __init__(self) -> None:
         self.session = _Session()
@@ -277,8 +277,8 @@ def _connection_error(url: str, error: Exception) -> RequestError | TransientErr
     host = urlsplit(url).hostname or ""
     if isinstance(error, requests.exceptions.SSLError):
         return tls_error(host, error)
-    # requests raises TypeError for a proxy URL with a user but no host, and a ValueError for two
-    # lengths of one body as well.
+    # requests raises TypeError for a proxy URL with a user but no host; InvalidHeader is a
+    # ValueError, but means that a response has two lengths.
     is_of_response = isinstance(error, requests.exceptions.InvalidHeader)
     if isinstance(error, TypeError | ValueError) and not is_of_response:
         return _invalid_url(url)

@@ -36,7 +36,7 @@ class Credentials(t.Protocol):
 class _Static:
     """Credentials that cannot be renewed."""
 
-    def renew(self, rejected: Mapping[str, str]) -> bool:  # noqa: ARG002 - of the protocol
+    def renew(self, rejected: Mapping[str, str]) -> bool:  # noqa: ARG002 - required by the protocol
         """Return False."""
         return False
 
@@ -68,8 +68,8 @@ class RenewableToken:
     """OAuth 2.0 tokens that the tap requests itself, each valid for 15 minutes.
 
     Args:
-        issue: Returns a new token, and for how many seconds it is valid.
-        clock: Measures that time.
+        issue: Returns a new token and its lifetime in seconds.
+        clock: Clock.
     """
 
     def __init__(self, issue: Callable[[], tuple[str, float]], clock: Clock) -> None:
@@ -116,7 +116,7 @@ def is_loopback(host: str) -> bool:
 
 def _is_internal(host: str) -> bool:
     """Whether `host` is an address of this machine or of a private network."""
-    # A dot at the end of a name changes nothing.
+    # A trailing dot changes nothing.
     host = host.removesuffix(".")
     address = _address(host)
     if address is None:
@@ -125,7 +125,7 @@ def _is_internal(host: str) -> bool:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the IP address that `host` is, in any form that resolvers accept."""
+    """Return `host` as an IP address, in any form that resolvers accept; None if it is a name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -142,7 +142,7 @@ class TrustedHosts:
     """Where credentials may be sent; nothing is inferred beyond these rules.
 
     Attributes:
-        api_url: The address of the API.
+        api_url: URL of the API.
         download_host: Download host of a dedicated cluster, if different.
     """
 

@@ -1,4 +1,4 @@
-"""Raise the right error for an error response, of the API or of a storage."""
+"""Turn error responses, of the API or of a file storage, into exceptions."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if t.TYPE_CHECKING:
     from tap_voucherify.clock import Clock
 
 MAX_ERROR_BYTES = 1 << 16
-# Beside those of the standards, 499 of nginx, 520 to 530 of Cloudflare, and 598 of proxies.
+# Standard ones, 499 of nginx, 520 to 530 of Cloudflare, and 598 of proxies.
 _RETRIED_STATUSES = {408, 409, 425, 499, 500, 502, 503, 504, 507, *range(520, 528), 530, 598}
-# A fresh link may do better: expired, or not there yet.
+# The link has expired, or the file is not there yet: a fresh link may work.
 _LINK_STATUSES = {202, 204, 401, 403, 410}
 _ERRORS: dict[int, type[Exception]] = {
     HTTPStatus.UNAUTHORIZED: UnauthorizedError,
@@ -51,7 +51,7 @@ _HINTS: dict[str | int, str] = {
     HTTPStatus.NOT_FOUND: "check that region or api_url matches the account",
     "invalid_export_fields": "deselect the field that is not allowed",
 }
-# Maximum characters of each part shown, and of what a storage says.
+# Maximum characters shown of each part, and of a storage's message.
 _MAX_SHOWN_CHARACTERS = 500
 _MAX_STORAGE_CHARACTERS = 200
 
@@ -69,7 +69,7 @@ def error_from_response(
     """Return the exception for an error response of the API.
 
     Voucherify describes it by `key`, `message`, `details` and `request_id`. Secrets are masked
-    by `redact` before anything is cut.
+    by `redact` before any text is truncated.
     """
     try:
         fields = parse_object(body)
@@ -96,9 +96,9 @@ def error_from_download(
     clock: Clock,
     redact: Callable[[str], str] = str,
 ) -> Exception:
-    """Return the exception for a download without a file; its storage may not be Voucherify's.
+    """Return the exception for a failed download; the storage may not be Voucherify's.
 
-    Storages describe it by a code and a message, in XML or JSON.
+    A storage describes the error by a code and a message, in XML or JSON.
     """
     words = ": ".join(filter(None, (_storage_word(body, name) for name in ("code", "message"))))
     message = f"download returned {status}"
@@ -116,7 +116,7 @@ def error_from_download(
 
 
 def tls_error(host: str, error: BaseException) -> RequestError | TransientError:
-    """Return the error for a certificate that is not trusted, or a handshake that broke off."""
+    """Return the exception for an untrusted certificate or a failed handshake."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__context__

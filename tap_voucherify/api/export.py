@@ -1,6 +1,6 @@
 """An export as Voucherify reports it: its status, its parameters, the links to its files.
 
-Status strings and the shapes of such responses are known here only.
+Only this module knows status strings and the shapes of these responses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 
 
 class ExportStatus(enum.Enum):
-    """Status of an export, in Voucherify's words."""
+    """Status of an export, as Voucherify names it."""
 
     SCHEDULED = "SCHEDULED"
     IN_PROGRESS = "IN_PROGRESS"
@@ -42,8 +42,8 @@ class Export:
         status: The status.
         created_at: Time of creation, by the server's clock.
         exported_object: Voucherify's object name.
-        echo: The parameters, as they were sent.
-        result: The result, as it was sent.
+        echo: The parameters, as Voucherify echoes them.
+        result: The result as sent.
     """
 
     id: str
@@ -126,7 +126,7 @@ def created_export(response: Response) -> Export:
 
 
 def reported_export(response: Response, export_id: str) -> Export:
-    """Return the export of this ID.
+    """Return the export with this ID.
 
     Raises:
         RequestError: If its status is unknown.

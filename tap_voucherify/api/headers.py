@@ -1,7 +1,7 @@
-"""Read response headers; every number and time of them is bounded here.
+"""Read response headers, ignoring implausible numbers and times.
 
-Headers are whatever a server or a proxy sends: numbers of 400 digits, dates of the year 9999, a
-reset in milliseconds. What is not a plausible value is ignored.
+A server or a proxy may send anything: numbers of 400 digits, dates in the year 9999, a reset in
+milliseconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_WAIT_SECONDS = 3600
 # The reset comes in whole seconds, and clocks differ.
 _TOLERANCE_SECONDS = 60
 
-# Unix times beyond this are milliseconds (as seconds, they are those of the year 5138).
+# Unix times beyond this are in milliseconds (in seconds, it is the year 5138).
 _MIN_MILLISECONDS = 1e11
 
 _NUMBER = re.compile(r"\s*(-?[0-9]{1,15}(?:\.[0-9]{1,9})?)\s*")
@@ -32,13 +32,13 @@ _PLAUSIBLE_TIMES = range(10_000_000_000)
 
 
 def server_time(headers: Mapping[str, str], clock: Clock) -> float:
-    """Return the response's `Date` in seconds since 1970, or else local time."""
+    """Return the response's `Date`, or else the local time, in seconds since 1970."""
     seconds = _date(headers.get("Date", ""))
     return clock.now() if seconds is None else seconds
 
 
 def count(headers: Mapping[str, str], name: str) -> int | None:
-    """Return a header that counts something, or None."""
+    """Return a header as a count, or None if it is not one."""
     number = _number(headers.get(name, ""))
     return None if number is None or number < 0 or number != int(number) else int(number)
 
@@ -53,15 +53,15 @@ def reset_time(headers: Mapping[str, str]) -> float | None:
 
 
 def is_believable(wait_seconds: float) -> bool:
-    """Whether a response may require this wait."""
+    """Whether a response may require a wait of this length: at most about an hour."""
     return wait_seconds <= MAX_WAIT_SECONDS + _TOLERANCE_SECONDS
 
 
 def retry_after_seconds(headers: Mapping[str, str], clock: Clock) -> float:
     """Return the seconds to wait after a 429, from 1 to an hour.
 
-    `Retry-After` is a number of seconds or an HTTP date; without it, the rate limit's reset
-    counts. A wait that is not believable is ignored.
+    `Retry-After` is a number of seconds or an HTTP date; without it, the wait is until
+    the rate limit resets. A wait that is not believable is ignored.
     """
     now = server_time(headers, clock)
     retry_after = headers.get("Retry-After", "")
@@ -84,7 +84,7 @@ def _number(text: str) -> float | None:
 def _date(text: str) -> float | None:
     try:
         date = email.utils.parsedate_to_datetime(text)
-        # One of the forms of HTTP dates names no zone; all are in UTC.
+        # One of the HTTP date formats names no zone; all are in UTC.
         seconds = (date if date.tzinfo else date.replace(tzinfo=dt.timezone.utc)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None

@@ -1,13 +1,13 @@
 """Read a list endpoint completely, while objects are created and deleted.
 
-A page is a range of positions. When an object is deleted, every later one moves a position forward;
-the first one of a page not yet read then belongs to the page before it, and is never seen. So:
+A page is a range of positions. When an object is deleted, all later ones move up one position, so
+the first object of the next page moves to a page that was already read, and is missed. Therefore:
 
-- The order is that of creation: new objects come last, and nothing moves back.
-- Each page begins before the last object of the page before. If that one is where it was, nothing
-  before it has been deleted, and nothing was missed between the two pages.
+- Objects are listed in order of creation: new ones come last, and none moves down.
+- Each page overlaps the one before. If the objects they share are where they were, none before them
+  was deleted, and none was missed between the two pages.
 - A pass over the list is consistent if this holds for all its pages, `total` is the same on each,
-  and there are as many objects as it says. Otherwise the list is read again, three times at most.
+  and there are that many objects. Otherwise the list is read again, in at most three passes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 MAX_PASSES = 3
-# `limit` and `page` are documented to end at 100.
+# The documented maximum of both `limit` and `page`.
 MAX_LIMIT = MAX_PAGE = 100
 MAX_OBJECTS = MAX_LIMIT * MAX_PAGE
 _PLAUSIBLE_TOTALS = range(10**15)
@@ -34,7 +34,7 @@ class Page(t.NamedTuple):
     """A range of positions in a list.
 
     Attributes:
-        limit: How many objects it has at most.
+        limit: Maximum number of objects.
         number: Its number, from 1.
     """
 
@@ -52,10 +52,9 @@ class Page(t.NamedTuple):
         return self.limit * self.number
 
     def next(self) -> Page:
-        """Return the page to read after this one, which begins before the end of this one.
+        """Return the page to read after this one, which overlaps it.
 
-        Behind 9,900 objects there is none of that kind that reaches further, but one that begins
-        there.
+        After 9,900 objects no such page reaches further, so the last one begins right there.
         """
         page = Page.containing(self.end - 1)
         return page if page.end > self.end else Page.containing(self.end)
@@ -73,18 +72,16 @@ class Listing:
     Attributes:
         is_consistent: Whether the last pass was.
         calls: Number of pages that were read.
+
+    Args:
+        get_page: Returns the content of a page.
+        path: The path of the endpoint.
+        key: The property that holds the objects of a page.
     """
 
     def __init__(
         self, get_page: Callable[[str, Mapping[str, str]], dict[str, t.Any]], path: str, key: str
     ) -> None:
-        """Read nothing yet.
-
-        Args:
-            get_page: Returns the content of a page.
-            path: The path of the endpoint.
-            key: The property that has the objects of a page.
-        """
         self.is_consistent = False
         self.calls = 0
         self._get_page = get_page
@@ -94,10 +91,10 @@ class Listing:
         self._total = 0
 
     def count(self) -> int:
-        """Return the number of objects, for which one of them is read.
+        """Return the number of objects, by reading one of them.
 
         Raises:
-            RequestError: If the response is not a list of objects, or they are too many.
+            RequestError: If the response is not a list of objects, or there are too many.
         """
         _, total = self._get(Page(1, 1))
         return total
@@ -121,7 +118,7 @@ class Listing:
             )
         if len(self._seen) < self._total:
             raise RequestError(
-                f"{self._path} has {self._total} objects, but its pages only {len(self._seen)}"
+                f"{self._path} has {self._total} objects, but its pages list {len(self._seen)}"
             )
 
     def _pass(self) -> Iterator[list[dict[str, t.Any]]]:
@@ -157,7 +154,7 @@ class Listing:
         """Return the objects of a page, and the number of all objects.
 
         Raises:
-            RequestError: If the response has another form, or there are too many objects.
+            RequestError: If the response has an unexpected form, or there are too many objects.
         """
         self.calls += 1
         content = self._get_page(
@@ -168,7 +165,7 @@ class Listing:
             raise RequestError(f"unexpected response from {self._path} (total)")
         if total > MAX_OBJECTS:
             raise RequestError(
-                f"{self._path} has {total} objects, but its pages end at {MAX_OBJECTS}; "
+                f"{self._path} has {total} objects, but lists only {MAX_OBJECTS}; "
                 "deselect the stream"
             )
         if not isinstance(objects, list):

@@ -1,4 +1,4 @@
-"""Requests to the API and its responses, as the client takes and returns them."""
+"""Requests to the API and its responses, as `Client` takes and returns them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Request:
         params: Query.
         credentials: Credentials to use instead of the default.
         retry_warning: Warning if a request that may have succeeded is retried.
-        max_retry_seconds: For how long to retry it, if not as long as others.
-        keeps_digits: Whether numbers in the response are needed exactly.
+        max_retry_seconds: How long to retry it, instead of the default.
+        keeps_digits: Whether numbers in the response must be exact.
     """
 
     label: str
@@ -49,7 +49,7 @@ class Response(t.NamedTuple):
 
     Attributes:
         content: The JSON object; empty if there is none.
-        server_time: The server's time of the response, in seconds since 1970.
+        server_time: When it was sent by the server's clock, in seconds since 1970.
     """
 
     content: dict[str, t.Any]

@@ -4,11 +4,11 @@ Every response reports the limit: `X-Rate-Limit-Limit`, `-Remaining` and `-Retry
 in seconds at which it resets. Exceeding it blocks the account, so the tap leaves a reserve for
 the customer's own traffic.
 
-A caller waits with `wait`, prepares its request, and then claims a call with `try_acquire`. While
-it waited, tokens and links expire, so they are made in between; that may take requests of its
-own, after which the limit may be used up, and the caller waits again.
+A caller waits with `wait`, prepares its request, and claims it with `try_acquire`. Tokens and links
+may expire during the wait, so they are obtained after it. That may itself take requests and use up
+the limit; then the caller waits again.
 
-What a 429 is, the rate limit or a quota, `error_responses` decides; `retry` waits and retries.
+`error_responses` decides whether a 429 is about the rate limit or a quota; `retry` retries.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class RateLimit:
                 self._changed.wait(None if seconds == math.inf else seconds)
 
     def try_acquire(self) -> bool:
-        """Claim one request, unless the limit requires to wait again.
+        """Claim one request, unless it must wait again.
 
         Returns:
-            Whether the request may be sent now; `release` must follow then.
+            Whether the request may be sent now; if so, `release` must follow.
         """
         with self._changed:
             if self._wait_seconds():

@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
 MAX_JSON_BYTES = 16 << 20
 CHUNK_BYTES = 1 << 20
 
-# `utf-8` is a mistake that some servers make, and harmless.
+# `utf-8` is a harmless mistake of some servers.
 _NO_ENCODINGS = {"", "identity", "utf-8"}
 _GZIP_ENCODINGS = {"gzip", "x-gzip"}
 
@@ -37,10 +37,10 @@ def parse_object(body: bytes, *, keeps_digits: bool = False) -> dict[str, t.Any]
 
     Args:
         body: The response.
-        keeps_digits: Whether numbers with a fraction are decimals.
+        keeps_digits: Whether numbers with a fraction become `Decimal`.
 
     Raises:
-        RequestError: If it is JSON but not an object, or has a number beyond all decimals.
+        RequestError: If it is JSON but not an object, or has a number that `Decimal` cannot hold.
         TransientError: If it is not JSON, e.g. truncated.
     """
     decoder = _EXACT_OBJECT if keeps_digits else _OBJECT
@@ -50,8 +50,7 @@ def parse_object(body: bytes, *, keeps_digits: bool = False) -> dict[str, t.Any]
         except msgspec.DecodeError:
             content = decoder.decode(replace_lone_surrogates(body.decode()))
             logger.warning(
-                "A response holds half of a surrogate pair (a character cut in two); it is read "
-                "as U+FFFD"
+                "A response contains half of a surrogate pair (half a character), read as U+FFFD"
             )
             return content
     except (msgspec.ValidationError, InvalidOperation) as error:
@@ -81,8 +80,8 @@ def save_body(response: urllib3.BaseHTTPResponse, file: t.BinaryIO, deadline: De
     Raises:
         RequestError: If it has an unexpected encoding.
         StorageError: If the file cannot be written.
-        TransientError: If it is incomplete, takes too long, or is empty without any proof
-            that it is complete.
+        TransientError: If it is incomplete or takes too long, or if it gives no length and is
+            empty or lacks a final newline.
     """
     body = _Body(response, deadline)
     last = b""
@@ -121,7 +120,7 @@ class _Body:
         self.is_bounded = response.chunked or response.length_remaining is not None
 
     def read(self, size: int) -> bytes:
-        """Return what has arrived, at most `size` bytes; nothing at the end."""
+        """Return what has arrived, at most `size` bytes; empty at the end."""
         if self._deadline.remaining_seconds <= 0:
             raise TransientError("the response took too long")
         try:

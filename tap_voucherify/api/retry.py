@@ -1,4 +1,4 @@
-"""Retry what failed in a way that may pass."""
+"""Retry transient failures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.clock import Clock, Deadline
 
-# A single pause at most; a wait for the rate limit may be longer.
+# Maximum pause between attempts; a wait for the rate limit may be longer.
 MAX_PAUSE_SECONDS = 60
-# How often the rate limit may reject one request.
+# How many times the rate limit may reject one request.
 MAX_RATE_LIMIT_ATTEMPTS = 8
 
 _T = t.TypeVar("_T")
@@ -31,7 +31,7 @@ class Retry:
 
     Args:
         clock: Clock.
-        max_retry_seconds: For how long failures are retried.
+        max_retry_seconds: How long failures are retried.
         jitter: Randomizes a delay.
     """
 
@@ -59,9 +59,9 @@ class Retry:
         Args:
             attempt: Callable; a `TransientError` is retried.
             problem: Prefix of the log message.
-            deadline: Ends retries too; paused while the rate limit requires to wait.
-            retry_warning: Added when an attempt that may have succeeded is repeated.
-            max_retry_seconds: For how long to retry, instead of the default.
+            deadline: Ends retries too; paused while waiting for the rate limit.
+            retry_warning: Added to the log message if the attempt may have succeeded.
+            max_retry_seconds: How long to retry, instead of the default.
 
         Raises:
             TransientError: From the last attempt.
@@ -75,7 +75,7 @@ class Retry:
         while True:
             try:
                 return attempt()
-            except TransientError as error:  # noqa: PERF203 - retries are such a loop
+            except TransientError as error:  # noqa: PERF203 - retrying needs the loop
                 if ends_at == math.inf:
                     ends_at = deadline.elapsed_seconds + allowed
                 pause = self._jitter(next(pauses))

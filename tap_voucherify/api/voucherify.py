@@ -1,4 +1,4 @@
-"""The endpoints that the tap uses, typed; those of lists are declared in `list_streams`."""
+"""The endpoints that the tap uses, typed; list endpoints are declared in `list_streams`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
 
 # Longer than any token is documented to be valid.
 MAX_TOKEN_SECONDS = 3600
-# What is optional is not retried for long.
+# Optional requests are not retried for long.
 OPTIONAL_RETRY_SECONDS = 10
 
 _T = t.TypeVar("_T")
@@ -43,7 +43,7 @@ class Voucherify:
     def create_export(
         self, exported_object: str, parameters: Mapping[str, t.Any], deadline: Deadline
     ) -> Export:
-        """Create an export; its parameters are those that Voucherify reports back.
+        """Create an export and return it as Voucherify reports it.
 
         Raises:
             RequestError: If the response has no ID.
@@ -78,7 +78,7 @@ class Voucherify:
         deadline: Deadline | None = None,
         max_retry_seconds: float | None = None,
     ) -> ExportList:
-        """Return the newest exports, newest first; those in an unknown form are left out.
+        """Return the newest exports, newest first; entries in an unknown form are left out.
 
         Raises:
             RequestError: If the response is not a list of exports.
@@ -112,13 +112,13 @@ class Voucherify:
         return self._client.retry.run(attempt, problem, deadline)
 
     def metadata_schemas(self) -> dict[str, t.Any]:
-        """Return the project's metadata schemas, as they were sent."""
+        """Return the project's metadata schemas as sent."""
         return self._send(
             Request("schemas", "GET", "/v1/metadata-schemas"), Deadline(self._clock)
         ).content
 
     def get_page(self, path: str, params: Mapping[str, str]) -> dict[str, t.Any]:
-        """Return a page of a list endpoint, as it was sent; numbers keep their digits."""
+        """Return a page of a list endpoint as sent; numbers keep their digits."""
         label = f"list {path.removeprefix('/v1/')}"
         request = Request(label, "GET", path, params=params, keeps_digits=True)
         return self._send(request, Deadline(self._clock)).content
@@ -131,10 +131,10 @@ class Voucherify:
             scopes: Space-separated scopes.
 
         Returns:
-            The token, and for how many seconds it is valid.
+            The token and its lifetime in seconds, at most an hour.
 
         Raises:
-            RequestError: If the response has no token, or one in an unknown form.
+            RequestError: If the response lacks a valid token or lifetime.
         """
         content = self._send(
             Request(
@@ -156,7 +156,7 @@ class Voucherify:
             seconds = math.inf
         except (KeyError, TypeError, ValueError) as error:
             raise RequestError("unexpected response to the token request (expires_in)") from error
-        # Not a number is not in any range either.
+        # NaN is outside any range, too.
         return token, seconds if 0 <= seconds <= MAX_TOKEN_SECONDS else MAX_TOKEN_SECONDS
 
     def _send(self, request: Request, deadline: Deadline) -> Response:

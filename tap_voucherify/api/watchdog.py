@@ -1,8 +1,8 @@
-"""Bound the time that a response takes, however it trickles in.
+"""Limit the time that a response takes, however it trickles in.
 
-A socket's timeout bounds the silence between two packets only: a server that sends a byte of a
-header every half second, or one `100 Continue` after another, never reaches it. At the end of the
-allowed time, the watchdog therefore shuts the socket down, which ends any read.
+A socket timeout limits only the silence between two packets: a server that sends a byte of a header
+every half second, or one `100 Continue` after another, never triggers it. When time is up, the
+watchdog therefore shuts the socket down, which ends any read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Watchdog:
     """Watches over the socket of one request.
 
     Args:
-        request_timeout_seconds: How long headers may take, and a body that is not a file.
+        request_timeout_seconds: Limit for the headers, and for a body that is not a file.
     """
 
     def __init__(self, request_timeout_seconds: float) -> None:
@@ -42,8 +42,8 @@ class Watchdog:
 
     @contextlib.contextmanager
     def headers(self, deadline: Deadline) -> Iterator[None]:
-        """Bound the time for the headers of the request that is made inside the block."""
-        # The last poll of an export is made at its deadline, and needs time as well.
+        """Limit the time for the headers of the request made inside the block."""
+        # The last poll of an export is sent at its deadline, and still needs time.
         seconds = max(deadline.remaining_seconds, MIN_HEADER_SECONDS)
         self._header_seconds = min(self._request_timeout_seconds, seconds)
         token = _current.set(self)
@@ -54,14 +54,14 @@ class Watchdog:
 
     @contextlib.contextmanager
     def attached(self, connected: socket.socket) -> Iterator[None]:
-        """Watch this socket, while the headers are read inside the block and afterwards."""
+        """Watch this socket from now on; the headers are read inside the block."""
         self._socket = connected
         with self._limit(self._header_seconds):
             yield
 
     @contextlib.contextmanager
     def body(self, deadline: Deadline | None = None) -> Iterator[None]:
-        """Bound the time for the body that is read inside the block.
+        """Limit the time for the body read inside the block.
 
         Raises:
             TransientError: If it takes longer.
@@ -75,13 +75,13 @@ class Watchdog:
 
     @contextlib.contextmanager
     def _limit(self, seconds: float) -> Iterator[None]:
-        """Bound the time for reading from the socket inside the block.
+        """Limit the time for reading from the socket inside the block.
 
         Raises:
             TimeoutError: At the end of the block, if the socket was shut down: what looked like
-                the end of a response may be none.
+                the end of a response may not be it.
         """
-        if self._socket is None:  # a SOCKS proxy has connections of its own
+        if self._socket is None:  # a SOCKS proxy uses other connections
             yield
             return
         expired = threading.Event()
@@ -94,7 +94,7 @@ class Watchdog:
             timer.cancel()
             timer.join()
             if expired.is_set():
-                # What the shutdown made of the read, an end or a reset, is not the cause.
+                # However the shutdown ended the read, the timeout is the cause.
                 raise TimeoutError(f"no complete headers within {seconds:.0f} s") from None
 
 

@@ -34,7 +34,7 @@ if t.TYPE_CHECKING:
     from tap_voucherify.clock import Clock
     from tap_voucherify.exports.request import ExportRequest
 
-# For how long a missing export, result or file may be a matter of time.
+# How long a missing export, result or file may take to appear.
 GRACE_SECONDS = 60
 
 FIRST_REPORT_SECONDS = 10
@@ -50,7 +50,7 @@ class ExportRunner:
     Args:
         api: Voucherify's API.
         clock: Clock.
-        poll_interval_seconds: Minimum pause between two looks at an export.
+        poll_interval_seconds: Minimum pause between two checks of an export.
         export_timeout_seconds: Time limit per export, including download.
         resume_exports: Whether to resume unfinished exports.
     """
@@ -124,7 +124,7 @@ class ExportRunner:
                 job.check()
                 waited = self._clock.monotonic() - started
                 try:
-                    has_news = self._watch.look(watched)
+                    has_news = self._watch.check(watched)
                 except NotFoundError as error:
                     grace.wait(_missing(error))
                     watched.started = grace.started
@@ -132,7 +132,7 @@ class ExportRunner:
                 if has_news and (urls := self._urls(job, watched.export)):
                     logger.info("%s: export finished after %.0f s", job.request, waited)
                     return DownloadLinks(
-                        urls, watched.looked_at, self._clock, lambda: self._refresh(job)
+                        urls, watched.checked_at, self._clock, lambda: self._refresh(job)
                     )
                 if has_news and watched.export.status is ExportStatus.DONE:
                     grace.wait(NO_FILE)
@@ -195,7 +195,7 @@ class ExportRunner:
         problem = f"{job.request}: download failed"
         size = self._api.retry(attempt, problem, job.deadline) / 1e6
         if not size:
-            # An export without rows may look like this, but so may a fault.
+            # This may be an export without rows, or a fault.
             links.expire()
             size = self._api.retry(attempt, problem, job.deadline) / 1e6
         seconds = self._clock.monotonic() - started
@@ -227,7 +227,7 @@ def _missing(error: NotFoundError) -> str:
 
 
 class _Grace:
-    """The time in which what is missing may still appear."""
+    """The time in which something missing may still appear."""
 
     def __init__(self, job: _Job, clock: Clock) -> None:
         self.started = math.inf
@@ -235,7 +235,7 @@ class _Grace:
         self._clock = clock
 
     def wait(self, problem: str) -> None:
-        """Allow for something missing.
+        """Allow something to be missing for a while.
 
         Raises:
             ExportFailedError: If it has been missing for too long.
@@ -246,7 +246,7 @@ class _Grace:
             raise ExportFailedError(problem, self._job.export.created_at)
 
     def end(self) -> None:
-        """Note that nothing is missing."""
+        """Reset: nothing is missing."""
         self.started = math.inf
 
 

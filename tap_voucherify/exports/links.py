@@ -24,9 +24,9 @@ class DownloadLinks:
 
     Args:
         urls: The links.
-        fetched_at: Time of the clock at which they were reported.
+        fetched_at: Clock time at which they were reported.
         clock: Clock.
-        refresh: Returns fresh links, or nothing if there are none for now.
+        refresh: Returns fresh links; raises if there are none.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class DownloadLinks:
         return len(self._urls)
 
     def expire(self) -> None:
-        """Use fresh links from now on."""
+        """Refresh the links before the next download."""
         self._fresh_until = float("-inf")
 
     def download(self, index: int, download: Callable[[str, float], int]) -> int:

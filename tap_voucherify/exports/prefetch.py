@@ -1,13 +1,13 @@
 """Prefetch exports in reading order.
 
-A sync takes as long as the slowest exports, not their sum. The exports of all streams stand in one
-queue, in the order in which the reader will want them. While it reads one, `workers` run the next.
+The exports of all streams are in one queue, in the order in which the reader wants them. While it
+reads one, `workers` run the next, so a sync takes as long as the slowest exports, not their sum.
 
-- An export that failed is requested again, whole or split in two, at the front of the queue.
-- The reader finds the files of an export useless, and replaces it: as if it had failed.
-- The stream recovers from a failure by requesting other exports: as above, and its later exports
-  are cancelled.
-- The reader leaves a stream (it failed, or is not read to its end). Its exports are cancelled.
+- An export fails. It is requested again, whole or split in two, at the front of the queue.
+- The reader finds the files of an export useless and replaces it, at the front of the queue.
+- The stream recovers from a failure by requesting other exports. They go to the front, and its
+  later exports are cancelled.
+- The reader abandons a stream (it failed, or is not read to its end). Its exports are cancelled.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ logger = logging.getLogger("tap-voucherify.exports")
 
 
 class ExportPrefetcher:
-    """The exports of all streams.
+    """Runs the exports of all streams ahead of their reader.
 
     Args:
-        workers: They run the exports.
+        workers: Run the exports.
     """
 
     def __init__(self, workers: ExportWorkers) -> None:
@@ -57,12 +57,12 @@ class ExportPrefetcher:
     ) -> Iterator[ExportedFiles]:
         """Yield the exports of a stream in order, as their files become available.
 
-        An export that failed is retried or split.
+        A failed export is retried or split.
 
         Args:
             stream: The stream.
             recover: Returns the exports to read instead of this and all later ones after
-                another failure; none if the stream fails.
+                any other failure; none if the stream fails.
 
         Raises:
             StreamError: If the stream fails.
@@ -128,7 +128,7 @@ class ExportPrefetcher:
     def _put_first(
         self, export: QueuedExport, requests: Iterable[ExportRequest], failures: int = 0
     ) -> list[QueuedExport]:
-        """Cancel an export and put others in its place, at the front of the queue."""
+        """Replace an export with others, at the front of the queue."""
         exports = [QueuedExport(request, failures) for request in requests]
         self._workers.replace(export, exports)
         return exports

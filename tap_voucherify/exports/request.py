@@ -1,4 +1,4 @@
-"""What an export is requested with, and the files that it leads to."""
+"""An export request, and the files it produces."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ExportRequest:
     Attributes:
         stream: Stream name.
         exported_object: Voucherify's object name.
-        fields: The API's names of the columns, in order.
-        order: The field that the rows are sorted by, if any.
-        window: The range of time.
+        fields: API names of the columns, in order.
+        order: Field the rows are sorted by, if any.
+        window: The time range.
         filter_field: Field the window filters on, if any.
         resumable: Whether an unfinished export of an earlier run may be used instead; the
             next run picks up anything newer.
@@ -40,7 +40,7 @@ class ExportRequest:
 
     @property
     def parameters(self) -> dict[str, t.Any]:
-        """The parameters that the API gets."""
+        """The parameters to send."""
         parameters: dict[str, t.Any] = {"fields": list(self.fields)}
         if self.order:
             parameters["order"] = self.order
@@ -78,7 +78,7 @@ class ExportedFiles:
     Attributes:
         request: The request.
         export_id: Voucherify's ID of the export.
-        created_at: The server's time at which it was created.
+        created_at: When it was created, by the server's clock.
         files: Files in order, each with a header.
     """
 

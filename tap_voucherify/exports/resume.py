@@ -54,7 +54,7 @@ class UnfinishedExports:
         return None
 
     def check_echo(self, request: ExportRequest, created: Export) -> None:
-        """Stop resuming if the response to a creation lacks a parameter: so may the list."""
+        """Stop resuming if a create response lacks a parameter: the list may lack it too."""
         if created.parameters != request.parameters:
             with self._listing:
                 self._exports = []

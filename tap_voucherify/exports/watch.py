@@ -1,25 +1,25 @@
 """Watch all exports in progress with few calls.
 
-Each export has a worker, which sleeps until a look at its export is due: after 35% of the time
-waited so far, within limits. An export's end is therefore noticed within `poll_interval_seconds`,
-or 35% of its duration, at most 30 s. What a look costs depends:
+Each export has a worker, which sleeps until its next check is due: after 35% of the time waited so
+far, within limits. An export's end is therefore noticed within `poll_interval_seconds`, or 35% of
+its duration, at most 30 s. How a check is made depends:
 
 - The export is the only one in progress: its worker polls it.
 - More than one is in progress: the worker lists the newest exports instead, one call for all of
-  them. Nothing is due for the others then, so the youngest export sets the pace. They find their
+  them. This checks the others as well, so the youngest export sets the pace. Their workers see the
   news when they next wake up, within a quarter of a second.
-- The list lacks the export (it is older than a hundred others, or the list does not know its
-  object): its worker polls it. It counts for the list again as soon as the list has it.
+- The list lacks the export (more than a hundred are newer, or the list does not include its
+  object): its worker polls it, until a list has it again.
 - The list reports that the export failed, or is done without usable links: its worker polls it,
-  and what the poll says counts.
-- The list failed, or contradicts what is known (a status goes back, a status changes after the end,
-  one export twice with different statuses): the list is not used again in this run, and all poll.
-- The list may also be out of date without a contradiction. After `MAX_LISTS_IN_A_ROW`, the
-  worker that is due polls its export instead: if that has ended, the next list contradicts it.
-- The time for the export is over: its worker polls one last time.
+  and the poll decides.
+- The list fails, or contradicts what is known (a status goes back, a status changes after the end,
+  one export twice with different statuses): it is not used again in this run, and all workers poll.
+- A list may also be stale without contradicting anything. After `MAX_LISTS_IN_A_ROW`, the next
+  worker polls its export instead: if that has ended, the next list contradicts it.
+- The time for the export is up: its worker polls one last time.
 
-A worker that finds another one listing waits for that list. If the list in turn waits for the rate
-limit, that time counts towards none of their deadlines.
+A worker that is due while another is listing waits for that list. If the list in turn waits for the
+rate limit, that time counts towards none of their deadlines.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ if t.TYPE_CHECKING:
     from tap_voucherify.api.voucherify import Voucherify
     from tap_voucherify.clock import Clock
 
-# The pause between two looks, as a fraction of the time waited so far.
+# The pause between two checks, as a fraction of the time waited so far.
 PAUSE_SHARE = 0.35
 MAX_PAUSE_SECONDS = 30
 
 # How often a worker wakes to check for news and cancellation; this costs no call.
 CHECK_SECONDS = 0.25
 
-# A list that takes longer has failed.
+# A list that takes longer counts as failed.
 LIST_TIMEOUT_SECONDS = 30
 # After this many lists in a row, a poll shows whether they are up to date.
 MAX_LISTS_IN_A_ROW = 7
@@ -63,24 +63,24 @@ class WatchedExport:
     Attributes:
         export: The export, as it was last reported.
         deadline: When to give up.
-        started: Time of the clock from which the pauses grow.
-        looked_at: Time of the clock at which it was last reported.
-        has_news: Whether a list has reported it since its worker last looked.
+        started: Clock time from which pauses are computed.
+        checked_at: Clock time of the last check.
+        has_news: Whether a list has reported it since its worker last checked.
         is_listed: Whether the last list had it; None before the first.
     """
 
     export: Export
     deadline: Deadline
     started: float
-    looked_at: float
+    checked_at: float
     has_news: bool = False
     is_listed: bool | None = None
 
     def due_at(self, poll_interval_seconds: float) -> float:
-        """Return the time of the clock at which the next look is due."""
-        waited = self.looked_at - self.started
+        """Return the clock time at which the next check is due."""
+        waited = self.checked_at - self.started
         pause = max(poll_interval_seconds, min(PAUSE_SHARE * waited, MAX_PAUSE_SECONDS))
-        return self.looked_at + pause
+        return self.checked_at + pause
 
 
 class ExportWatch:
@@ -89,7 +89,7 @@ class ExportWatch:
     Args:
         api: Voucherify's API.
         clock: Clock.
-        poll_interval_seconds: Minimum pause between two looks.
+        poll_interval_seconds: Minimum pause between two checks.
     """
 
     def __init__(self, api: Voucherify, clock: Clock, poll_interval_seconds: float) -> None:
@@ -98,7 +98,7 @@ class ExportWatch:
         self._poll_interval_seconds = poll_interval_seconds
         self._lock = clock.condition()
         self._watched: list[WatchedExport] = []
-        # The latest status of every export of this run, also after its end.
+        # The latest status of every export of this run, ended ones included.
         self._known: dict[str, ExportStatus] = {}
         self._uses_list = True
         self._lists_in_a_row = 0
@@ -119,12 +119,12 @@ class ExportWatch:
                 self._watched.remove(watched)
 
     def pause_seconds(self, watched: WatchedExport) -> float:
-        """Return for how long its worker may sleep."""
+        """Return how long its worker may sleep."""
         due_in = self._due_at(watched) - self._clock.monotonic()
         return min(max(due_in, 0), CHECK_SECONDS, max(watched.deadline.remaining_seconds, 0))
 
-    def look(self, watched: WatchedExport) -> bool:
-        """Look at an export, if that is due, and return whether there is news.
+    def check(self, watched: WatchedExport) -> bool:
+        """Check an export, if that is due, and return whether there is news.
 
         Raises:
             NotFoundError: If there is no such export.
@@ -144,19 +144,19 @@ class ExportWatch:
 
     @contextlib.contextmanager
     def _locked(self, deadline: Deadline) -> Iterator[None]:
-        """Hold the lock; what a list waits for the rate limit meanwhile counts to no deadline."""
+        """Hold the lock; the deadline excludes a list's wait for the rate limit meanwhile."""
         paused_before = self._paused_seconds
         with self._lock:
             deadline.extend(self._paused_seconds - paused_before)
             yield
 
     def _is_due(self, watched: WatchedExport) -> bool:
-        # A sleep may end early by a rounding error.
+        # A sleep may end early because of rounding.
         due_at = self._due_at(watched) - ROUNDING_SECONDS
         return watched.deadline.remaining_seconds <= 0 or self._clock.monotonic() >= due_at
 
     def _due_at(self, watched: WatchedExport) -> float:
-        """Return when to look; lists have a pause between them, for whichever export they are."""
+        """Return when to check; any two lists are `poll_interval_seconds` apart."""
         due_at = watched.due_at(self._poll_interval_seconds)
         if watched.is_listed is False:
             return due_at
@@ -173,10 +173,10 @@ class ExportWatch:
         )
 
     def _list(self) -> float:
-        """List the newest exports, and update all that are watched.
+        """List the newest exports and update all watched ones.
 
         Returns:
-            Seconds of which this waited for the rate limit.
+            Seconds spent waiting for the rate limit.
         """
         deadline = Deadline(self._clock, LIST_TIMEOUT_SECONDS)
         try:
@@ -189,7 +189,7 @@ class ExportWatch:
         return deadline.paused_seconds
 
     def _take(self, exports: Sequence[Export]) -> None:
-        """Update all that are watched from a list."""
+        """Update all watched exports from a list."""
         self._lists_in_a_row += 1
         self._listed_at = self._clock.monotonic()
         listed: dict[str, Export] = {}
@@ -202,7 +202,7 @@ class ExportWatch:
             export_now = listed.get(watched.export.id)
             watched.is_listed = export_now is not None
             if export_now:
-                watched.looked_at = self._listed_at
+                watched.checked_at = self._listed_at
                 watched.has_news = True
                 self._report(watched, export_now)
 
@@ -211,7 +211,7 @@ class ExportWatch:
         try:
             export = self._api.get_export(watched.export.id, watched.deadline)
         finally:
-            watched.looked_at = self._clock.monotonic()
+            watched.checked_at = self._clock.monotonic()
         with self._locked(watched.deadline):
             if self._listed_at > sent_at and not export.status.is_final:
                 return  # a list may have reported its end since
@@ -231,7 +231,7 @@ class ExportWatch:
         return known.is_final or export.status is ExportStatus.SCHEDULED
 
     def _give_up(self, reason: str) -> None:
-        """Do without the list for the rest of the run."""
+        """Stop using the list for the rest of the run."""
         if self._uses_list:
             logger.warning(
                 "No longer using the list of exports, polling each one instead: %s", reason
@@ -240,7 +240,7 @@ class ExportWatch:
 
 
 def _is_conclusive(export: Export) -> bool:
-    """Whether a list's report needs no poll to be believed."""
+    """Whether a list's report needs no poll to confirm it."""
     if export.status is ExportStatus.ERROR:
         return False
     try:

@@ -1,21 +1,21 @@
-"""Run exports in background threads, in the order of one queue.
+"""Run exports in background threads, from one queue.
 
 Each worker takes the first export of the queue, runs it, and keeps it until its files are read, so
-the number of workers is the limit. From there, one of these cases applies:
+the number of workers is the limit. Then one of these cases applies:
 
-- The export succeeds. Its worker waits until the reader has read it, closes its files, has it
-  deleted if that is configured, and takes the next from the queue. Deletion does not hold the
-  reader up; `finish` waits for it.
+- The export succeeds. Its worker waits until the reader has read it, closes its files, deletes it
+  if configured, and takes the next from the queue. The reader does not wait for the deletion;
+  `finish` does.
 - The export fails before the reader wants it. Its worker waits, so that the slot stays taken.
-  The reader then finds the failure and puts another export, or two, at the front of the queue,
-  and lets the worker go in the same step. Were the slot free in between, a later export could take
-  it, and wait for its reader as the reader waits for a slot.
-- The stream has failed so often that, together with its exports in progress, it reaches its limit.
-  The first in the queue then waits for those to end, and is not overtaken, since it is needed
-  next. If the limit is reached, the reader gets the last failure.
+  When the reader finds the failure, it puts one or two exports at the front of the queue and frees
+  the worker in the same step. If the slot were free in between, a later export could take it and
+  wait for the reader, while the reader waits for a slot.
+- The failures of a stream and its exports in progress add up to its limit. The first in the queue
+  then waits for those to end, and is not overtaken, since it is needed next. If the limit is
+  reached, the reader gets the last failure.
 - The export fails in any other way. The reader gets the exception when it wants that export.
 - An export is cancelled. It is removed from the queue, closed without being deleted if it is done,
-  or stops when it next looks.
+  or stops at its next check.
 - Closing a file or deleting an export fails. That is logged, and the worker continues.
 - The run ends. The queue is closed, and workers end when they next wait.
 """
@@ -104,7 +104,7 @@ class ExportWorkers:
             self._start_workers(len(exports))
 
     def replace(self, export: QueuedExport, others: Sequence[QueuedExport]) -> None:
-        """Cancel an export and put others in its place, at the front of the queue."""
+        """Replace an export with others, at the front of the queue."""
         with self._changed:
             # Atomically, so that no later export takes the slot in between.
             export.is_cancelled = True
@@ -132,14 +132,14 @@ class ExportWorkers:
         return len(self._failures[stream]) >= MAX_FAILURES_PER_STREAM
 
     def release(self, export: QueuedExport) -> None:
-        """Let an export go whose files have been read."""
+        """Free the worker of an export whose files have been read."""
         with self._changed:
             export.is_read = True
             self._pending_deletes += bool(self._on_read)
             self._changed.notify_all()
 
     def cancel(self, exports: Iterable[QueuedExport]) -> None:
-        """Let exports go that are not read."""
+        """Cancel exports that will not be read."""
         with self._changed:
             for export in exports:
                 export.is_cancelled = True
@@ -153,7 +153,7 @@ class ExportWorkers:
             self._wait_for(lambda: not self._pending_deletes)
 
     def close(self) -> None:
-        """Let the workers end."""
+        """Close the queue; workers end when they next wait."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -215,14 +215,14 @@ class ExportWorkers:
         return None if is_held_back else export
 
     def _dispose(self, exported: ExportedFiles, *, is_read: bool) -> None:
-        """Close the files of an export, and have it deleted if it was read."""
+        """Close the files of an export, and delete it if it was read."""
         try:
             exported.close()
             if is_read and self._on_read:
                 self._on_read(exported)
         except StoppedError:
-            pass  # the run ends, and nothing waits for this export
-        except Exception as error:  # noqa: BLE001 - the records are out, and the worker goes on
+            pass  # the run has ended, and nothing waits for this export
+        except Exception as error:  # noqa: BLE001 - the records are emitted
             logger.warning(
                 "%s: could not clean up export %s: %s: %s",
                 exported.request,

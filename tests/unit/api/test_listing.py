@@ -166,7 +166,7 @@ def test_an_object_on_a_page_twice_is_yielded_once() -> None:
     service = Service(["a", "b", "a"])
     listing = Listing(service.get_page, PATH, "things")
 
-    with pytest.raises(RequestError, match="has 3 objects, but its pages only 2"):
+    with pytest.raises(RequestError, match="has 3 objects, but its pages list 2"):
         assert [[each["id"] for each in objects] for objects in listing] == [["a", "b"]]
     assert not listing.is_consistent
 
@@ -178,7 +178,7 @@ def test_pages_that_are_too_short_are_an_error() -> None:
         content = Service(ids(250)).get_page(path, params)
         return {**content, "things": content["things"][:10]}
 
-    with pytest.raises(RequestError, match="has 250 objects, but its pages only 30"):
+    with pytest.raises(RequestError, match="has 250 objects, but its pages list 30"):
         list(Listing(get_page, PATH, "things"))
 
 
@@ -196,7 +196,7 @@ def test_pages_that_are_too_short_are_an_error() -> None:
         ({"things": [{}], "total": 1}, r"\(an object without id\)"),
         ({"things": [{"id": ""}], "total": 1}, r"\(an object without id\)"),
         ({"things": [{"id": 1}], "total": 1}, r"\(an object without id\)"),
-        ({"things": [], "total": 10_001}, "has 10001 objects, but its pages end at 10000"),
+        ({"things": [], "total": 10_001}, "has 10001 objects, but lists only 10000"),
     ],
 )
 def test_an_unexpected_response_is_an_error(content: dict[str, t.Any], error: str) -> None:

@@ -405,7 +405,7 @@ def test_an_export_that_begins_while_a_list_waits_keeps_its_time() -> None:
                 watch.watch(replace(export, id="other"), Deadline(clock, 1000)),
             ):
                 clock.spend(1)
-                assert watch.look(one)
+                assert watch.check(one)
 
         def second() -> None:
             clock.spend(10)
@@ -440,14 +440,14 @@ def test_a_poll_that_a_list_overtakes_contradicts_nothing(caplog: pytest.LogCapt
         def only_one() -> None:
             with watch.watch(export, Deadline(clock, 1000)) as watched:
                 clock.spend(1)
-                assert watch.look(watched)
+                assert watch.check(watched)
                 seen.append(watched.export.status)
 
         def another() -> None:
             clock.spend(3)
             with watch.watch(replace(export, id="other"), Deadline(clock, 1000)) as watched:
                 clock.spend(2)
-                assert watch.look(watched)
+                assert watch.check(watched)
 
         for run in (only_one, another):
             threading.Thread(target=run, name=run.__name__, daemon=True).start()
