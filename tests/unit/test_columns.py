@@ -1,4 +1,4 @@
-"""A column's declaration is all that schema and header need."""
+"""Schema and titles derive from a column's declaration."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tap_voucherify.columns import (
 def test_each_type_has_a_schema(
     column_type: ColumnType, json_type: str, other: dict[str, Any]
 ) -> None:
-    """Only what is part of a key is never null."""
+    """Each type has a JSON schema, nullable or not; objects and arrays may be text."""
     column = Column("a", column_type, "What it is.")
 
     rest = {"description": "What it is.", **other}
@@ -48,8 +48,8 @@ def test_each_type_has_a_schema(
     assert column.schema(nullable=False, as_text=True) == {"type": [json_type], **rest}
 
 
-def test_what_is_documented_of_an_object_is_in_its_schema() -> None:
-    """It may have other properties, too."""
+def test_documented_properties_of_an_object_are_in_its_schema() -> None:
+    """Others are allowed."""
     parts = (
         Column("at", TIMESTAMP, "When."),
         Column("days", JSON_ARRAY, "Which days.", items=INTEGER),
@@ -76,7 +76,7 @@ def test_what_is_documented_of_an_object_is_in_its_schema() -> None:
 
 
 def test_a_column_has_several_titles() -> None:
-    """The API's name, also with the object before it, and the declared titles."""
+    """The API name, with and without the object, and the declared titles."""
     column = Column("created_at", TEXT, "It.", field="date", title="Creation Date?")
     likely = Column("is_referral", TEXT, "It.", expected_title="Is Referral?")
 
@@ -85,8 +85,8 @@ def test_a_column_has_several_titles() -> None:
     assert likely.titles("vouchers") == {"isreferral", "voucherisreferral"}
 
 
-def test_custom_attributes_have_a_schema() -> None:
-    """Text, unless their types are known."""
+def test_metadata_has_a_schema() -> None:
+    """Keys are text unless their types are known."""
     plain, typed = metadata_schema({}), metadata_schema({"size": {"type": ["number"]}})
 
     assert plain["type"] == ["object"]

@@ -48,14 +48,14 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 
 
 def test_passwords_of_urls_are_masked_to_their_end(secrets: SecretFilter) -> None:
-    """They may contain the character that ends them."""
+    """They may contain an @, the character that ends them."""
     assert secrets.redact("via http://user:a@b@proxy:3128/ and back") == (
         f"via http://{MASK}@proxy:3128/ and back"
     )
 
 
 def test_two_handlers_write_the_same_traceback(secrets: SecretFilter) -> None:
-    """Each has the filter, and the second finds what the first has left in the record."""
+    """Each has the filter, and the second one gets the record that the first has cleaned."""
     try:
         int("no number")
     except ValueError:
@@ -69,8 +69,8 @@ def test_two_handlers_write_the_same_traceback(secrets: SecretFilter) -> None:
     assert str(texts[0]).count("Traceback") == 1
 
 
-def test_arguments_that_do_not_fit_are_no_error(secrets: SecretFilter) -> None:
-    """A mistake of a library in a log call ends no sync."""
+def test_mismatched_arguments_are_not_an_error(secrets: SecretFilter) -> None:
+    """A library's mistake in a log call does not end a sync."""
     record = logging.LogRecord("x", logging.WARNING, "", 1, f"%d of {SECRET}", ("a",), None)
 
     assert secrets.filter(record)
@@ -100,7 +100,7 @@ def test_c2_a_secret_is_masked_in_every_encoding(secrets: SecretFilter, encoding
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=60))
 def test_any_secret_is_masked(secret: str) -> None:
-    """Whichever printable characters it consists of."""
+    """Whatever printable characters it contains."""
     known = SecretFilter()
     known.add(secret)
     assert secret not in known.redact(f"a {secret} b {quote(secret, safe='')} c")
@@ -123,12 +123,12 @@ def test_any_secret_is_masked(secret: str) -> None:
     ],
 )  # fmt: skip
 def test_c3_links_lose_their_query_values(text: str, masked: str) -> None:
-    """Without any known secret."""
+    """Even if no secret is known."""
     assert SecretFilter().redact(text) == masked
 
 
 def test_short_secrets_are_not_masked() -> None:
-    """They are mistakes, and part of ordinary words; and what is no text is no secret."""
+    """They are mistakes, and parts of ordinary words. Other types are not secrets."""
     known = SecretFilter()
     known.add("abc")
     known.add(None)
@@ -141,7 +141,7 @@ def record(message: str, *args: object, level: int = logging.WARNING) -> logging
 
 
 def test_c3_a_warning_has_no_traceback(secrets: SecretFilter) -> None:
-    """A malformed header line makes urllib3 log one, with the whole link in it."""
+    """urllib3 logs one for a malformed header line, with the whole link in it."""
     warning = record("Failed to parse headers (url=%s)", "http://h/f?X-Amz-Signature=abc")
     try:
         int("harmless")
@@ -153,7 +153,7 @@ def test_c3_a_warning_has_no_traceback(secrets: SecretFilter) -> None:
 
 
 def test_a_record_is_one_printable_line(secrets: SecretFilter) -> None:
-    """Line breaks and terminal escapes of a server become spaces."""
+    """Line breaks and terminal escapes from a server become spaces."""
     forged = record("status %s", "DONE\n2026 | ERROR | forged\x1b[31m\u2028\u202e")
     secrets.filter(forged)
     assert forged.getMessage() == "status DONE 2026 | ERROR | forged [31m  "
@@ -187,7 +187,7 @@ def test_a_traceback_is_masked_and_indented(secrets: SecretFilter) -> None:
 
 
 def test_a_stack_is_masked_and_indented(secrets: SecretFilter) -> None:
-    """Also without an exception."""
+    """Even without an exception."""
     failed = record("failed", level=logging.ERROR)
     failed.stack_info = f"Stack: {SECRET}"
     secrets.filter(failed)
@@ -195,7 +195,7 @@ def test_a_stack_is_masked_and_indented(secrets: SecretFilter) -> None:
 
 
 def test_a_harmless_traceback_stays_for_other_formatters(secrets: SecretFilter) -> None:
-    """Structured logs have a form of their own for it."""
+    """Structured logs have their own format for it."""
     failed = record("failed", level=logging.ERROR)
     try:
         int("harmless")
@@ -206,6 +206,6 @@ def test_a_harmless_traceback_stays_for_other_formatters(secrets: SecretFilter) 
     assert str(failed.exc_text).startswith("    Traceback")
 
 
-def test_printable_keeps_what_is() -> None:
+def test_printable_keeps_printable_characters() -> None:
     """Letters of any script are printable."""
     assert printable("Gutschein für 50 €\t\r\nfin") == "Gutschein für 50 €   fin"

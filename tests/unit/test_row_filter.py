@@ -1,4 +1,4 @@
-"""Rows outside an export's range are dropped, and what they prove is not ignored."""
+"""Rows outside an export's range are dropped; proof of missing rows is an error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Row = tuple[str, "datetime | None", "datetime | None"]
 
 
 def row_filter(created: str | None = "created_at", bounds: Bounds | None = None) -> RowFilter:
-    """Return the filter of a stream with updates."""
+    """Return the filter of a stream that tracks updates."""
     return RowFilter(created, "updated_at", bounds or Bounds(None, None, DAY))
 
 
@@ -61,7 +61,7 @@ UPDATES = request(Window(START, END), "updated_at")
 
 
 def open_file(rows: Sequence[Row], *, is_compiled: bool = False) -> OpenFile:
-    """Return a file of rows: what they are called, when they were created and updated."""
+    """Return a file of rows: names, creation times and update times."""
     times = (Column(name, TIMESTAMP, "A time.") for name in ("created_at", "updated_at"))
     selection = select([Column("id", TEXT, "The key."), *times], has_metadata=False)
     cells = [[name, *(format_instant(each) if each else "" for each in row)] for name, *row in rows]
@@ -71,7 +71,7 @@ def open_file(rows: Sequence[Row], *, is_compiled: bool = False) -> OpenFile:
 
 
 def names_kept(rows: RowFilter, export: ExportRequest, file: OpenFile) -> list[str]:
-    """Return what the rows of a file are called that are kept."""
+    """Return the names of the rows of a file that are kept."""
     return [str(name) for block in file for name in rows.keep(block, export).values("id")]
 
 
@@ -81,7 +81,7 @@ def names_kept(rows: RowFilter, export: ExportRequest, file: OpenFile) -> list[s
 def test_rows_of_the_window_are_kept(
     time: datetime, by: str, *, is_kept: bool, is_outsider: bool, is_compiled: bool
 ) -> None:
-    """From its start on and before its end, alone or among others, whatever their order."""
+    """From its start up to before its end, alone or among others, in any order."""
     inside = START + HOUR
     for others in ([], [("a", inside), ("b", inside)]):
         for order in permutations([("x", time), *others]):
@@ -108,8 +108,8 @@ def test_rows_of_the_window_are_kept(
         (Window(END + DAY, None), ""),
     ],
 )
-def test_each_window_has_rows_of_its_own(window: Window, expected: str) -> None:
-    """Windows that follow each other share none."""
+def test_windows_share_no_rows(window: Window, expected: str) -> None:
+    """A row belongs to exactly one of several consecutive windows."""
     times = (START - HOUR, START, START + HOUR, END + HOUR)
     file = open_file([(name, time, None) for name, time in zip("abcd", times, strict=True)])
 
@@ -117,7 +117,7 @@ def test_each_window_has_rows_of_its_own(window: Window, expected: str) -> None:
 
 
 def test_all_blocks_and_exports_of_a_stream_are_counted() -> None:
-    """One warning says how many rows of how many lie outside."""
+    """The warning counts the rows outside, and all rows."""
     rows, warnings = row_filter(), list[str]()
     before, inside = ("x", START - HOUR, None), ("a", START, None)
     blocks = [before, inside] * 150 + [inside] * 250
@@ -135,7 +135,7 @@ def test_all_blocks_and_exports_of_a_stream_are_counted() -> None:
 
 
 def test_rows_of_the_margin_are_not_reported() -> None:
-    """They were requested."""
+    """The margin was requested."""
     rows, warnings = row_filter(), list[str]()
 
     assert names_kept(rows, DAILY, open_file([("x", END, None), ("a", START, None)])) == ["a"]
@@ -145,8 +145,8 @@ def test_rows_of_the_margin_are_not_reported() -> None:
 
 
 @pytest.mark.parametrize("others", [0, 2])
-def test_a_row_without_creation_time_is_kept(others: int) -> None:
-    """By the export by creation time; one without update time is none of an export by updates."""
+def test_a_row_without_a_creation_time_is_kept(others: int) -> None:
+    """An export by update time drops a row without an update time."""
     inside = START + HOUR
     file = [("x", None, inside), ("y", inside, None), *[("a", inside, inside)] * others]
 
@@ -172,7 +172,7 @@ def test_a_row_without_creation_time_is_kept(others: int) -> None:
 def test_bounds_limit_the_creation_time_of_updates(
     created: datetime | None, *, is_kept: bool
 ) -> None:
-    """Rows beyond the settings' dates are dropped without a warning: they were updated in time."""
+    """Rows outside the configured dates are dropped without a warning."""
     bounds, updated = Bounds(START, END, DAY), END + DAY
     export = request(Window(END), "updated_at")
     for others in ([], [("a", START, updated), ("b", None, updated)]):
@@ -186,7 +186,7 @@ def test_bounds_limit_the_creation_time_of_updates(
 
 
 def test_without_a_date_filter_every_row_is_kept() -> None:
-    """The range of an export is then about no column, and the file shows no order."""
+    """The window then applies to no column, and the order of the file is unknown."""
     rows = row_filter(created=None)
     export = ExportRequest("points", "points_expiration", ("id",))
     file = open_file([("x", None, None), ("y", START - 100 * DAY, None)])
@@ -198,7 +198,7 @@ def test_without_a_date_filter_every_row_is_kept() -> None:
 
 @pytest.mark.parametrize("by", ["created_at", "updated_at"])
 def test_the_span_is_that_of_all_files(by: str) -> None:
-    """By the column that the export is filtered by."""
+    """It is measured in the column that the export is filtered by."""
     hours = [[5, 6], [1, 2], [8]]
     files = [
         open_file([("x", START + hour * HOUR, END - hour * HOUR) for hour in part])
@@ -221,7 +221,7 @@ def late_rows(hours: int) -> OpenFile:
 
 
 def test_a_filter_in_another_time_zone_is_an_error() -> None:
-    """Rows of the window are missing then."""
+    """Rows of the window are then missing."""
     message = (
         "orders created from 2026-01-01T00:00:00.000Z before 2026-01-02T00:00:00.000Z: the rows "
         "are from 2026-01-01T05:00:00.000Z to 2026-01-02T04:00:00.000Z, so the server applied "
@@ -232,6 +232,6 @@ def test_a_filter_in_another_time_zone_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("hours", [0, 26, 48])
-def test_a_file_of_another_window_is_left_to_the_stream(hours: int) -> None:
-    """Such an export is repeated once."""
+def test_a_file_of_another_window_is_not_an_error_here(hours: int) -> None:
+    """The stream requests such an export again."""
     assert row_filter().span(DAILY, [late_rows(hours)]).rows == 24

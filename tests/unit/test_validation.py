@@ -26,7 +26,7 @@ def test_a_wrong_setting_is_named_with_its_rule(name: str) -> None:
 
 
 def test_several_wrong_settings_are_reported_together() -> None:
-    """One run is enough to learn of all settings that break a rule of their own."""
+    """One run reports all invalid settings."""
     with pytest.raises(SettingsError) as caught:
         TapVoucherify(config={**PAIR, "region": "mars", "lookback_seconds": -1})
 
@@ -35,8 +35,8 @@ def test_several_wrong_settings_are_reported_together() -> None:
 
 
 @pytest.mark.parametrize("name", ["csv", "arrow"])
-def test_a_format_of_batches_is_checked_whatever_the_schema_allows(name: str) -> None:
-    """The schema of singer-sdk 0.54 lists the formats; later ones leave them open."""
+def test_the_batch_format_is_checked_whatever_the_schema_allows(name: str) -> None:
+    """The schema of singer-sdk 0.54 lists the formats; later ones do not."""
     config = {**PAIR, "use_oauth": False, "track_updates": False}
     config["batch_config"] = {**BATCHES, "encoding": {"format": name}}
 

@@ -1,4 +1,4 @@
-"""Ranges of time: nothing is requested twice, nothing is left out, nothing depends on now."""
+"""Time ranges: nothing is requested twice, nothing is left out, nothing depends on now."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOOKBACKS = st.integers(0, 10**7).map(lambda seconds: timedelta(seconds=seconds)
 
 @st.composite
 def bounds_and_bookmarks(draw: st.DrawFn) -> tuple[Bounds, datetime | None]:
-    """Return any settings with any bookmark."""
+    """Return random settings and a bookmark."""
     bounds = Bounds(
         draw(st.none() | INSTANTS),
         draw(st.none() | INSTANTS),
@@ -44,7 +44,7 @@ def bounds_and_bookmarks(draw: st.DrawFn) -> tuple[Bounds, datetime | None]:
 def test_windows_cover_the_range_once(
     settings: tuple[Bounds, datetime | None], now: datetime
 ) -> None:
-    """The windows follow each other without a gap, from the range's start to its end."""
+    """Windows follow each other without gaps, from the start of the range to its end."""
     bounds, bookmark = settings
     starts = [start for start in (bounds.start_date,) if start]
     if bookmark:
@@ -66,7 +66,7 @@ def test_windows_cover_the_range_once(
 def test_boundaries_do_not_depend_on_now(
     start: datetime, end: datetime | None, days: int, now: datetime, later: datetime
 ) -> None:
-    """Inner boundaries are multiples of the size since 1970; a later run has the same and more."""
+    """Inner boundaries are multiples of the size since 1970; a later run only adds more."""
     now, later = sorted([now, later])
     bounds = Bounds(start, end, timedelta(0), days)
 
@@ -80,7 +80,7 @@ def test_boundaries_do_not_depend_on_now(
 
 @given(INSTANTS, st.integers(1, 400))
 def test_windows_are_no_longer_than_their_size(start: datetime, days: int) -> None:
-    """All windows but the open one are at most as long as requested."""
+    """All windows but the open-ended one are at most as long as configured."""
     windows = Bounds(start, None, timedelta(0), days).windows(None, NOW)
 
     lengths = [w.end - w.start for w in windows[:-1] if w.end and w.start]
@@ -90,7 +90,7 @@ def test_windows_are_no_longer_than_their_size(start: datetime, days: int) -> No
 
 
 def test_a_run_without_bounds_requests_everything() -> None:
-    """With neither start date nor bookmark there is one window without filter, of any size."""
+    """Without start date and bookmark there is one window, without a filter."""
     for days in (None, 7):
         (window,) = Bounds(None, None, timedelta(0), days).windows(None, NOW)
         assert window == Window(None, None)
@@ -98,8 +98,8 @@ def test_a_run_without_bounds_requests_everything() -> None:
 
 
 @given(INSTANTS, INSTANTS)
-def test_an_export_requests_a_second_more(start: datetime, end: datetime) -> None:
-    """Both ends are requested with a margin of a second, in the one form of times."""
+def test_an_export_requests_a_margin(start: datetime, end: datetime) -> None:
+    """A second more is requested at each end, as formatted instants."""
     conditions = Window(start, end).conditions()
 
     assert conditions == {
@@ -112,7 +112,7 @@ def test_an_export_requests_a_second_more(start: datetime, end: datetime) -> Non
 
 @given(INSTANTS, INSTANTS, INSTANTS)
 def test_bounds_keep_the_half_open_range(one: datetime, two: datetime, instant: datetime) -> None:
-    """Compared as text, the bounds keep what lies in the range and nothing else."""
+    """Compared as text, the bounds keep exactly what lies in the range."""
     start, end = min(one, two), max(one, two)
     for value in (instant, start, end, start - MILLISECOND, end - MILLISECOND):
         text = format_instant(value)
@@ -126,7 +126,7 @@ def test_bounds_keep_the_half_open_range(one: datetime, two: datetime, instant: 
 
 @given(INSTANTS, st.integers(1, 10**11), INSTANTS)
 def test_halves_cover_a_window(start: datetime, length: int, server_time: datetime) -> None:
-    """A window is cut into two that follow each other, neither shorter than an hour."""
+    """A window is split into two consecutive ones, neither shorter than an hour."""
     window = Window(start, start + length * MILLISECOND)
 
     parts = window.halves(server_time)
@@ -154,7 +154,7 @@ def test_an_open_window_is_closed_at_the_failed_export(start: datetime, later: i
 
 
 def test_a_window_of_two_hours_can_be_halved() -> None:
-    """Not one that is shorter, so that no part is less than an hour."""
+    """A shorter one cannot, so no part is shorter than an hour."""
     assert Window(NOW, NOW + 2 * HOUR).halves(NOW) == [
         Window(NOW, NOW + HOUR),
         Window(NOW + HOUR, NOW + 2 * HOUR),
@@ -163,7 +163,7 @@ def test_a_window_of_two_hours_can_be_halved() -> None:
 
 
 def test_what_cannot_be_halved() -> None:
-    """A window without start, or one that is short or lies in the future, stays whole."""
+    """A window that is short, has no start, or lies in the future stays whole."""
     assert Window(None, None).halves(NOW) == []
     assert Window(None, NOW).halves(NOW) == []
     assert Window(NOW, NOW + HOUR).halves(NOW) == []
@@ -172,8 +172,8 @@ def test_what_cannot_be_halved() -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_instants_survive_writing_and_reading(moment: datetime) -> None:
-    """To the millisecond, an instant is read as it was written."""
+def test_instants_survive_formatting_and_parsing(moment: datetime) -> None:
+    """They keep an instant to the millisecond."""
     moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
     text = format_instant(moment)
@@ -183,7 +183,7 @@ def test_instants_survive_writing_and_reading(moment: datetime) -> None:
 
 
 @given(INSTANTS, INSTANTS)
-def test_written_instants_compare_like_time(one: datetime, other: datetime) -> None:
+def test_formatted_instants_sort_chronologically(one: datetime, other: datetime) -> None:
     """Bookmarks compare as text."""
     assert (format_instant(one) < format_instant(other)) == (one < other)
 
@@ -207,20 +207,20 @@ def test_written_instants_compare_like_time(one: datetime, other: datetime) -> N
     ],
 )
 def test_forms_of_instants(text: str, expected: str) -> None:
-    """Dates and times of any zone are read, on every version of Python alike."""
+    """Dates and times of any zone are parsed alike on all Python versions."""
     assert format_instant(parse_instant(text)) == expected
 
 
-NO_INSTANTS = (
+INVALID_INSTANTS = (
     *("", "Z", "soon", "2026-13-01", "2026-02-30", "2026-01-01T25:00:00Z", "1767225600"),
-    "9999-12-31T23:59:59.9999Z",  # rounded up, it is beyond the calendar
+    "9999-12-31T23:59:59.9999Z",  # beyond the calendar when rounded up
 )
 
 
-@pytest.mark.parametrize("text", NO_INSTANTS)
-def test_no_instants(text: str) -> None:
+@pytest.mark.parametrize("text", INVALID_INSTANTS)
+def test_invalid_instants(text: str) -> None:
     """Anything else is a `ValueError`."""
-    with pytest.raises(ValueError):  # noqa: PT011 - whichever its words are
+    with pytest.raises(ValueError):  # noqa: PT011 - with any message
         parse_instant(text)
 
 
@@ -234,7 +234,7 @@ def test_windows_of_any_size(days: int) -> None:
 
 
 def test_a_lookback_beyond_the_calendar_requests_everything() -> None:
-    """A bookmark less a lookback of thousands of years is the beginning of time."""
+    """The lookback may be thousands of years."""
     (window,) = Bounds(None, None, timedelta(days=900_000)).windows(NOW, NOW)
 
     lower, _ = window.bounds_as_text
@@ -243,7 +243,7 @@ def test_a_lookback_beyond_the_calendar_requests_everything() -> None:
 
 
 def test_the_ends_of_the_calendar_can_be_requested() -> None:
-    """The first and the last instant there are leave no room for the margin."""
+    """The margin is clamped at the first and the last instant."""
     first = parse_instant("0001-01-01")
     last = parse_instant("9999-12-31T23:59:59.999Z")
 
@@ -255,7 +255,7 @@ def test_the_ends_of_the_calendar_can_be_requested() -> None:
 
 
 def test_windows_of_a_range() -> None:
-    """They are cut at multiples of their size since 1970, whatever the range; none is empty."""
+    """They are split at multiples of their size since 1970, whatever the range; none is empty."""
     start, end = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 2, 19, tzinfo=UTC)
     cuts = [EPOCH + days * DAY for days in (20_460, 20_480, 20_500)]
 
@@ -267,7 +267,7 @@ def test_windows_of_a_range() -> None:
 
 
 def test_windows_of_updates() -> None:
-    """They begin at the bookmark, less the lookback, however early the start date; none ends."""
+    """They start at the bookmark minus lookback, whatever the start date; the last has no end."""
     bookmark = datetime(2026, 1, 10, tzinfo=UTC)
     bounds = Bounds(bookmark - 90 * DAY, bookmark - DAY, timedelta(hours=1), None)
 
@@ -292,13 +292,13 @@ def test_windows_of_updates() -> None:
     ],
 )
 def test_a_window_is_logged_as_text(window: Window, text: str) -> None:
-    """The log says which range an export is about."""
+    """The log shows the range of an export."""
     assert str(window) == text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="cannot change its time zone")
 def test_the_machine_may_be_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Times are those of UTC, whatever the machine's own zone is."""
+    """Times are in UTC, whatever the machine's time zone."""
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
@@ -312,7 +312,7 @@ def test_the_machine_may_be_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_shifted_filter_is_recognised(
     start: datetime, minutes: int, shift: int, rows: int
 ) -> None:
-    """Rows that fill the range of another time zone, and reach beyond the margin, show it."""
+    """Rows that fill the shifted range and reach beyond the margin prove it."""
     end = start + timedelta(minutes=minutes)
     step = (end - start) / rows
     shifted = [start + timedelta(minutes=shift) + number * step for number in range(rows)]
@@ -320,7 +320,7 @@ def test_a_shifted_filter_is_recognised(
     beyond = (span.least < format_instant(start - timedelta(seconds=2))) != (
         span.greatest >= format_instant(end + timedelta(seconds=2))
     )
-    # The rows leave less than a step of their own range empty.
+    # Rows may leave up to a step of their own range empty.
     expected = beyond and abs(timedelta(minutes=shift)) >= (step if shift > 0 else timedelta(0))
 
     if expected:
@@ -344,13 +344,13 @@ def test_a_shifted_filter_is_recognised(
     ],
 )
 def test_other_rows_show_no_shift(rows: int, least: int, greatest: int, window: Window) -> None:
-    """A filter that is ignored, or does what it should, is no shift."""
+    """A filter that is ignored or works is not shifted."""
     span = Span(rows, format_instant(EPOCH + least * HOUR), format_instant(EPOCH + greatest * HOUR))
     assert not window.is_shifted(span)
 
 
 def test_a_date_that_is_off_shows_no_shift() -> None:
-    """The server may filter on an instant half a second from the one that it exports."""
+    """The server may filter on an instant half a second from the exported one."""
     window = Window(EPOCH, EPOCH + DAY)
     for least, greatest in ((-1.5, 80_000), (4_000, 86_401.4)):
         ends = [EPOCH + timedelta(seconds=seconds) for seconds in (least, greatest)]
@@ -360,7 +360,7 @@ def test_a_date_that_is_off_shows_no_shift() -> None:
 
 
 def span_of(early: int, late: int, rows: int = 10) -> Span:
-    """Return a span that begins before a day, and ends after it, by this many milliseconds."""
+    """Return a span that starts before a day and ends after it by this many milliseconds."""
     least, greatest = EPOCH - early * MILLISECOND, EPOCH + DAY + late * MILLISECOND
     return Span(rows, format_instant(least), format_instant(greatest))
 
@@ -388,7 +388,7 @@ FARTHEST = 26 * 3600 * 1000
     ],
 )
 def test_the_borders_of_a_shift(early: int, late: int, *, expected: bool) -> None:
-    """A day in another zone is at most 26 hours off; both ends are exact up to two seconds."""
+    """A day in another zone is at most 26 hours off; both ends allow for two seconds."""
     assert Window(EPOCH, EPOCH + DAY).is_shifted(span_of(early, late)) == expected
     assert not Window(EPOCH, EPOCH + DAY).is_shifted(span_of(early, late, rows=9))
 
@@ -412,7 +412,7 @@ def test_the_borders_of_a_shift(early: int, late: int, *, expected: bool) -> Non
 def test_the_borders_of_another_range(
     window: Window, early: int, late: int, *, expected: bool
 ) -> None:
-    """Beyond two seconds of an end, and all near it, or beyond it where the range is open."""
+    """All rows are near an end and some beyond two seconds, or all beyond an open range."""
     assert window.is_missed_by(span_of(early, late)) == expected
 
 
@@ -435,21 +435,21 @@ def test_the_borders_of_another_range(
 def test_a_file_of_another_range_is_recognised(
     least: int, greatest: int, window: Window, *, expected: bool
 ) -> None:
-    """Rows near an end are in the exports of both ranges, and prove nothing."""
+    """Rows near an end are in the exports of both ranges and prove nothing."""
     ends = [format_instant(EPOCH + hours * HOUR) for hours in (least, greatest)]
     assert window.is_missed_by(Span(2, ends[0], ends[1])) == expected
     assert not window.is_missed_by(Span())
 
 
 def test_spans_add_up() -> None:
-    """The files of a split export have one span."""
+    """The files of a split export have a combined span."""
     first = Span(2, "a", "c")
     assert Span() | first == first | Span() == first
     assert first | Span(3, "b", "d") == Span(5, "a", "d", is_ascending=False)
 
 
-def test_a_missing_time_may_be_left_out() -> None:
-    """A record without a creation time is kept, one without an update time is not."""
+def test_a_missing_time_may_be_dropped() -> None:
+    """A record without a creation time is kept; one without an update time is not."""
     window = Window(EPOCH, EPOCH + DAY)
     values = [None, "1970-01-01T00:00:00.000Z", "1970-01-02T00:00:00.000Z"]
     assert window.mask(values) == [True, True, False]

@@ -17,7 +17,7 @@ from tests.support.virtual_clock import VirtualClock
 
 
 def test_repr_contains_no_secret() -> None:
-    """Whatever holds credentials does not show them, as tracebacks with values would."""
+    """No object that holds credentials shows them, for example in a traceback."""
     secrets = ("the-application", "the-secret-key", "the-issued-token", "the-access-token")
     with VirtualClock() as clock:
         pair = KeyPair("the-application", "the-secret-key")
@@ -76,7 +76,7 @@ def test_repr_contains_no_secret() -> None:
     ],
 )
 def test_trusted_hosts(api_url: str, download_host: str, url: str, *, trusted: bool) -> None:
-    """Credentials go to the API's host, and to those of files that are named or Voucherify's."""
+    """Credentials go to the API host, the configured download host, and Voucherify's hosts."""
     assert TrustedHosts(api_url, download_host).may_receive_credentials(url) is trusted
 
 
@@ -99,8 +99,8 @@ def test_trusted_hosts(api_url: str, download_host: str, url: str, *, trusted: b
         ("http://127.0.0.1:8080", "http://127.0.0.1.example.com/"),
     ],
 )
-def test_untrusted_addresses(api_url: str, url: str) -> None:
-    """Nothing is requested in clear, but from a trusted host that is this machine."""
+def test_rejected_urls(api_url: str, url: str) -> None:
+    """Unencrypted requests go only to a trusted host that is this machine."""
     with pytest.raises(RequestError) as caught:
         TrustedHosts(api_url).may_receive_credentials(url)
 
@@ -117,8 +117,8 @@ def test_untrusted_addresses(api_url: str, url: str) -> None:
         "https://example.com\\\t@download.voucherify.io/file",
     ],
 )
-def test_an_ambiguous_address_is_not_trusted(url: str) -> None:
-    """An address that names one host to Python and another to urllib3 gets no credentials."""
+def test_an_ambiguous_url_is_not_trusted(url: str) -> None:
+    """A URL with one host for Python and another for urllib3 gets no credentials."""
     hosts = TrustedHosts("https://api.voucherify.io")
     try:
         trusted = hosts.may_receive_credentials(url)
@@ -129,7 +129,7 @@ def test_an_ambiguous_address_is_not_trusted(url: str) -> None:
 
 
 def test_a_replacement_that_has_expired_is_replaced() -> None:
-    """It was rejected for its age alone, so another one may be issued."""
+    """It was rejected only for its age, so another may be issued."""
     tokens = iter("abc")
     with VirtualClock() as clock:
         issued = RenewableToken(lambda: (next(tokens), 900.0), clock)
@@ -140,8 +140,8 @@ def test_a_replacement_that_has_expired_is_replaced() -> None:
         assert not issued.renew({"Authorization": "Bearer c"})
 
 
-def test_clock_of_a_token() -> None:
-    """An issued token is renewed a minute before it ends, and once when it is rejected."""
+def test_a_token_is_renewed_in_time() -> None:
+    """A token is renewed a minute before it expires, and once if it is rejected."""
     tokens = iter("abcdef")
     with VirtualClock() as clock:
         issued = RenewableToken(lambda: (next(tokens), 900.0), clock)
@@ -151,7 +151,7 @@ def test_clock_of_a_token() -> None:
         clock.spend(2)
         second = issued.headers()
         assert second == {"Authorization": "Bearer b"}
-        # A thread whose token was rejected uses the one that another thread has renewed.
+        # A thread whose token was rejected uses the one that another thread has obtained.
         assert issued.renew(first)
         assert issued.headers() == second
         assert issued.renew(second)
@@ -164,8 +164,8 @@ def test_clock_of_a_token() -> None:
         assert issued.renew(fourth)
 
 
-def test_threads_that_need_a_token_have_one_issued() -> None:
-    """Whether none is there yet or the present one was rejected, the others wait for the first."""
+def test_threads_share_one_new_token() -> None:
+    """The first requests it and the others wait, also after a rejection."""
     issued: list[str] = []
     start = threading.Barrier(8)
 

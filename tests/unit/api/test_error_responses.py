@@ -1,4 +1,4 @@
-"""An error says what the server said of it, in part, and what to do."""
+"""An error quotes the server, in part, and says what to do."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def error(status: int = 400, **fields: Any) -> Exception:
 
 
 def test_an_error_is_quoted() -> None:
-    """What explains it and identifies it, and nothing else."""
+    """Only the fields that explain and identify it are shown."""
     assert str(error()) == "Voucherify returned 400"
     assert str(error(code=400, key="k", message="m", details="d", request_id="r-1", x="y")) == (
         "Voucherify returned 400: k: m: d (request_id r-1)"
     )
 
 
-def test_an_error_is_quoted_in_part() -> None:
-    """Five hundred characters of each field of the API, two hundred of what a storage says."""
+def test_a_long_error_is_truncated() -> None:
+    """500 characters of each API field are shown, and 200 of a storage's message."""
     long = "x" * 1000
     body = json.dumps({"message": long}).encode()
 
@@ -42,7 +42,7 @@ def test_an_error_is_quoted_in_part() -> None:
 
 
 def test_rejected_fields_are_known() -> None:
-    """From the fields that the error lists as allowed; without that list it is any error."""
+    """The error lists the allowed fields; without that list it is an ordinary one."""
     details = "Unsupported field used. Allowed fields: id, metadata.X,\nobject"
 
     failure = error(key="invalid_export_fields", details=details)
@@ -54,8 +54,8 @@ def test_rejected_fields_are_known() -> None:
 
 
 @pytest.mark.parametrize("is_verified", [True, False])
-def test_b8_only_a_certificate_that_is_not_trusted_is_final(*, is_verified: bool) -> None:
-    """Wherever in the chain of errors it is; any other failure of a handshake may pass."""
+def test_b8_only_an_untrusted_certificate_is_final(*, is_verified: bool) -> None:
+    """It may be anywhere in the chain of errors; other handshake failures are retried."""
     cause = ssl.SSLError("alert") if is_verified else ssl.SSLCertVerificationError("expired")
     middle, outer = OSError("middle"), OSError("outer")
     middle.__context__, outer.__context__ = cause, middle

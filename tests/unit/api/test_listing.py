@@ -1,4 +1,4 @@
-"""A list is read completely, and each object once, whatever happens to it meanwhile."""
+"""A list is read completely, each object once, even if it changes meanwhile."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Service:
     """A list endpoint.
 
     Attributes:
-        ids: The ids of the objects, in order of creation.
-        changes: What happens before each call, from the first on.
+        ids: The IDs of the objects, in order of creation.
+        changes: What happens before each call, in order.
         pages: The pages that were requested.
     """
 
@@ -46,13 +46,13 @@ class Service:
         return {"things": [{"id": each} for each in ids], "total": len(self.ids)}
 
     def read(self) -> tuple[list[str], Listing]:
-        """Return the ids that a listing yields, and the listing."""
+        """Return the IDs that a listing yields, and the listing."""
         listing = Listing(self.get_page, PATH, "things")
         return [each["id"] for objects in listing for each in objects], listing
 
 
 def ids(count: int) -> list[str]:
-    """Return ids."""
+    """Return this many IDs."""
     return [f"id_{number}" for number in range(count)]
 
 
@@ -81,7 +81,7 @@ def replace(current: list[str]) -> None:
     [(0, 1), (1, 1), (100, 1), (101, 2), (198, 2), (250, 3), (1000, 11), (MAX_OBJECTS, 116)],
 )
 def test_every_object_is_read_once(count: int, calls: int) -> None:
-    """In about one call per hundred objects."""
+    """It takes about one call per hundred objects."""
     service = Service(ids(count))
 
     found, listing = service.read()
@@ -92,7 +92,7 @@ def test_every_object_is_read_once(count: int, calls: int) -> None:
 
 
 def test_pages_overlap() -> None:
-    """Each begins before the end of the one before, except for the very last hundred."""
+    """Each starts before the end of the previous one, except for the very last hundred."""
     service = Service(ids(MAX_OBJECTS))
 
     service.read()
@@ -106,7 +106,7 @@ def test_pages_overlap() -> None:
 @pytest.mark.parametrize("change", [create, delete_first, replace])
 @pytest.mark.parametrize("call", [1, 2])
 def test_a_list_that_changes_is_read_again(change: Callable[[list[str]], None], call: int) -> None:
-    """Everything that exists is found, and what existed may be, too."""
+    """Every object that exists is found; deleted ones may be."""
     service = Service(ids(250), *[nothing] * call, change)
 
     found, listing = service.read()
@@ -118,7 +118,7 @@ def test_a_list_that_changes_is_read_again(change: Callable[[list[str]], None], 
 
 
 def test_a_list_is_read_three_times_at_most() -> None:
-    """Then all that was seen is there, but it is not consistent."""
+    """All objects seen are yielded, but the listing is not consistent."""
     service = Service(ids(250), *[nothing, create, create] * 5)
 
     found, listing = service.read()
@@ -135,7 +135,7 @@ def test_a_list_is_read_three_times_at_most() -> None:
 def test_a_consistent_list_misses_nothing(
     count: int, changes: list[list[tuple[bool, int]]]
 ) -> None:
-    """What exists from the first call to the last is found, if the last pass is consistent."""
+    """Objects that exist throughout are found if the last pass is consistent."""
     created = iter(ids(10_000)[count:])
 
     def change(steps: list[tuple[bool, int]], current: list[str]) -> None:
@@ -162,7 +162,7 @@ def test_a_consistent_list_misses_nothing(
 
 
 def test_an_object_on_a_page_twice_is_yielded_once() -> None:
-    """It is in its first place, but the list is not consistent."""
+    """It keeps its first position, but the list is not consistent."""
     service = Service(["a", "b", "a"])
     listing = Listing(service.get_page, PATH, "things")
 
@@ -172,7 +172,7 @@ def test_an_object_on_a_page_twice_is_yielded_once() -> None:
 
 
 def test_pages_that_are_too_short_are_an_error() -> None:
-    """As if the limit were ignored: most of the objects are on no page."""
+    """The limit may be ignored; most objects are then on no page."""
 
     def get_page(path: str, params: Mapping[str, str]) -> dict[str, t.Any]:
         content = Service(ids(250)).get_page(path, params)
@@ -200,7 +200,7 @@ def test_pages_that_are_too_short_are_an_error() -> None:
     ],
 )
 def test_an_unexpected_response_is_an_error(content: dict[str, t.Any], error: str) -> None:
-    """Nothing is guessed; nor is a list read in part whose end no page reaches."""
+    """Nothing is guessed, and a list longer than its pages reach is not read in part."""
     listing = Listing(lambda _path, _params: content, PATH, "things")
 
     with pytest.raises(RequestError, match=error):
@@ -209,8 +209,8 @@ def test_an_unexpected_response_is_an_error(content: dict[str, t.Any], error: st
         listing.count()
 
 
-def test_one_object_is_read_to_count_them() -> None:
-    """The first one, whatever their number."""
+def test_counting_reads_one_object() -> None:
+    """It requests a page of one."""
     service = Service(ids(250))
 
     assert Listing(service.get_page, PATH, "things").count() == 250

@@ -1,4 +1,4 @@
-"""The rate limit is never exceeded, and the reserve is left to others."""
+"""The rate limit is never exceeded, and the reserve stays unused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PERIOD = 3600
 
 
 def reported(limit: int, remaining: int, resets_in: float, **more: str) -> dict[str, str]:
-    """Return the headers of a response at the beginning of the clock."""
+    """Return the headers of a response at the start of the clock."""
     return {
         "X-Rate-Limit-Limit": str(limit),
         "X-Rate-Limit-Remaining": str(remaining),
@@ -42,21 +42,21 @@ def reported(limit: int, remaining: int, resets_in: float, **more: str) -> dict[
 
 
 def acquire(rate_limit: RateLimit) -> None:
-    """Wait for a call and claim it."""
+    """Wait for a request and claim it."""
     rate_limit.wait()
     while not rate_limit.try_acquire():
         rate_limit.wait()
 
 
 def in_threads(clock: VirtualClock, count: int, work: Callable[[], None]) -> None:
-    """Work in `count` threads and wait for them."""
+    """Run `work` in `count` threads and wait for them."""
     for number in range(count):
         threading.Thread(target=work, name=f"caller-{number}", daemon=True).start()
     clock.settle()
 
 
 def make_calls(rate_limit: RateLimit, limit: SimulatedLimit, count: int) -> None:
-    """Make calls whose responses come at once."""
+    """Make calls with immediate responses."""
     for _ in range(count):
         acquire(rate_limit)
         limit.take()
@@ -75,7 +75,7 @@ def make_calls(rate_limit: RateLimit, limit: SimulatedLimit, count: int) -> None
 def test_nothing_is_ever_rejected(  # noqa: PLR0913, PLR0917 - the dimensions of a schedule
     seed: int, calls: int, reserve: float, callers: int, latency_seconds: float, skew: int
 ) -> None:
-    """However calls and responses cross each other, the reserve is unused at each reset."""
+    """However calls and responses interleave, the reserve is unused at each reset."""
     with VirtualClock(seed) as clock:
         random = Random(seed)
         limit = SimulatedLimit(clock, calls, period_seconds=PERIOD, skew=skew)
@@ -111,7 +111,7 @@ def test_nothing_is_ever_rejected(  # noqa: PLR0913, PLR0917 - the dimensions of
 def test_responses_of_an_earlier_period_do_not_count(
     seed: int, callers: int, resets_in: int
 ) -> None:
-    """A late response that reports the last period costs no wait for the end of this one."""
+    """A late response from the last period causes no wait in this one."""
     with VirtualClock(seed) as clock:
         rate_limit = RateLimit(clock, 0.1)
         acquire(rate_limit)
@@ -120,7 +120,7 @@ def test_responses_of_an_earlier_period_do_not_count(
         clock.spend(resets_in + 5)
         acquire(rate_limit)
         rate_limit.release(reported(100, 99, resets_in + PERIOD))
-        # The response to the second call, from before the reset, has been slow.
+        # The response to the second call, sent before the reset, arrives late.
         rate_limit.release(reported(100, 10, resets_in))
 
         started = clock.monotonic()
@@ -128,8 +128,8 @@ def test_responses_of_an_earlier_period_do_not_count(
         assert clock.monotonic() == started
 
 
-def test_only_the_reserve_is_left() -> None:
-    """The tap waits for the reset, which may be reported in rounded seconds, and not longer."""
+def test_the_tap_waits_when_only_the_reserve_is_left() -> None:
+    """It waits for the reset, which may be rounded to seconds, and no longer."""
     with VirtualClock() as clock:
         limit = SimulatedLimit(clock, 100)
         rate_limit = RateLimit(clock, 0.1)
@@ -141,7 +141,7 @@ def test_only_the_reserve_is_left() -> None:
 
 
 def test_a_reset_starts_a_new_period() -> None:
-    """After the reset, one call is sent alone, and then as many as the limit allows."""
+    """After the reset, one call is sent alone, then as many as the limit allows."""
     with VirtualClock() as clock:
         limit = SimulatedLimit(clock, 100)
         rate_limit = RateLimit(clock, 0)
@@ -161,7 +161,7 @@ def test_a_reset_starts_a_new_period() -> None:
 
 
 def starts_of_four(headers: dict[str, str]) -> list[float]:
-    """Return when four callers start, of which each takes two seconds to get these headers."""
+    """Return when four callers start, each of which gets these headers after two seconds."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         starts: list[float] = []
@@ -186,13 +186,13 @@ def test_the_first_call_is_sent_alone() -> None:
     [{"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, reported(9, 0, 9, **{"X-Rate-Limit-Type": QUOTA})],
     ids=["none", "quota"],
 )
-def test_a_response_without_a_limit_lets_the_others_go(headers: dict[str, str]) -> None:
-    """An account without one is not held back to one call at a time."""
+def test_a_response_without_a_limit_releases_the_others(headers: dict[str, str]) -> None:
+    """An account without one is not limited to one call at a time."""
     assert starts_of_four(headers) == [0, 2, 2, 2]
 
 
-def test_a_response_about_the_quota_lets_the_others_go_after_a_reset() -> None:
-    """It says that there is another limit, of which the period is not known."""
+def test_a_response_about_the_quota_releases_the_others_after_a_reset() -> None:
+    """It is about another limit, whose period is unknown."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         acquire(rate_limit)
@@ -210,8 +210,8 @@ def test_a_response_about_the_quota_lets_the_others_go_after_a_reset() -> None:
         assert starts == [40, 42, 42]
 
 
-def test_nobody_waits_while_calls_are_left() -> None:
-    """A reset that passes in the meantime is no reason to send a call alone."""
+def test_there_is_no_wait_while_calls_are_left() -> None:
+    """A reset in the meantime is no reason to send a call alone."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         acquire(rate_limit)
@@ -222,7 +222,7 @@ def test_nobody_waits_while_calls_are_left() -> None:
 
 
 def test_the_first_call_with_a_response_is_sent_alone() -> None:
-    """A call without a response reports nothing, so the next one goes alone as well."""
+    """A call without a response reports nothing, so the next one is sent alone as well."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         starts: list[float] = []
@@ -251,7 +251,7 @@ def test_the_first_call_with_a_response_is_sent_alone() -> None:
     ids=["none", "one", "word", "empty", "nan", "inf", "quota"],
 )
 def test_headers_without_a_limit_do_not_block(headers: dict[str, str]) -> None:
-    """An account without a rate limit, or with one reported in another way, is not paced."""
+    """An account without a rate limit, or with invalid headers, is not paced."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         for _ in range(200):
@@ -267,7 +267,7 @@ def test_headers_without_a_limit_do_not_block(headers: dict[str, str]) -> None:
     ids=["none", "not_believable"],
 )
 def test_calls_are_sent_alone_until_the_new_period_is_known(headers: dict[str, str]) -> None:
-    """After a reset, a response without a limit does not let the others go."""
+    """After a reset, a response without a limit does not release the others."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.5)
         acquire(rate_limit)
@@ -288,8 +288,8 @@ def test_calls_are_sent_alone_until_the_new_period_is_known(headers: dict[str, s
         assert started == [started[0], started[0] + 1, started[0] + 2]
 
 
-def test_what_is_sent_is_made_after_the_wait() -> None:
-    """A token or a link that was made before it would have expired."""
+def test_a_wait_may_have_to_be_repeated() -> None:
+    """A claim fails once only the reserve is left; after the reset it succeeds."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         rate_limit.wait()
@@ -302,13 +302,13 @@ def test_what_is_sent_is_made_after_the_wait() -> None:
 
 
 def test_a_wait_claims_nothing() -> None:
-    """What is prepared after the wait may take requests itself, and the last one at that."""
+    """Preparing a request after the wait may itself use the last call."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         acquire(rate_limit)
         rate_limit.release(reported(100, 11, 600))
         rate_limit.wait()
-        # A token is requested, which is the last call above the reserve.
+        # Requesting a token uses the last call above the reserve.
         acquire(rate_limit)
         rate_limit.release(reported(100, 10, 600))
         assert clock.monotonic() == 0
@@ -317,8 +317,8 @@ def test_a_wait_claims_nothing() -> None:
         assert clock.monotonic() >= 600
 
 
-def test_the_least_that_was_reported_counts() -> None:
-    """Responses overtake each other; one that is late does not give calls back."""
+def test_the_lowest_reported_number_counts() -> None:
+    """Responses arrive out of order; a late one does not give calls back."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0)
         acquire(rate_limit)
@@ -326,7 +326,7 @@ def test_the_least_that_was_reported_counts() -> None:
         for _ in range(4):
             acquire(rate_limit)
         rate_limit.release(reported(100, 6, PERIOD))
-        # Sent before that one, and ten seconds late.
+        # Responses sent before that one, ten seconds late.
         clock.spend(10)
         for remaining in (9, 8, 7):
             rate_limit.release(reported(100, remaining, PERIOD))
@@ -338,8 +338,8 @@ def test_the_least_that_was_reported_counts() -> None:
         assert 1 < calls - 1 <= 6
 
 
-def test_a_reset_reported_a_second_earlier_or_later_is_the_same() -> None:
-    """A server that rounds the time of the reset this way and that gives no calls back."""
+def test_a_reset_reported_a_second_off_is_the_same() -> None:
+    """A server that rounds the reset up and down gives no calls back."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0)
         for remaining, resets_in in ((50, PERIOD), (4, PERIOD - 1), (9, PERIOD + 1)):
@@ -357,8 +357,8 @@ def test_a_reset_reported_a_second_earlier_or_later_is_the_same() -> None:
     ("later", "remaining", "left"),
     [(3, 90, 90), (2, 90, 49), (0, 90, 49), (-2, 4, 4), (-3, 4, 49)],
 )
-def test_a_period_is_known_by_its_end(later: int, remaining: int, left: int) -> None:
-    """Up to two seconds: both the reset and the time of the response are rounded."""
+def test_a_period_is_identified_by_its_end(later: int, remaining: int, left: int) -> None:
+    """To within two seconds: the reset and the time of the response are both rounded."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0)
         for resets_in, reported_left in ((PERIOD - 9, 50), (PERIOD - 9 + later, remaining)):
@@ -369,7 +369,7 @@ def test_a_period_is_known_by_its_end(later: int, remaining: int, left: int) -> 
 
 @pytest.mark.parametrize("resets", [(600, 599), (599, 600)])
 def test_the_earliest_reset_of_a_period_counts(resets: tuple[int, int]) -> None:
-    """It is when the first call is sent again, a second later at most."""
+    """The next call is sent then, or up to a second later."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         clock.spend(100)
@@ -380,8 +380,8 @@ def test_the_earliest_reset_of_a_period_counts(resets: tuple[int, int]) -> None:
         assert 599 < clock.monotonic() <= 600
 
 
-def test_calls_under_way_count_in_a_new_period() -> None:
-    """What has no response at a reset may reach the server after it."""
+def test_calls_in_flight_count_in_a_new_period() -> None:
+    """A call without a response at the reset may reach the server after it."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         acquire(rate_limit)
@@ -401,7 +401,7 @@ def test_calls_under_way_count_in_a_new_period() -> None:
 
 @pytest.mark.parametrize("remaining", [10, 9, 0])
 def test_the_calls_of_others_count(remaining: int) -> None:
-    """What others use of the limit is in the responses, and the tap takes it into account."""
+    """Responses include what other applications use of the limit."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         acquire(rate_limit)
@@ -411,7 +411,7 @@ def test_the_calls_of_others_count(remaining: int) -> None:
 
 
 def test_the_wait_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    """One line says that the tap waits, however many calls do."""
+    """One line reports the wait, however many calls are waiting."""
     caplog.set_level(logging.INFO)
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
@@ -444,8 +444,8 @@ def test_a_wait_for_a_response_is_not_logged(caplog: pytest.LogCaptureFixture) -
     assert caplog.messages == []
 
 
-def test_the_wait_counts_to_no_deadline() -> None:
-    """An export does not time out because the account may not make calls."""
+def test_the_wait_does_not_count_towards_a_deadline() -> None:
+    """An export does not time out because of the rate limit."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         acquire(rate_limit)
@@ -459,7 +459,7 @@ def test_the_wait_counts_to_no_deadline() -> None:
 
 
 def test_a_reset_in_milliseconds() -> None:
-    """A time in the wrong unit is understood."""
+    """It is recognised as such."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         acquire(rate_limit)
@@ -473,7 +473,7 @@ def test_a_reset_in_milliseconds() -> None:
 def test_b5_a_reset_that_is_too_far_ahead_is_ignored(
     caplog: pytest.LogCaptureFixture, resets_in: float
 ) -> None:
-    """One warning says so, and nothing waits for it."""
+    """One warning reports it, and nothing waits for it."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         for _ in range(3):
@@ -488,8 +488,8 @@ def test_b5_a_reset_that_is_too_far_ahead_is_ignored(
     "name", ["X-Rate-Limit-Limit", "X-Rate-Limit-Remaining", "X-Rate-Limit-Retry"]
 )
 @pytest.mark.parametrize("value", ["9" * 400, "-5", "1e3", "1_0", "5.5", "\u0665"])
-def test_b5_numbers_that_are_not_sane_do_not_block(name: str, value: str) -> None:
-    """Neither digits without end nor other forms of numbers are taken at their word."""
+def test_b5_implausible_numbers_do_not_block(name: str, value: str) -> None:
+    """Neither endless digits nor other number formats are accepted."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         for _ in range(3):
@@ -499,7 +499,7 @@ def test_b5_numbers_that_are_not_sane_do_not_block(name: str, value: str) -> Non
 
 
 def test_the_summary_reports_what_is_left() -> None:
-    """The log ends with what the run leaves of the limit."""
+    """The log ends with what is left of the limit."""
     with VirtualClock() as clock:
         rate_limit = RateLimit(clock, 0.1)
         acquire(rate_limit)
@@ -511,8 +511,8 @@ def test_the_summary_reports_what_is_left() -> None:
         assert rate_limit.summary == "0 of 100 calls left until it resets"
 
 
-def test_the_time_of_the_server_is_that_of_its_response() -> None:
-    """Waits are measured from the server's own time, and from this machine's without it."""
+def test_the_server_time_is_that_of_its_response() -> None:
+    """Without a valid `Date`, the local time is used."""
     with VirtualClock() as clock:
         assert server_time({"Date": "Thu, 01 Jan 1970 00:01:00 GMT"}, clock) == 60
         assert server_time({"Date": "yesterday"}, clock) == STARTED_AT

@@ -1,4 +1,4 @@
-"""Paths, statuses and shapes of responses, apart from HTTP."""
+"""Paths, statuses and shapes of responses, without HTTP."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class RecordingClient(Client):
         self.requests: list[Request] = []
 
     def send(self, request: Request, deadline: Deadline) -> Response:
-        """Return the one response."""
+        """Return the response."""
         assert deadline.remaining_seconds > 0
         self.requests.append(request)
         return Response(self.content, STARTED_AT)
@@ -70,7 +70,7 @@ class RecordingClient(Client):
 
 @pytest.fixture
 def clock() -> Iterator[VirtualClock]:
-    """Return a clock at its beginning."""
+    """Return a clock at its start."""
     with VirtualClock() as clock:
         yield clock
 
@@ -114,10 +114,10 @@ def test_an_export_is_created(api: Voucherify, client: RecordingClient, deadline
 
 
 @pytest.mark.parametrize("created_at", [None, "", "yesterday", 5])
-def test_an_export_without_a_time_was_created_at_the_server_s_time(
+def test_an_export_without_a_time_gets_the_server_s(
     api: Voucherify, client: RecordingClient, deadline: Deadline, created_at: object
 ) -> None:
-    """The response's own time takes the place of a missing `created_at`."""
+    """The time of the response replaces a missing `created_at`."""
     client.content = {"id": "exp_1", "created_at": created_at}
     export = api.create_export("voucher", {}, deadline)
     assert export.created_at == EPOCH + dt.timedelta(seconds=STARTED_AT)
@@ -127,16 +127,16 @@ def test_an_export_without_a_time_was_created_at_the_server_s_time(
 def test_an_export_without_id_is_an_error(
     api: Voucherify, client: RecordingClient, deadline: Deadline, content: dict[str, t.Any]
 ) -> None:
-    """What cannot be polled is not waited for."""
+    """It cannot be polled."""
     client.content = content
     with pytest.raises(RequestError, match="create export: the response has no id"):
         api.create_export("voucher", {}, deadline)
 
 
-def test_an_id_cannot_lead_elsewhere(
+def test_an_id_cannot_change_the_path(
     api: Voucherify, client: RecordingClient, deadline: Deadline
 ) -> None:
-    """An id is one part of a path, whatever characters it has."""
+    """An ID is one segment of a path, whatever characters it has."""
     client.content = {"status": "DONE"}
     assert api.get_export("../a?b#c", deadline).id == "../a?b#c"
     api.delete_export("../a?b#c")
@@ -150,7 +150,7 @@ def test_an_id_cannot_lead_elsewhere(
 def test_every_status(
     api: Voucherify, client: RecordingClient, deadline: Deadline, status: ExportStatus
 ) -> None:
-    """An export has ended when it is done or has failed."""
+    """DONE and ERROR are final."""
     client.content = {"id": "exp_1", "status": status.value}
     export = api.get_export("exp_1", deadline)
     assert export.status is status
@@ -161,7 +161,7 @@ def test_every_status(
 def test_an_unknown_status_is_an_error(
     api: Voucherify, client: RecordingClient, deadline: Deadline, status: object
 ) -> None:
-    """The tap does not wait for what it does not understand."""
+    """The tap does not wait for an export that it does not understand."""
     client.content = {"status": status}
     with pytest.raises(RequestError, match="unknown export status"):
         api.get_export("exp_1", deadline)
@@ -185,10 +185,10 @@ def test_the_newest_exports_are_listed(api: Voucherify, client: RecordingClient)
 
 
 @pytest.mark.parametrize("exports", [None, {}, "none"])
-def test_a_list_of_another_form_is_an_error(
+def test_an_invalid_list_is_an_error(
     api: Voucherify, client: RecordingClient, exports: object
 ) -> None:
-    """It says nothing about which exports there are."""
+    """It does not say which exports exist."""
     client.content = {"exports": exports}
     with pytest.raises(RequestError, match="list exports: the response has no list"):
         api.list_exports()
@@ -206,7 +206,7 @@ def test_a_list_of_another_form_is_an_error(
 def test_an_echo_is_normalized(
     api: Voucherify, client: RecordingClient, changes: dict[str, t.Any]
 ) -> None:
-    """Filters may be echoed as `filter`, and defaults that were not requested be added."""
+    """Filters may be echoed as `filter`, and unrequested defaults added."""
     client.content = {
         "exports": [{"id": "1", "status": "DONE", "parameters": REQUEST.parameters | changes}]
     }
@@ -217,7 +217,7 @@ def test_an_echo_is_normalized(
 def test_the_echo_of_an_export_without_filters_is_normalized(
     api: Voucherify, client: RecordingClient
 ) -> None:
-    """A junction is echoed also where there is nothing to join."""
+    """A junction is echoed even without filters."""
     parameters = {"fields": ["id"]}
     echo = parameters | {"filters": {"junction": "and"}}
     client.content = {"exports": [{"id": "1", "status": "DONE", "parameters": echo}]}
@@ -228,7 +228,7 @@ def test_the_echo_of_an_export_without_filters_is_normalized(
 def test_schemas_and_pages_are_returned_as_they_are(
     api: Voucherify, client: RecordingClient
 ) -> None:
-    """Their readers know what is in them."""
+    """Their readers interpret them."""
     client.content = {"schemas": []}
     assert api.metadata_schemas() is client.content
     assert api.get_page("/v1/campaigns", {"page": "2"}) is client.content
@@ -238,15 +238,15 @@ def test_schemas_and_pages_are_returned_as_they_are(
     ]
 
 
-def test_a_download_is_passed_on(api: Voucherify, clock: VirtualClock) -> None:
-    """The client downloads."""
+def test_a_download_is_delegated(api: Voucherify, clock: VirtualClock) -> None:
+    """The client gets all arguments."""
     file = io.BytesIO()
     api.download("https://example.com", file, Deadline(clock, 7), 9)
     assert file.getvalue() == b"https://example.com 7 9"
 
 
 def test_a_token_is_issued(api: Voucherify, client: RecordingClient) -> None:
-    """A key pair is exchanged for a token with the scopes."""
+    """A key pair is exchanged for a token with these scopes."""
     client.content = {"access_token": "abc", "expires_in": "900"}
     key_pair = KeyPair("id", "token")
     assert api.issue_token(key_pair, "exports") == ("abc", 900)
@@ -272,20 +272,20 @@ def test_a_token_is_issued(api: Voucherify, client: RecordingClient) -> None:
     ],
     ids=repr,
 )
-def test_c9_a_token_in_an_unknown_form(
+def test_c9_an_invalid_token_is_an_error(
     api: Voucherify, client: RecordingClient, content: dict[str, t.Any]
 ) -> None:
-    """What is no token is not sent as one."""
+    """It is not sent in a request."""
     client.content = content
     with pytest.raises(RequestError, match="unexpected response to the token request"):
         api.issue_token(KeyPair("id", "token"), "exports")
 
 
 @pytest.mark.parametrize("seconds", [10**400, "1e400", float("nan"), -1, 3601])
-def test_b5_a_token_is_not_believed_to_be_valid_for_long(
+def test_b5_an_implausible_lifetime_of_a_token_is_an_hour(
     api: Voucherify, client: RecordingClient, seconds: object
 ) -> None:
-    """It is renewed after an hour at the latest."""
+    """Tokens are renewed after an hour at the latest."""
     client.content = {"access_token": "abc", "expires_in": seconds}
     assert api.issue_token(KeyPair("id", "token"), "exports") == ("abc", 3600)
 
@@ -310,7 +310,7 @@ def urls(result: object) -> tuple[str, ...]:
     ids=repr,
 )
 def test_one_link(result: object) -> None:
-    """The documented form and its likely relatives are understood, further properties ignored."""
+    """The documented form and likely variants are accepted, other properties ignored."""
     assert urls(result) == ("a",)
 
 
@@ -324,7 +324,7 @@ def test_several_links_keep_their_order(result: object) -> None:
     "result", [None, "", [], {}, {"url": None}, {"url": ""}, {"url": []}, {"rows": 0}], ids=repr
 )
 def test_a_result_without_links(result: object) -> None:
-    """They may be there at the next poll."""
+    """There may be links at the next poll."""
     assert urls(result) == ()
 
 
@@ -346,7 +346,7 @@ def test_a_result_without_links(result: object) -> None:
     ids=repr,
 )
 def test_a_result_with_further_files_is_never_read_in_part(result: object) -> None:
-    """The error shows the keys of the result, and none of its values."""
+    """The error shows the keys of the result, but no values."""
     with pytest.raises(RequestError) as failure:
         urls(result)
     assert "secret" not in str(failure.value)

@@ -1,4 +1,4 @@
-"""The life of one export, as far as it can be tested without a server."""
+"""The life of one export, without a server."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ Reply = t.Union[Export, ExportList, Exception, None]  # noqa: UP007 - evaluated 
 
 @dataclass
 class Script:
-    """A service that responds as it is written; the last response to a kind of call is repeated.
+    """A service with scripted responses; the last one of each kind is repeated.
 
     Attributes:
         clock: The time of each call.
         replies: The responses to each kind of call, in order.
         files: What the links lead to, in order of the downloads.
         calls: The kind, subject and time of every call.
-        done_at: From when on a poll returns DONE, whatever is written.
+        done_at: When polls start to return DONE, whatever the script says.
     """
 
     clock: VirtualClock
@@ -101,23 +101,23 @@ class Script:
         return [time for other, _, time in self.calls if other == kind]
 
     def create(self, exported_object: str, parameters: Mapping[str, t.Any]) -> Export:
-        """Create an export by the script."""
+        """Create an export as scripted."""
         assert parameters["fields"]
         return t.cast("Export", self._reply("create", exported_object, CREATED))
 
     def get(self, export_id: str) -> Export:
-        """Report an export by the script, or by the time."""
+        """Report an export as scripted, or according to `done_at`."""
         export = t.cast("Export", self._reply("poll", export_id, DONE))
         if self.done_at is None:
             return export
         return DONE if self.clock.monotonic() >= self.done_at else RUNNING
 
     def list(self) -> ExportList:
-        """List exports by the script."""
+        """List exports as scripted."""
         return t.cast("ExportList", self._reply("list", "", None))
 
     def delete(self, export_id: str) -> None:
-        """Delete an export by the script."""
+        """Delete an export as scripted."""
         self._reply("delete", export_id, None)
 
     def file(self, url: str) -> bytes:
@@ -135,7 +135,7 @@ _Content = t.TypeVar("_Content")
 
 
 def reply(content: _Content | Exception) -> _Content:
-    """Return a response, or raise what stands for an error response."""
+    """Return a response, or raise the exception that stands for an error response."""
     if isinstance(content, Exception):
         raise content
     return content
@@ -143,14 +143,14 @@ def reply(content: _Content | Exception) -> _Content:
 
 @pytest.fixture
 def clock() -> Iterator[VirtualClock]:
-    """Return a clock at its beginning."""
+    """Return a clock at its start."""
     with VirtualClock() as clock:
         yield clock
 
 
 @pytest.fixture
 def script(clock: VirtualClock) -> Script:
-    """Return a service where every export is done at the first poll."""
+    """Return a service whose exports are done at the first poll."""
     return Script(clock)
 
 
@@ -172,7 +172,7 @@ def run(
     should_continue: Callable[[], bool] = lambda: True,
     **limits: float,
 ) -> list[bytes]:
-    """Run an export and return what is in its files."""
+    """Run an export and return the contents of its files."""
     exported = runner(script, **limits).run(request, should_continue)
     assert exported.request is request
     content = [file.read() for file in exported.files]
@@ -187,7 +187,7 @@ def run(
 @settings(max_examples=100, deadline=None)
 @given(seconds=st.floats(0, 1000), interval=st.sampled_from([0.5, 1, 5]))
 def test_the_end_of_an_export_is_noticed_soon(seconds: float, interval: float) -> None:
-    """That is within the interval, or about a third of the time that the export took."""
+    """Within the interval, or about a third of the time that the export took."""
     with VirtualClock() as clock:
         script = Script(clock, done_at=seconds)
         assert run(script, poll_interval_seconds=interval) == [b"ID\n"]
@@ -196,7 +196,7 @@ def test_the_end_of_an_export_is_noticed_soon(seconds: float, interval: float) -
 
 
 def test_an_export_of_a_minute_costs_sixteen_calls(script: Script) -> None:
-    """The tap is a good guest of the API."""
+    """Polling is sparing with the rate limit."""
     script.done_at = 60
     run(script)
     assert len(script.calls) <= 16
@@ -208,7 +208,7 @@ def test_an_export_of_a_minute_costs_sixteen_calls(script: Script) -> None:
 def test_waiting_is_logged_at_a_growing_interval(
     script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A person sees that the export is alive, and for how long it has been waited for."""
+    """The log shows how long the tap has been waiting for the export."""
     caplog.set_level(logging.INFO)
     script.done_at = 200
     run(script, WINDOWED)
@@ -223,7 +223,7 @@ def test_waiting_is_logged_at_a_growing_interval(
 
 
 def test_a_finished_export_becomes_files(script: Script, clock: VirtualClock) -> None:
-    """The reader gets all that it needs."""
+    """The reader gets all it needs."""
     exported = runner(script).run(WHOLE, lambda: True)
     assert exported.export_id == "exp_1"
     assert exported.created_at == NOON
@@ -241,8 +241,8 @@ def test_several_files_are_downloaded_in_order(script: Script) -> None:
     assert [url for kind, url, _ in script.calls if kind == "download"] == ["u1", "u2", "u3"]
 
 
-def test_an_export_that_ends_with_error_has_failed(script: Script) -> None:
-    """The error knows when the export was created, where an open window can be closed."""
+def test_an_export_that_ends_with_error_is_a_failure(script: Script) -> None:
+    """The error has the creation time, where an open-ended window can be closed."""
     script.replies["poll"] = [RUNNING, ERROR]
     with pytest.raises(ExportFailedError, match="ERROR") as failure:
         run(script)
@@ -251,10 +251,10 @@ def test_an_export_that_ends_with_error_has_failed(script: Script) -> None:
 
 
 @pytest.mark.parametrize("where", ["poll", "download"])
-def test_an_export_that_disappears_has_failed(
+def test_an_export_that_disappears_is_a_failure(
     script: Script, clock: VirtualClock, where: str
 ) -> None:
-    """A new export may succeed; this one gets a minute to appear again."""
+    """A new export may succeed; this one gets a minute to reappear."""
     if where == "poll":
         script.replies["poll"] = [RUNNING, NotFoundError("Voucherify returned 404")]
     else:
@@ -274,10 +274,10 @@ def test_a_new_export_may_take_seconds_to_appear(script: Script) -> None:
     assert script.kinds == ["create", *["poll"] * 6, "download"]
 
 
-def test_an_export_that_is_done_without_a_file_has_failed(
+def test_an_export_that_is_done_without_a_file_is_a_failure(
     script: Script, clock: VirtualClock
 ) -> None:
-    """It gets a minute, at growing pauses."""
+    """It gets a minute, with growing pauses."""
     script.replies["poll"] = [done()]
     with pytest.raises(ExportFailedError, match="has no file"):
         run(script)
@@ -287,8 +287,8 @@ def test_an_export_that_is_done_without_a_file_has_failed(
     assert len(pauses) <= 14
 
 
-def test_a_missing_file_is_downloaded_by_fresh_links(script: Script) -> None:
-    """Each attempt has a link of its own; there may be none for a while."""
+def test_a_missing_file_is_downloaded_with_fresh_links(script: Script) -> None:
+    """Each attempt has its own link; there may be none for a while."""
     missing = NotFoundError("download returned 404")
     script.replies["poll"] = [done("1"), done("2"), done(), done("3")]
     script.files = [missing, missing, b"ID\n"]
@@ -296,8 +296,8 @@ def test_a_missing_file_is_downloaded_by_fresh_links(script: Script) -> None:
     assert [url for kind, url, _ in script.calls if kind == "download"] == ["1", "2", "3"]
 
 
-def test_an_object_that_cannot_be_exported_did_not_disappear(script: Script) -> None:
-    """To create the export again would fail again."""
+def test_a_404_of_a_creation_is_not_retried(script: Script) -> None:
+    """Creating the export again would fail again."""
     script.replies["create"] = [NotFoundError("Voucherify returned 404")]
     with pytest.raises(NotFoundError):
         run(script)
@@ -311,7 +311,7 @@ def test_a_call_that_fails_at_the_deadline_times_out(script: Script, clock: Virt
     assert clock.monotonic() == 100
 
 
-def test_ten_minutes_of_maintenance_pass(clock: VirtualClock) -> None:
+def test_ten_minutes_of_maintenance_are_survived(clock: VirtualClock) -> None:
     """Failures are retried for a quarter of an hour, with pauses of at most a minute."""
 
     class Maintained(Script):
@@ -327,8 +327,8 @@ def test_ten_minutes_of_maintenance_pass(clock: VirtualClock) -> None:
     assert len(maintained.calls) <= 30
 
 
-def test_an_outage_is_not_retried_forever(script: Script, clock: VirtualClock) -> None:
-    """After `max_retry_seconds` the error is that of the last call."""
+def test_retries_of_an_outage_end(script: Script, clock: VirtualClock) -> None:
+    """After `max_retry_seconds`, the error of the last call is raised."""
     script.replies["poll"] = [TransientError("Voucherify returned 500")]
     with pytest.raises(TransientError, match="500"):
         run(script)
@@ -336,7 +336,7 @@ def test_an_outage_is_not_retried_forever(script: Script, clock: VirtualClock) -
 
 
 def test_an_export_that_does_not_end_times_out(script: Script, clock: VirtualClock) -> None:
-    """It is polled at the very end of its time, and not later."""
+    """It is polled at its deadline, and not later."""
     script.replies["poll"] = [RUNNING]
     with pytest.raises(ExportTimeoutError, match="export_timeout_seconds") as failure:
         run(script, export_timeout_seconds=100)
@@ -360,18 +360,18 @@ def test_a_download_that_does_not_end_in_time_times_out(
     assert len(slow.times("download")) == 1
 
 
-def test_a_call_that_fails_now_and_then_is_repeated(script: Script) -> None:
-    """A poll or a download is repeated until there is a response."""
+def test_a_call_that_fails_occasionally_is_retried(script: Script) -> None:
+    """A poll or a download is retried until it succeeds."""
     failure = TransientError("Voucherify returned 502")
     script.replies["poll"] = [failure, failure, DONE]
     script.files = [failure, b"ID\n"]
     assert run(script) == [b"ID\n"]
 
 
-def test_a_lost_response_to_the_creation_is_reported(
+def test_a_lost_create_response_is_reported(
     script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """There may be an export now that is not read."""
+    """There may now be an export that is never read."""
     script.replies["create"] = [TransientError("no response from api.example.com"), CREATED]
     run(script)
     assert "if an export was created anyway, it is ignored" in caplog.text
@@ -387,7 +387,7 @@ def test_a_cancelled_export_stops(script: Script, polls: int) -> None:
 
 
 def test_files_of_a_cancelled_export_are_not_downloaded(script: Script) -> None:
-    """Each file is requested only as long as it would be read."""
+    """No further file is requested after the cancellation."""
     script.replies["poll"] = [done("u1", "u2")]
     with pytest.raises(StoppedError):
         run(script, should_continue=lambda: "download" not in script.kinds)
@@ -397,7 +397,7 @@ def test_files_of_a_cancelled_export_are_not_downloaded(script: Script) -> None:
 def test_a_failed_download_leaves_no_file(
     script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Neither open files nor names of files remain, not even while they are in use."""
+    """Temporary files have no name, even while they are in use."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     script.files = [RequestError("too many redirects (5)")]
     with pytest.raises(RequestError):
@@ -424,7 +424,7 @@ def test_c7_the_limit_of_open_files_is_reported(
 def test_a_missing_folder_for_temporary_files_is_reported(
     script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The error says which variable to look at."""
+    """The error names the variable to check."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(StorageError, match="check TMPDIR"):
         run(script)
@@ -434,10 +434,10 @@ def test_a_missing_folder_for_temporary_files_is_reported(
 
 
 @pytest.mark.parametrize(("seconds", "polls"), [(9, 1), (11, 2)])
-def test_a_link_is_fetched_again_when_it_is_old(
+def test_an_old_link_is_refreshed(
     script: Script, clock: VirtualClock, seconds: float, polls: int
 ) -> None:
-    """The poll that reports DONE gives the link, which is good for ten seconds."""
+    """The poll that reports DONE includes the link, which is used for ten seconds."""
 
     class Slow(Script):
         def file(self, url: str) -> bytes:
@@ -457,13 +457,13 @@ def test_a_link_is_fetched_again_when_it_is_old(
     assert len(slow.times("poll")) == polls
 
 
-def test_a_link_that_grew_old_while_waiting_for_the_limit_is_not_sent(clock: VirtualClock) -> None:
-    """After the reset, a poll gives a fresh one, and then the file is downloaded."""
+def test_a_link_that_expired_while_waiting_for_the_limit_is_not_sent(clock: VirtualClock) -> None:
+    """After the reset, a poll returns a fresh one, and the file is downloaded."""
 
     class Limited(Script):
         @property
         def headers(self) -> dict[str, str]:
-            # The poll that says DONE is the last call of its period.
+            # The poll that returns DONE is the last call of its period.
             left = 1 if len(self.kinds) == 2 else 100
             end = STARTED_AT + (600 if len(self.kinds) <= 2 else 1200)
             return {
@@ -480,7 +480,7 @@ def test_a_link_that_grew_old_while_waiting_for_the_limit_is_not_sent(clock: Vir
     assert limited.calls[-1][2] >= 600
 
 
-def test_an_expired_link_is_fetched_again(script: Script) -> None:
+def test_an_expired_link_is_refreshed(script: Script) -> None:
     """The fresh one is used at once."""
     script.replies["poll"] = [DONE, done("fresh")]
     script.files = [LinkExpiredError("download returned 401"), b"ID\n"]
@@ -490,8 +490,8 @@ def test_an_expired_link_is_fetched_again(script: Script) -> None:
     assert script.calls[-1][2] == script.calls[-2][2]
 
 
-def test_fresh_links_that_have_expired_are_an_error(script: Script) -> None:
-    """A 401 to three fresh links in turn is about the key."""
+def test_rejected_fresh_links_are_an_error(script: Script) -> None:
+    """If three fresh links in a row return 401, the key is the problem."""
     script.files = [LinkExpiredError("download returned 401")]
     with pytest.raises(RequestError, match="check that the API key may download exports"):
         run(script)
@@ -527,8 +527,8 @@ def test_fresh_links_to_other_files_are_an_error(script: Script, fresh: tuple[st
         run(script)
 
 
-def test_a_export_that_fails_after_it_was_done_has_failed(script: Script) -> None:
-    """A fresh link is not taken from it."""
+def test_an_export_that_fails_after_it_was_done_is_a_failure(script: Script) -> None:
+    """No fresh link is taken from it."""
     script.replies["poll"] = [DONE, ERROR]
     script.files = [LinkExpiredError("download returned 401"), b"ID\n"]
     with pytest.raises(ExportFailedError, match="ERROR"):
@@ -536,7 +536,7 @@ def test_a_export_that_fails_after_it_was_done_has_failed(script: Script) -> Non
 
 
 def test_a_changed_number_of_files_is_an_error(script: Script) -> None:
-    """Files of two responses are not mixed."""
+    """The files of two responses are not mixed."""
     script.replies["poll"] = [DONE, done("u1", "u2")]
     script.files = [LinkExpiredError("download returned 401"), b"ID\n"]
     with pytest.raises(RequestError, match="number of an export's files changed"):
@@ -551,7 +551,7 @@ NOW = EPOCH + dt.timedelta(seconds=STARTED_AT)
 
 
 def unfinished(request: ExportRequest, **changes: t.Any) -> Export:
-    """Return an export in progress as the list reports it."""
+    """Return an unfinished export as the list reports it."""
     export = Export(
         "exp_0", ExportStatus.IN_PROGRESS, YOUNG, request.exported_object, request.parameters
     )
@@ -564,7 +564,7 @@ def listed(*exports: Export) -> list[Reply]:
 
 
 def test_an_unfinished_export_is_resumed(script: Script) -> None:
-    """An interrupted run's export is waited for in place of a second one."""
+    """The run waits for the export of an interrupted run instead of creating another."""
     script.replies["list"] = listed(unfinished(WINDOWED))
     exported = runner(script, resume_exports=True).run(WINDOWED, lambda: True)
     assert exported.export_id == "exp_0"
@@ -598,16 +598,16 @@ def test_an_export_is_resumed_once(script: Script) -> None:
     ],
     ids=repr,
 )
-def test_no_other_export_is_resumed(script: Script, changes: dict[str, t.Any]) -> None:
-    """Only an unfinished, young export with every parameter equal has not been read yet."""
+def test_other_exports_are_not_resumed(script: Script, changes: dict[str, t.Any]) -> None:
+    """Only recent, unfinished exports with exactly the same parameters are."""
     script.replies["list"] = listed(unfinished(WINDOWED, **changes))
     exported = runner(script, resume_exports=True).run(WINDOWED, lambda: True)
     assert exported.export_id == "exp_1"
     exported.close()
 
 
-def test_the_age_of_an_export_is_by_the_server_s_clock(script: Script) -> None:
-    """A machine whose clock is two hours ahead of the server's resumes what is young there."""
+def test_the_age_of_an_export_is_measured_by_the_server_s_clock(script: Script) -> None:
+    """The local clock may be two hours ahead."""
     two_hours = dt.timedelta(hours=2)
     export = unfinished(WINDOWED, created_at=YOUNG - two_hours)
     script.replies["list"] = [ExportList((export,), NOW - two_hours)]
@@ -617,13 +617,13 @@ def test_the_age_of_an_export_is_by_the_server_s_clock(script: Script) -> None:
 
 
 def test_a_wait_for_the_rate_limit_is_not_counted(script: Script) -> None:
-    """An export may take a minute; the hour that a 429 requires does not count."""
+    """An export may take a minute; the hour that a 429 imposes does not count."""
     script.files = [RateLimitError("Voucherify returned 429", 3000), b"ID\n"]
     assert run(script, export_timeout_seconds=60) == [b"ID\n"]
 
 
 def test_a9_an_incomplete_echo_ends_resuming(script: Script) -> None:
-    """What a response to a creation lacks may be missing in the list as well."""
+    """What a create response lacks, the list may lack as well."""
     script.replies["list"] = listed(unfinished(WINDOWED))
     other = replace(WINDOWED, stream="customers", exported_object="customer")
     resuming = runner(script, resume_exports=True)
@@ -633,8 +633,8 @@ def test_a9_an_incomplete_echo_ends_resuming(script: Script) -> None:
         exported.close()
 
 
-def test_a_complete_echo_allows_to_resume(script: Script) -> None:
-    """Whether a parameter is echoed is seen in the response to a creation."""
+def test_a_complete_echo_allows_resuming(script: Script) -> None:
+    """The create response echoes every parameter."""
     script.replies["list"] = listed(unfinished(WINDOWED))
     other = replace(WINDOWED, stream="customers", exported_object="customer")
     script.replies["create"] = [replace(CREATED, echo=other.parameters)]
@@ -646,7 +646,7 @@ def test_a_complete_echo_allows_to_resume(script: Script) -> None:
 
 
 def test_a_whole_table_is_never_resumed(script: Script) -> None:
-    """An export of everything may have been read already, and is never resumed."""
+    """An export of everything may have been read already."""
     run(script, WHOLE, resume_exports=True)
     assert script.kinds == ["create", "poll", "download"]
 
@@ -661,8 +661,8 @@ def test_a_rejected_list_is_a_warning(script: Script, caplog: pytest.LogCaptureF
     )
 
 
-def test_the_time_that_resuming_takes_counts_to_no_deadline(clock: VirtualClock) -> None:
-    """An export's time begins with the export."""
+def test_the_time_that_resuming_takes_does_not_count(clock: VirtualClock) -> None:
+    """An export's time starts with the export."""
 
     class Busy(Script):
         def list(self) -> ExportList:
@@ -677,7 +677,7 @@ def test_the_time_that_resuming_takes_counts_to_no_deadline(clock: VirtualClock)
 
 
 def test_an_export_that_was_read_is_deleted(script: Script) -> None:
-    """It is deleted by its id."""
+    """It is deleted by its ID."""
     exports = runner(script)
     exported = exports.run(WHOLE, lambda: True)
     exports.delete(exported)
@@ -700,7 +700,7 @@ def test_a_failed_deletion_is_a_warning(
     failure: Exception,
     warnings: list[str],
 ) -> None:
-    """The records are written; one that is gone already is not mentioned."""
+    """The records are already emitted. A missing export is not worth a warning."""
     script.replies["delete"] = [failure]
     exports = runner(script)
     exported = exports.run(WHOLE, lambda: True)

@@ -1,4 +1,4 @@
-"""Exports are prefetched, whatever happens to them and whenever the reader stops."""
+"""Exports are prefetched, however they end and whenever the reader stops."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Request(t.NamedTuple):
 
 
 class Fate(t.NamedTuple):
-    """What becomes of an export, and after how many seconds."""
+    """How an export ends, and after how many seconds."""
 
     seconds: float = 0
     ending: Ending = "DONE"
@@ -64,13 +64,13 @@ class Fate(t.NamedTuple):
 
 @dataclass
 class Voucherify:
-    """A service whose exports meet the given fate.
+    """A service whose exports end as specified.
 
     Attributes:
         clock: Measures how long an export takes.
-        fate: Says what becomes of a request.
+        fate: Returns how the export of a request ends.
         limit: The account's rate limit, if any.
-        distort: Makes a list of the exports as they are.
+        distort: Returns the list, given the exports as they are.
         calls: The kind, stream and time of every call.
     """
 
@@ -83,12 +83,12 @@ class Voucherify:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of a response that is sent now."""
+        """The headers of a response sent now."""
         return self.limit.headers if self.limit else {}
 
     @property
     def deleted(self) -> set[str]:
-        """The exports of which nothing is left."""
+        """The exports that no longer exist."""
         return {export for export, (_, ending, _) in self._exports.items() if ending == "MISSING"}
 
     def create(self, exported_object: str, parameters: Mapping[str, t.Any]) -> Export:
@@ -158,17 +158,17 @@ class Voucherify:
 
 
 class Observed:
-    """Prefetches for a reader, and keeps a record of it.
+    """A prefetcher that records what it does.
 
     Attributes:
-        starts: Every request whose export was begun, in order.
+        starts: Every request whose export was started, in order.
         failures: Every export that failed.
-        most_at_once: The greatest number that was unfinished or unread at once.
-        left: When the reader left the streams that it did not read to their end.
-        exported: Every export whose files were there.
+        most_at_once: Most exports in progress or unread at once.
+        left: When the reader left each stream that it did not read to its end.
+        exported: Every export that was downloaded.
     """
 
-    def __init__(  # noqa: PLR0913 - what is left out makes no difference
+    def __init__(  # noqa: PLR0913 - keyword-only
         self,
         clock: VirtualClock,
         service: Voucherify,
@@ -229,14 +229,14 @@ class Observed:
         return windows
 
     def end(self) -> None:
-        """Cancel everything; nothing may be left behind."""
+        """Cancel everything, and check that no file is left."""
         self.prefetcher.close()
         self.clock.settle()
         assert self.open_files == 0
 
     @property
     def open_files(self) -> int:
-        """How many exports lie on the disk."""
+        """Number of files on disk."""
         return sum(not file.closed for exported in self.exported for file in exported.files)
 
     def _run(self, request: ExportRequest, should_continue: Callable[[], bool]) -> ExportedFiles:
@@ -269,17 +269,17 @@ def windowed(stream: str, *windows: Window) -> list[ExportRequest]:
 
 
 def wanted(request: ExportRequest) -> Request:
-    """Return what the service gets for a request."""
+    """Return a request as the service receives it."""
     return Request(request.exported_object, request.parameters)
 
 
 def hours(first: int, last: int | None) -> Window:
-    """Return the window between two hours, counted from the beginning."""
+    """Return the window between two hours, counted from `BEGINNING`."""
     return Window(BEGINNING + first * HOUR, None if last is None else BEGINNING + last * HOUR)
 
 
 def width(request: Request) -> dt.timedelta:
-    """Return how wide the window of an export is, without its margins."""
+    """Return the width of an export's window, without its margins."""
     conditions = request.parameters["filters"]["created_at"]["conditions"]
     after, before = (
         dt.datetime.fromisoformat(conditions[side][0].replace("Z", "+00:00"))
@@ -290,21 +290,21 @@ def width(request: Request) -> dt.timedelta:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One schedule.
+    """A random schedule.
 
     Attributes:
         seed: Decides which thread runs when, and the fate of each export.
-        slots: How many exports may be unfinished or unread.
+        slots: Maximum number of exports in progress or unread.
         streams: The windows of each stream; None stands for a whole table.
-        slowest_seconds: How long exports take at most.
-        failing_share: How many of them fail.
-        latency_seconds: How long requests and responses are under way at most.
+        slowest_seconds: The most that an export takes.
+        failing_share: Fraction of exports that fail.
+        latency_seconds: Maximum latency of requests and responses.
         poll_interval_seconds: The setting.
         export_timeout_seconds: The setting.
-        reading_seconds: How long the reader takes for an export.
-        leaves_after: After how many exports the reader leaves a stream.
-        reads: How many streams are read before the run ends.
-        deletes: Whether exports are deleted once they are read.
+        reading_seconds: How long the reader takes per export.
+        leaves_after: Number of exports after which the reader leaves a stream.
+        reads: Number of streams that are read before the run ends.
+        deletes: Whether exports are deleted once read.
     """
 
     seed: int
@@ -322,14 +322,14 @@ class Scenario:
 
     @property
     def requests(self) -> dict[str, list[ExportRequest]]:
-        """What is planned for each stream."""
+        """The planned requests of each stream."""
         return {
             name: windowed(name, *windows) if windows else [whole(name)]
             for name, windows in self.streams.items()
         }
 
     def fates(self) -> Callable[[object], Fate]:
-        """Return what decides the fate of each export."""
+        """Return a function that decides how each export ends."""
         random = Random(self.seed)
         failures: tuple[Ending, ...] = ("ERROR", "ERROR", "MISSING", "NEVER")
 
@@ -372,7 +372,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
 @settings(quick, max_examples=300)
 @given(scenarios())
 def test_any_schedule_keeps_the_rules(scenario: Scenario) -> None:
-    """Places, order, windows, tries and files are right in whichever order things happen."""
+    """Slots, order, windows, attempts and files are right, in whatever order things happen."""
     with VirtualClock(scenario.seed) as clock:
         random = Random(scenario.seed)
         service = Voucherify(clock, scenario.fates())
@@ -404,7 +404,7 @@ def test_any_schedule_keeps_the_rules(scenario: Scenario) -> None:
         for name, windows in read.items():
             check_windows(windows, scenario.streams[name], whole=name not in run.left)
         check_order(scenario, run)
-        check_tries(run, failed)
+        check_attempts(run, failed)
         if scenario.deletes:
             assert Counter(kind for kind, *_ in service.calls)["delete"] >= sum(
                 map(len, read.values())
@@ -412,7 +412,7 @@ def test_any_schedule_keeps_the_rules(scenario: Scenario) -> None:
 
 
 def check_windows(read: list[Window], planned: list[Window], *, whole: bool) -> None:
-    """Check that what was read is the plan, or begins it, without gap or overlap."""
+    """Check that the plan was read from its start, without gaps or overlaps."""
     if not planned:
         assert read == [Window()] or not (whole or read)
         return
@@ -421,56 +421,56 @@ def check_windows(read: list[Window], planned: list[Window], *, whole: bool) -> 
     assert all(before.end == after.start for before, after in pairwise(read))
     if whole:
         assert read[-1].end == planned[-1].end
-        # No boundary gets lost when windows are cut.
+        # No boundary is lost when windows are split.
         assert {window.start for window in planned} <= {window.start for window in read}
 
 
 def check_order(scenario: Scenario, run: Observed) -> None:
-    """Check that an export is begun only when those before it are, or are taken to be."""
+    """Check that exports start in order, up to the number of slots."""
     planned = [request for requests in scenario.requests.values() for request in requests]
-    begun: list[ExportRequest] = []
+    started: list[ExportRequest] = []
     for request in run.starts:
-        if request in planned and request not in begun:
+        if request in planned and request not in started:
             before = planned[: planned.index(request)]
             skipped = [
                 earlier
                 for earlier in before
-                if earlier not in begun and earlier.stream == request.stream
+                if earlier not in started and earlier.stream == request.stream
             ]
             assert len(skipped) < scenario.slots
-        begun.append(request)
+        started.append(request)
 
 
-def check_tries(run: Observed, failed: Mapping[str, ExportFailedError]) -> None:
-    """Check that nothing is tried more often, or given up earlier, than is promised."""
-    tries: dict[tuple[str, Window], list[ExportFailedError]] = {}
+def check_attempts(run: Observed, failed: Mapping[str, ExportFailedError]) -> None:
+    """Check the number of attempts before a window is split and a stream abandoned."""
+    attempts: dict[tuple[str, Window], list[ExportFailedError]] = {}
     for request, error in run.failures:
-        tries.setdefault((request.stream, request.window), []).append(error)
-    for (_, window), errors in tries.items():
+        attempts.setdefault((request.stream, request.window), []).append(error)
+    for (_, window), errors in attempts.items():
         if not window.halves(errors[0].created_at):
             assert len(errors) <= 3
         elif isinstance(errors[0], ExportTimeoutError):
             assert len(errors) == 1
         else:
             assert len(errors) <= 2
-    # What fails ahead of the reader counts as well.
+    # Exports that fail before the reader wants them count, too.
     failures = Counter(request.stream for request, _ in run.failures)
     assert max(failures.values(), default=0) <= 12
     for name, last in failed.items():
         (request,) = (request for request, error in run.failures if error is last)
-        assert failures[name] == 12 or len(tries[name, request.window]) == 3
+        assert failures[name] == 12 or len(attempts[name, request.window]) == 3
 
 
 @quick
 @given(SEEDS)
 def test_exports_of_all_streams_run_at_once(seed: int) -> None:
-    """The time to sync is that of the slowest export, not the sum of all."""
+    """A sync takes as long as the slowest export, not the sum of all."""
     with VirtualClock(seed) as clock:
         run = Observed(clock, Voucherify(clock, lambda _: Fate(4.5)))
         run.plan({name: [whole(name)] for name in "abcd"})
         for name in "abcd":
             assert run.read(name) == [Window()]
-        # The first look after the end.
+        # The first check after the end.
         assert clock.monotonic() == pytest.approx(4.05 * 1.35)
         run.end()
 
@@ -491,7 +491,7 @@ def test_windows_run_in_rounds(seed: int) -> None:
 @quick
 @given(SEEDS)
 def test_parts_of_a_window_run_at_once(seed: int) -> None:
-    """What a window is cut into does not wait for each other, if there are slots."""
+    """The parts of a split window do not wait for each other if there are slots."""
     with VirtualClock(seed) as clock:
 
         def fate(request: Request) -> Fate:
@@ -510,7 +510,7 @@ def test_parts_of_a_window_run_at_once(seed: int) -> None:
 
 
 def test_a_window_that_ends_with_error_twice_is_halved() -> None:
-    """A backfill gets through, however wide the window that Voucherify cannot export."""
+    """A backfill succeeds, however wide a window Voucherify cannot export."""
     with VirtualClock() as clock:
 
         def fate(request: Request) -> Fate:
@@ -529,7 +529,7 @@ def test_a_window_that_ends_with_error_twice_is_halved() -> None:
 
 
 def test_a_window_that_takes_too_long_is_halved_at_once() -> None:
-    """To wait as long again for the same would be in vain."""
+    """A second attempt would probably time out as well."""
     with VirtualClock() as clock:
 
         def fate(request: Request) -> Fate:
@@ -544,7 +544,7 @@ def test_a_window_that_takes_too_long_is_halved_at_once() -> None:
 
 @pytest.mark.parametrize("window", [hours(0, 1), Window(BEGINNING, BEGINNING + 1.5 * HOUR)])
 def test_a_window_is_halved_down_to_an_hour(window: Window) -> None:
-    """What is shorter than two hours is given up after three failures."""
+    """A window shorter than two hours is abandoned after three failures."""
     with VirtualClock() as clock:
         run = Observed(clock, Voucherify(clock, lambda _: Fate(1, "ERROR")))
         run.plan({"a": windowed("a", window)})
@@ -555,8 +555,8 @@ def test_a_window_is_halved_down_to_an_hour(window: Window) -> None:
 
 
 @pytest.mark.parametrize("ending", ["ERROR", "NEVER", "MISSING"])
-def test_a_whole_table_gets_three_tries(ending: Ending) -> None:
-    """There is nothing to cut, so it is given up, and its slot goes to the next stream."""
+def test_a_whole_table_gets_three_attempts(ending: Ending) -> None:
+    """It cannot be split, so it is abandoned, and its slot goes to the next stream."""
     with VirtualClock() as clock:
 
         def fate(request: Request) -> Fate:
@@ -584,8 +584,8 @@ def test_a_stream_fails_with_its_twelfth_export() -> None:
 
 @quick
 @given(SEEDS, st.integers(1, 4), st.sampled_from(["DONE", "ERROR"]))
-def test_the_last_try_of_a_stream_gets_a_slot(seed: int, slots: int, ending: Ending) -> None:
-    """An export that is held back until others have ended does not wait behind a later one."""
+def test_the_last_attempt_of_a_stream_gets_a_slot(seed: int, slots: int, ending: Ending) -> None:
+    """An export held back until others have ended does not wait behind a later one."""
     with VirtualClock(seed) as clock:
         wide, later = windowed("a", hours(0, 2**20), hours(2**20, 2**20 + 1))
 
@@ -609,8 +609,8 @@ def test_the_last_try_of_a_stream_gets_a_slot(seed: int, slots: int, ending: End
         run.end()
 
 
-def test_an_open_window_is_closed_where_its_export_began() -> None:
-    """What comes later becomes one more window, so that nothing is left out."""
+def test_an_open_window_is_closed_when_its_export_was_created() -> None:
+    """The rest becomes another window, so that nothing is left out."""
     with VirtualClock() as clock:
 
         def fate(_: object) -> Fate:
@@ -631,7 +631,7 @@ def test_an_open_window_is_closed_where_its_export_began() -> None:
 @quick
 @given(SEEDS, st.integers(1, 4))
 def test_a_useless_export_is_replaced_at_once(seed: int, slots: int) -> None:
-    """Others take its place and its slot, ahead of exports that are read later."""
+    """Its replacements run in its slot, ahead of exports that are read later."""
     with VirtualClock(seed) as clock:
         run = Observed(clock, Voucherify(clock, lambda _: Fate(5)), slots=slots, deletes=True)
         first, second, third = windowed("a", hours(0, 1), hours(1, 2), hours(2, 3))
@@ -650,7 +650,7 @@ def test_a_useless_export_is_replaced_at_once(seed: int, slots: int) -> None:
 
 
 def test_a_failure_surfaces_when_its_stream_is_read() -> None:
-    """A stream is not stopped by another that is not its turn yet."""
+    """It does not stop a stream that is read before."""
     with VirtualClock() as clock:
 
         class Rejecting(Voucherify):
@@ -670,7 +670,7 @@ def test_a_failure_surfaces_when_its_stream_is_read() -> None:
 @settings(quick, max_examples=20)
 @given(SEEDS, st.integers(0, 60))
 def test_exports_of_an_abandoned_stream_are_not_polled(seed: int, seconds: int) -> None:
-    """Work that is no longer needed costs no further call."""
+    """Exports that are no longer needed take no further calls."""
     with VirtualClock(seed) as clock:
         requests = windowed("a", *(hours(n, n + 1) for n in range(6)))
         service = Voucherify(
@@ -686,7 +686,7 @@ def test_exports_of_an_abandoned_stream_are_not_polled(seed: int, seconds: int) 
 @settings(quick, max_examples=20)
 @given(SEEDS, st.integers(60, 120))
 def test_an_abandoned_stream_frees_its_slots_at_once(seed: int, seconds: int) -> None:
-    """The next stream need not wait until what is no longer needed would be polled."""
+    """The next stream does not wait for the next poll of an export no longer needed."""
     with VirtualClock(seed) as clock:
         first, second = windowed("a", hours(0, 1), hours(1, 2))
         service = Voucherify(clock, lambda request: Fate(600 if request == wanted(second) else 1))
@@ -701,7 +701,7 @@ def test_an_abandoned_stream_frees_its_slots_at_once(seed: int, seconds: int) ->
 @quick
 @given(SEEDS)
 def test_a_stopped_clock_ends_everything_at_once(seed: int) -> None:
-    """No thread sleeps on when the run has ended, and none leaves a file."""
+    """No thread keeps sleeping once the run has ended, and none leaves a file."""
     with VirtualClock(seed) as clock:
         run = Observed(clock, Voucherify(clock, lambda _: Fate(50)))
         run.plan({name: windowed(name, hours(0, 1), hours(1, 2)) for name in "ab"})
@@ -724,7 +724,7 @@ def test_a_stopped_clock_ends_the_reader() -> None:
 
 
 def test_an_interruption_ends_the_wait_of_the_reader() -> None:
-    """A signal is noticed in the midst of a long export."""
+    """A signal is noticed during a long export."""
     with VirtualClock() as clock:
 
         def check_interruption() -> None:
@@ -746,8 +746,8 @@ def test_an_interruption_ends_the_wait_of_the_reader() -> None:
 
 @quick
 @given(SEEDS, st.floats(0, 5))
-def test_finish_waits_for_the_deletion_of_what_was_read(seed: int, latency: float) -> None:
-    """All exports that were read are deleted in the end, and no other."""
+def test_finish_waits_for_deletions(seed: int, latency: float) -> None:
+    """Exactly the exports that were read are deleted."""
     with VirtualClock(seed) as clock:
         service = Voucherify(clock, lambda _: Fate(1))
         run = Observed(clock, service, deletes=True, latency=lambda: latency)
@@ -764,7 +764,7 @@ def test_finish_waits_for_the_deletion_of_what_was_read(seed: int, latency: floa
 @quick
 @given(SEEDS)
 def test_b9_an_error_in_a_deletion_does_not_hang_the_run(error: Exception, seed: int) -> None:
-    """It is logged, the worker goes on, and the end of the run does not wait for it."""
+    """It is logged, the worker continues, and the end of the run does not wait for it."""
     with VirtualClock(seed) as clock:
 
         class Failing(Voucherify):
@@ -799,7 +799,7 @@ def test_an_unexpected_error_in_a_deletion_is_logged(caplog: pytest.LogCaptureFi
 
 
 def test_an_unexpected_error_in_an_export_is_raised_by_the_reader() -> None:
-    """The worker survives it: the next stream is read."""
+    """The worker survives it, and the next stream is read."""
     with VirtualClock() as clock:
 
         class Failing(Voucherify):
@@ -817,10 +817,10 @@ def test_an_unexpected_error_in_an_export_is_raised_by_the_reader() -> None:
         run.end()
 
 
-def test_a_deletion_that_the_end_of_the_run_cuts_short_is_not_logged(
+def test_a_deletion_interrupted_by_the_end_of_the_run_is_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A run that is stopped leaves exports behind without a word."""
+    """A run that is stopped may leave exports behind."""
     with VirtualClock() as clock:
 
         class Failing(Voucherify):
@@ -837,7 +837,7 @@ def test_a_deletion_that_the_end_of_the_run_cuts_short_is_not_logged(
 
 
 def test_a_stream_that_was_not_planned_is_empty() -> None:
-    """A stream without anything to export has nothing to read."""
+    """A stream without exports has nothing to read."""
     with VirtualClock() as clock:
         run = Observed(clock, Voucherify(clock))
         run.plan({"a": []})
@@ -847,8 +847,8 @@ def test_a_stream_that_was_not_planned_is_empty() -> None:
 
 @settings(quick, max_examples=4)
 @given(SEEDS, st.integers(1, 8))
-def test_a_sandbox_account_gets_through(seed: int, slots: int) -> None:
-    """With 100 calls an hour all is read, nothing is rejected, and no export is given up."""
+def test_a_sandbox_account_suffices(seed: int, slots: int) -> None:
+    """With 100 calls an hour, everything is read, and nothing is rejected or fails."""
     with VirtualClock(seed) as clock:
         limit = SimulatedLimit(clock, 100)
         random = Random(seed)
@@ -869,7 +869,7 @@ def test_a_sandbox_account_gets_through(seed: int, slots: int) -> None:
         assert min(limit.unused[1:], default=100) >= 10
 
 
-def test_four_streams_an_hour_leave_room_in_a_sandbox_account() -> None:
+def test_a_sandbox_account_allows_four_streams_an_hour() -> None:
     """The four core streams can be synced every hour, even where exports take a minute."""
     with VirtualClock() as clock:
         limit = SimulatedLimit(clock, 100)

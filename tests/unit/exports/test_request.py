@@ -1,4 +1,4 @@
-"""What an export is requested with."""
+"""The parameters of an export request."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_a_whole_table_has_no_filter() -> None:
     assert str(WHOLE) == "vouchers"
 
 
-def test_a_window_is_requested_with_a_second_more_on_each_side() -> None:
-    """The filter is one conjunction, and the rows are requested in order."""
+def test_a_window_is_requested_with_a_margin() -> None:
+    """The filter has one more second on each side; rows are requested in order."""
     assert WINDOWED.parameters == {
         "fields": ["id", "code"],
         "order": "created_at",
@@ -45,14 +45,14 @@ def test_a_window_is_requested_with_a_second_more_on_each_side() -> None:
     }
 
 
-def test_an_unbounded_window_is_no_filter() -> None:
+def test_an_unbounded_window_has_no_filter() -> None:
     """A first run without a start date requests everything."""
     request = ExportRequest("vouchers", "voucher", ("id",), filter_field="created_at")
     assert "filters" not in request.parameters
 
 
 def test_extra_parameters_do_not_loosen_the_window() -> None:
-    """Further filters are joined to the window by "and", whatever they say themselves."""
+    """Extra filters are joined to the window by "and", even if they set another junction."""
     extra = {
         "campaign_id": "camp_1",
         "filters": {"junction": "or", "code": {"conditions": {"$is": ["A"]}}},
@@ -72,8 +72,8 @@ def test_extra_parameters_do_not_loosen_the_window() -> None:
     assert extra["filters"] == {"junction": "or", "code": {"conditions": {"$is": ["A"]}}}
 
 
-def test_a_request_can_be_moved_to_another_window() -> None:
-    """A part of a window is requested like the whole."""
+def test_a_request_can_be_made_for_another_window() -> None:
+    """Part of a window is requested like the whole."""
     part = Window(FIRST_OF_AUGUST.start, NOON)
     moved = WINDOWED.over(part)
     assert moved.window == part

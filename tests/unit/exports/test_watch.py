@@ -1,4 +1,4 @@
-"""The watch over all exports: as few calls as possible, and no end is missed."""
+"""Watching exports takes as few calls as possible and misses no end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Service:
     Attributes:
         clock: Measures how long an export takes.
         seconds: How long the export of each object takes.
-        distort: Makes the list from the exports as they are, and the time.
+        distort: Returns the list, given the exports as they are and the time.
         list_seconds: How long the list takes.
         limit: The account's rate limit, if any.
         calls: The kind and the time of every call.
@@ -67,7 +67,7 @@ class Service:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of a response that is sent now."""
+        """The headers of a response sent now."""
         return self.limit.headers if self.limit else {}
 
     @property
@@ -93,7 +93,7 @@ class Service:
         return self._now(export_id)
 
     def list(self) -> ExportList:
-        """List the exports, newest first, as far as that goes right."""
+        """List the exports, newest first, distorted."""
         self._count("list")
         self.clock.spend(self.list_seconds)
         exports = [self._now(export_id) for export_id in reversed(self._exports)]
@@ -101,7 +101,7 @@ class Service:
         return ExportList(tuple(listed), dt.datetime.fromtimestamp(self.clock.now(), UTC))
 
     def delete(self, export_id: str) -> None:
-        """Delete no export."""
+        """Do nothing."""
 
     def file(self, url: str) -> bytes:
         """Return a file that holds its link."""
@@ -121,7 +121,7 @@ class Service:
 
 
 class Outcome(t.NamedTuple):
-    """How an export went: when its file was there, or what it failed with."""
+    """How an export ended: when, and with which error, if any."""
 
     at: float
     error: Exception | None = None
@@ -168,7 +168,7 @@ def run_all(
 
 
 def check_ends(service: Service, outcomes: Mapping[str, Outcome], *, slack: float = 1) -> None:
-    """Check that every end is noticed within a second, or about a third of the duration."""
+    """Check that every end is noticed within a second or about a third of the duration."""
     for name, outcome in outcomes.items():
         assert outcome.error is None
         late = outcome.at - service.ends[name]
@@ -187,8 +187,8 @@ def test_seven_exports_of_a_minute_cost_thirty_calls() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(SEEDS, st.sampled_from([0.1, 0.3]))
-def test_seven_exports_that_begin_one_after_the_other(seed: int, latency: float) -> None:
-    """Their looks fall together, although they were not created at the same moment."""
+def test_exports_that_start_one_after_the_other(seed: int, latency: float) -> None:
+    """They share their checks, although they were not created at the same time."""
     with VirtualClock(seed) as clock:
         service = Service(clock, SEVEN)
         outcomes = run_all(service, latency=latency, seed=seed)
@@ -197,7 +197,7 @@ def test_seven_exports_that_begin_one_after_the_other(seed: int, latency: float)
 
 
 def test_seven_quick_exports_cost_sixteen_calls() -> None:
-    """They are done at the first look: one list, or two."""
+    """They are done at the first check: one list, or two."""
     with VirtualClock() as clock:
         service = Service(clock, dict.fromkeys("abcdefg", 0.5))
         run_all(service)
@@ -206,7 +206,7 @@ def test_seven_quick_exports_cost_sixteen_calls() -> None:
 
 
 def test_the_only_export_in_progress_is_polled() -> None:
-    """A list would cost the same, and say less for certain."""
+    """A list would cost the same and be less certain."""
     with VirtualClock() as clock:
         service = Service(clock, {"a": 60})
         run_all(service)
@@ -217,7 +217,7 @@ def test_the_only_export_in_progress_is_polled() -> None:
 @settings(max_examples=10, deadline=None)
 @given(SEEDS)
 def test_a_late_export_sets_the_pace(seed: int) -> None:
-    """An export that begins late is not watched at the pace of old ones."""
+    """An export that starts late is not watched at the pace of old ones."""
     with VirtualClock(seed) as clock:
         service = Service(clock, {"old": 500, "new": 3})
         outcomes = run_all(service, seed=seed, stagger=300)
@@ -225,7 +225,7 @@ def test_a_late_export_sets_the_pace(seed: int) -> None:
 
 
 def test_an_export_beyond_the_list_is_polled() -> None:
-    """What a hundred others have pushed out, or an object that it does not name."""
+    """Either a hundred newer ones displace it, or the list does not include its object."""
     with VirtualClock() as clock:
 
         def distort(exports: list[Export], _: float) -> list[Export]:
@@ -238,7 +238,7 @@ def test_an_export_beyond_the_list_is_polled() -> None:
 
 
 def test_exports_beyond_the_list_are_polled_without_a_list() -> None:
-    """A list that names none of them is not asked again."""
+    """A list that has none of them is not requested again."""
     with VirtualClock() as clock:
         service = Service(clock, SEVEN, lambda *_: [])
         check_ends(service, run_all(service), slack=0.01)
@@ -262,8 +262,8 @@ def failing(error: Exception) -> Distortion:
         RateLimitError("Voucherify returned 429", 60),
     ],
 )
-def test_a_list_that_fails_is_given_up(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """At once, for the rest of the run, with one line."""
+def test_a_list_that_fails_is_abandoned(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """It is not used again in the run, which one line reports."""
     with VirtualClock() as clock:
         service = Service(clock, SEVEN, failing(error))
         check_ends(service, run_all(service), slack=0.01)
@@ -271,7 +271,7 @@ def test_a_list_that_fails_is_given_up(error: Exception, caplog: pytest.LogCaptu
     assert caplog.text.count("polling each one instead") == 1
 
 
-def test_wrong_credentials_are_not_only_the_list_s_problem() -> None:
+def test_wrong_credentials_in_a_list_are_fatal() -> None:
     """They stop the run."""
     with VirtualClock() as clock:
         service = Service(clock, SEVEN, failing(AccountError("Voucherify returned 401")))
@@ -280,7 +280,7 @@ def test_wrong_credentials_are_not_only_the_list_s_problem() -> None:
 
 
 def with_status(status: ExportStatus, *, after: float, result: object = None) -> Distortion:
-    """Return a list that has this status for every export from some time on."""
+    """Return a list that has this status for every export from `after` seconds on."""
 
     def distort(exports: list[Export], now: float) -> list[Export]:
         changed = [replace(export, status=status, result=result) for export in exports]
@@ -290,14 +290,14 @@ def with_status(status: ExportStatus, *, after: float, result: object = None) ->
 
 
 def test_an_older_status_than_seen_before_is_a_contradiction() -> None:
-    """The list is given up when a status goes back."""
+    """The list is abandoned when a status goes back."""
     with VirtualClock() as clock:
         service = Service(clock, SEVEN, with_status(ExportStatus.SCHEDULED, after=10))
         check_ends(service, run_all(service), slack=0.01)
         assert service.kinds["list"] <= 10
 
 
-def test_an_export_that_is_listed_twice_is_a_contradiction() -> None:
+def test_an_export_listed_twice_is_a_contradiction() -> None:
     """One of the two is wrong."""
     with VirtualClock() as clock:
 
@@ -318,8 +318,8 @@ def test_an_export_that_is_listed_twice_is_a_contradiction() -> None:
     ],
     ids=["error", "no-result", "unknown-result"],
 )
-def test_an_end_that_a_poll_denies_is_a_contradiction(distort: Distortion) -> None:
-    """The list is given up, and no export fails because of it."""
+def test_an_end_that_a_poll_does_not_confirm_is_a_contradiction(distort: Distortion) -> None:
+    """The list is abandoned, and no export fails because of it."""
     with VirtualClock() as clock:
         service = Service(clock, SEVEN, distort)
         check_ends(service, run_all(service), slack=0.01)
@@ -338,8 +338,8 @@ def test_a_result_that_only_polls_have_is_used() -> None:
         assert len(service.calls) <= 30 + 7
 
 
-def test_a_list_that_stays_behind_is_found_out() -> None:
-    """A list from a cache never contradicts itself; a poll now and then does."""
+def test_a_stale_list_is_detected() -> None:
+    """A cached list never contradicts itself; an occasional poll contradicts it."""
     with VirtualClock() as clock:
         stale: list[Export] = []
 
@@ -354,15 +354,15 @@ def test_a_list_that_stays_behind_is_found_out() -> None:
 
 
 @pytest.mark.parametrize("list_seconds", [10, 40])
-def test_a_slow_list_delays_nothing_for_long(list_seconds: float) -> None:
-    """Whoever waits for it notices an end when it is there."""
+def test_a_slow_list_delays_exports_only_briefly(list_seconds: float) -> None:
+    """Workers that wait for it notice an end as soon as it arrives."""
     with VirtualClock() as clock:
         service = Service(clock, SEVEN, list_seconds=list_seconds)
         check_ends(service, run_all(service), slack=2 * list_seconds)
 
 
-def test_an_export_whose_time_is_over_is_polled_a_last_time() -> None:
-    """The list is not asked at the deadline, and nothing waits beyond it."""
+def test_an_export_is_polled_once_more_at_its_deadline() -> None:
+    """The list is not requested then, and nothing waits any longer."""
     with VirtualClock() as clock:
         service = Service(clock, dict.fromkeys("ab", 1000.0))
         outcomes = run_all(service, timeout=50)
@@ -372,7 +372,7 @@ def test_an_export_whose_time_is_over_is_polled_a_last_time() -> None:
         assert [kind for kind, time in service.calls if time >= 50] == ["poll", "poll"]
 
 
-def test_a_list_that_waits_for_the_rate_limit_counts_to_no_deadline() -> None:
+def test_the_wait_of_a_list_for_the_rate_limit_does_not_count() -> None:
     """All exports wait for one list, and none of them times out."""
     with VirtualClock() as clock:
         limit = SimulatedLimit(clock, 10, period_seconds=2000)
@@ -383,8 +383,8 @@ def test_a_list_that_waits_for_the_rate_limit_counts_to_no_deadline() -> None:
         assert max(outcome.at for outcome in outcomes.values()) > 1900
 
 
-def test_an_export_that_begins_while_a_list_waits_keeps_its_time() -> None:
-    """It waits for that list as well, before it is watched."""
+def test_an_export_that_starts_while_a_list_waits_keeps_its_time() -> None:
+    """It waits for that list before it is watched."""
     left: list[float] = []
     with VirtualClock() as clock:
         now = dt.datetime.fromtimestamp(clock.now(), UTC)
@@ -420,8 +420,8 @@ def test_an_export_that_begins_while_a_list_waits_keeps_its_time() -> None:
     assert left[0] >= 20
 
 
-def test_a_poll_that_a_list_overtakes_contradicts_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """What it says was true when it was sent; what the list reports since then stands."""
+def test_a_poll_overtaken_by_a_list_is_no_contradiction(caplog: pytest.LogCaptureFixture) -> None:
+    """Its status was true when it was sent; the newer one from the list stays."""
     with VirtualClock() as clock:
         now = dt.datetime.fromtimestamp(clock.now(), UTC)
         export = Export("e", ExportStatus.IN_PROGRESS, now, "voucher", {})
@@ -457,7 +457,7 @@ def test_a_poll_that_a_list_overtakes_contradicts_nothing(caplog: pytest.LogCapt
 
 
 def random_list(seed: int) -> Callable[[list[Export], float], list[Export]]:
-    """Return a list that is sometimes wrong in some way."""
+    """Return a list that is sometimes wrong."""
     random = Random(seed)
     share = random.choice([0.05, 0.3, 1])
     wrongs: list[Callable[[list[Export]], list[Export]]] = [
@@ -483,18 +483,18 @@ def random_list(seed: int) -> Callable[[list[Export], float], list[Export]]:
     list_seconds=st.sampled_from([0, 0, 5]),
     stagger=st.sampled_from([0, 3, 60]),
 )
-def test_any_list_costs_little_and_hides_nothing(
+def test_any_list_costs_little_and_misses_nothing(
     seed: int, exports: int, latency: float, list_seconds: float, stagger: float
 ) -> None:
-    """Whatever the list says: every export is read, in time, and calls stay bounded."""
+    """Whatever the list says, every export is read in time, and calls stay bounded."""
     with VirtualClock(seed) as clock:
         random = Random(seed)
         seconds = {f"{number}": random.uniform(0, 100) for number in range(exports)}
         service = Service(clock, seconds, random_list(seed), list_seconds=list_seconds)
         outcomes = run_all(service, latency=latency, seed=seed, stagger=stagger)
         assert sorted(outcomes) == sorted(seconds)
-        # A status that is wrong, but not contradictory, is found out by the next cross-check.
+        # A wrong status that contradicts nothing is detected by the next cross-check.
         check_ends(service, outcomes, slack=120 + 4 * (latency + list_seconds))
-        # Alone, each would cost a creation, a download, and polls up to a pause after its end.
+        # Alone, each would take a creation, a download, and polls until it has ended.
         alone = 2 + 15
         assert len(service.calls) <= exports * alone + 20
