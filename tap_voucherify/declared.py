@@ -39,7 +39,7 @@ class DeclaredStream(BlockStream):
             `track_updates`, an instance of a stream that supports it has `modified_at`.
         updated_column: Column of the update time, if exports can be filtered by it.
         has_metadata: Whether metadata can be exported.
-        digests: Key properties that the tap adds, each a digest of these columns.
+        digests: Key properties that the tap adds, and the columns each is a digest of.
         selected_by_default: Whether a new catalog selects the stream.
         tracks_updates: Whether updated records are extracted again (`track_updates`).
 
@@ -207,5 +207,5 @@ class DeclaredStream(BlockStream):
         return not obstacles
 
     def warn(self, message: str) -> None:
-        """Log a warning that concerns the whole stream, once per run."""
+        """Log a warning about the stream, once per run."""
         self.session.warn_once(self.name, message)

@@ -12,7 +12,7 @@
     - `ExportFileError`: an exported file does not match the request.
     - `StorageError`: an exported file cannot be stored locally.
     - `TransientError`: the network or the server was still failing after all retries.
-        - `RateLimitError`: the account's rate limit is reached; includes when it resets.
+        - `RateLimitError`: the account's rate limit is reached; includes the wait.
         - `LinkExpiredError`: the link to a file has expired; a new one will work.
     - `ExportFailedError`: an export ended without a file. A new export, or exports of smaller
       windows, may succeed.
@@ -58,7 +58,7 @@ class SettingsError(ConfigurationError):
 
 
 class AccountError(FatalAPIError):
-    """Voucherify rejects every request of this account."""
+    """Voucherify rejects the account or its credentials."""
 
 
 class UnauthorizedError(AccountError):

@@ -1,7 +1,7 @@
 """Which rows of an export belong to its window, and what the others prove.
 
 An export's filter is not trusted. Rows outside the requested range are dropped. Two patterns show
-that rows which belong to the window are missing, so that the stream must not continue:
+that rows of the window are missing, so the stream must not continue:
 
 - No row lies inside; rows near an end do not count, since the exports of neighbouring windows have
   them too. The file belongs to another window; the export is requested again once.
@@ -36,7 +36,7 @@ class RowFilter:
 
     Args:
         created_column: The column of the creation time, if exports can be filtered by it.
-        updated_column: The column of the update time, likewise.
+        updated_column: The column of the update time, if exports can be filtered by it.
         bounds: Limits of the creation time, whatever an export is filtered by.
     """
 
@@ -69,7 +69,7 @@ class RowFilter:
     def keep(self, block: AnyRows, request: ExportRequest) -> AnyRows:
         """Return the rows that belong to the window, and count the others.
 
-        Rows are checked one by one only if the earliest or latest of a block lies outside.
+        Rows are checked one by one only if the block's earliest or latest lies outside.
         """
         self.rows += len(block)
         column = self._column(request)

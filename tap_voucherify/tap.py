@@ -171,7 +171,7 @@ class TapVoucherify(CommandLineTap):
 
     @override
     def test_connection(self) -> int:
-        """Test each selected stream: export it without rows, or list one object.
+        """Test each selected stream: export it, without rows if possible, or list one object.
 
         Returns:
             The exit code: 1 if a stream could not be read.

@@ -131,7 +131,7 @@ class Client:
             NotFoundError: If there is no file.
             StaleLinkError: If the link was too old after the wait for the rate limit.
             StreamError: If the download is rejected, or the file cannot be written.
-            TransientError: If the body is incomplete or empty.
+            TransientError: If the body is incomplete, or may be; see `save_body`.
         """
         with contextlib.closing(self._open(url, deadline, fresh_until)) as response:
             if response.status_code != HTTPStatus.OK:

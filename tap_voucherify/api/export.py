@@ -106,7 +106,7 @@ class ExportList(t.NamedTuple):
 
     Attributes:
         exports: The exports, newest first.
-        server_time: The server's time of the response.
+        server_time: When the response was sent, by the server's clock.
     """
 
     exports: tuple[Export, ...]

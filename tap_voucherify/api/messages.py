@@ -49,7 +49,7 @@ class Response(t.NamedTuple):
 
     Attributes:
         content: The JSON object; empty if there is none.
-        server_time: When it was sent by the server's clock, in seconds since 1970.
+        server_time: When it was sent, by the server's clock, in seconds since 1970.
     """
 
     content: dict[str, t.Any]

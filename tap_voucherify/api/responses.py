@@ -116,7 +116,7 @@ class _Body:
     def __init__(self, response: urllib3.BaseHTTPResponse, deadline: Deadline) -> None:
         self._raw = response
         self._deadline = deadline
-        # urllib3 raises if the body is shorter than its length.
+        # urllib3 raises if the body ends early.
         self.is_bounded = response.chunked or response.length_remaining is not None
 
     def read(self, size: int) -> bytes:

@@ -156,7 +156,7 @@ class Voucherify:
             seconds = math.inf
         except (KeyError, TypeError, ValueError) as error:
             raise RequestError("unexpected response to the token request (expires_in)") from error
-        # NaN is outside any range, too.
+        # NaN is outside the range, too.
         return token, seconds if 0 <= seconds <= MAX_TOKEN_SECONDS else MAX_TOKEN_SECONDS
 
     def _send(self, request: Request, deadline: Deadline) -> Response:

@@ -77,7 +77,7 @@ class ExportRunner:
 
         Args:
             request: What to export.
-            should_continue: Called between polls; False cancels.
+            should_continue: Called between checks and downloads; False cancels.
 
         Raises:
             AccountError: If Voucherify rejects the account.
