@@ -102,9 +102,9 @@ class ProbedStream(DeclaredStream):
 
     def recover_test(self, error: StreamError) -> list[ExportRequest]:
         """Return the export to test with after a failure; none if it is final."""
-        return [self.empty_request()] if self.recovers(error) else []
+        return [self.empty_request()] if self.drop_rejected_fields(error) else []
 
-    def recovers(self, error: StreamError) -> bool:
+    def drop_rejected_fields(self, error: StreamError) -> bool:
         """Leave out fields that the service does not have; return whether that can help.
 
         Keys, and columns needed for filters, cannot be left out.

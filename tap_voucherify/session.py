@@ -195,7 +195,6 @@ class Session:
             for exported in prefetcher.read("headers")
         ]
         prefetcher.finish()
-        prefetcher.close()
         return headers
 
     @functools.cached_property
@@ -246,4 +245,3 @@ class Session:
     def finish(self) -> None:
         """Wait for pending deletions and end the workers."""
         self.exports.finish()
-        self.exports.close()

@@ -136,7 +136,7 @@ class ExportStream(ProbedStream):
 
     def _recover(self, error: StreamError) -> list[ExportRequest]:
         """Return the exports to request after a failure; none if it is final."""
-        return self.requests() if self.recovers(error) else []
+        return self.requests() if self.drop_rejected_fields(error) else []
 
     def _accept_empty(self, request: ExportRequest) -> None:
         """Accept a file of 0 bytes as one without rows, if the service sends such files.

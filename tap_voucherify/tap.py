@@ -199,7 +199,6 @@ class TapVoucherify(CommandLineTap):
                 for exported in exports.read(stream.name, stream.recover_test):
                     self.logger.info("%s: %s", stream.name, stream.describe(exported))
         exports.finish()
-        exports.close()
         for lists in self._selected(ListStream):
             self.session.stop.check()
             with self.session.failing(lists.name):

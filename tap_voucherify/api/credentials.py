@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import ipaddress
 import math
 import socket
@@ -23,26 +24,20 @@ RENEWAL_MARGIN_SECONDS = 60
 VOUCHERIFY_DOMAIN = ".voucherify.io"
 
 
-class Credentials(t.Protocol):
+class Credentials(abc.ABC):
     """Authenticates requests."""
 
+    @abc.abstractmethod
     def headers(self) -> dict[str, str]:
         """Return authentication headers."""
 
-    def renew(self, rejected: Mapping[str, str]) -> bool:
+    def renew(self, rejected: Mapping[str, str]) -> bool:  # noqa: ARG002 - not for all kinds
         """Renew after these headers were rejected; return whether to retry."""
-
-
-class _Static:
-    """Credentials that cannot be renewed."""
-
-    def renew(self, rejected: Mapping[str, str]) -> bool:  # noqa: ARG002 - required by the protocol
-        """Return False."""
         return False
 
 
 @dataclass(frozen=True, repr=False)
-class KeyPair(_Static):
+class KeyPair(Credentials):
     """The application's id and secret key."""
 
     app_id: str
@@ -54,7 +49,7 @@ class KeyPair(_Static):
 
 
 @dataclass(frozen=True, repr=False)
-class AccessToken(_Static):
+class AccessToken(Credentials):
     """An OAuth 2.0 token, issued and renewed elsewhere."""
 
     access_token: str
@@ -64,7 +59,7 @@ class AccessToken(_Static):
         return {"Authorization": f"Bearer {self.access_token}"}
 
 
-class RenewableToken:
+class RenewableToken(Credentials):
     """OAuth 2.0 tokens that the tap requests itself, each valid for 15 minutes.
 
     Args:

@@ -110,10 +110,8 @@ class _HTTPConnection(urllib3.connection.HTTPConnection):
             return super().getresponse()
 
 
-class _HTTPSConnection(urllib3.connection.HTTPSConnection):
-    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # as urllib3 does
-        with _current.get().attached(t.cast("socket.socket", self.sock)):
-            return super().getresponse()
+class _HTTPSConnection(_HTTPConnection, urllib3.connection.HTTPSConnection):
+    pass
 
 
 class _HTTPConnectionPool(urllib3.HTTPConnectionPool):

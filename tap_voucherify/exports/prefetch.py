@@ -97,8 +97,9 @@ class ExportPrefetcher:
         self._replacements[stream] = requests
 
     def finish(self) -> None:
-        """Wait for pending deletions."""
+        """Wait for pending deletions, and end the workers."""
         self._workers.finish()
+        self.close()
 
     def close(self) -> None:
         """Cancel everything."""

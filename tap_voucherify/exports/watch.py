@@ -46,7 +46,7 @@ PAUSE_SHARE = 0.35
 MAX_PAUSE_SECONDS = 30
 
 # How often a worker wakes to check for news and cancellation; this costs no call.
-CHECK_SECONDS = 0.25
+WAKE_SECONDS = 0.25
 
 # A list that takes longer counts as failed.
 LIST_TIMEOUT_SECONDS = 30
@@ -121,7 +121,7 @@ class ExportWatch:
     def pause_seconds(self, watched: WatchedExport) -> float:
         """Return how long its worker may sleep."""
         due_in = self._due_at(watched) - self._clock.monotonic()
-        return min(max(due_in, 0), CHECK_SECONDS, max(watched.deadline.remaining_seconds, 0))
+        return min(max(due_in, 0), WAKE_SECONDS, max(watched.deadline.remaining_seconds, 0))
 
     def check(self, watched: WatchedExport) -> bool:
         """Check an export, if that is due, and return whether there is news.
