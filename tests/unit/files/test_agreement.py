@@ -130,7 +130,7 @@ def test_a6_a_footer_is_no_record(count: int, footer: bytes) -> None:
     read, error = outcomes(HEADER + ROW * count + footer)
 
     assert read == count
-    assert error.startswith(f"row {count + 1} has too few cells filled, like a footer: ")
+    assert error.startswith(f"row {count + 1} has too few filled cells, like a footer: ")
 
 
 @pytest.mark.parametrize(

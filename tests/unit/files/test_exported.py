@@ -101,7 +101,7 @@ def test_learned_titles_are_reported() -> None:
     assert record == {"id": "b", "name": "a", "metadata": {}}
     assert warnings == [
         (
-            "learned from the service which column is which: field 'name' is 'Label'. "
+            "learned column titles from Voucherify: field 'name' is 'Label'. "
             "Please report these names"
         )
     ]
@@ -155,7 +155,7 @@ def test_values_that_are_changed_are_reported() -> None:
     assert warnings == [
         "metadata values that do not match their schema are emitted as text: 1 of 'a'",
         (
-            "some values of 'details' hold half of a surrogate pair (a character cut in two); "
+            "some values of 'details' contain half of a surrogate pair (a character cut in two); "
             "it is emitted as U+FFFD"
         ),
     ]
