@@ -72,8 +72,8 @@ def edge_answer(text: str, *, title: str = "Creation Date") -> str:
         (["01", "02", "03"], "`$after` includes it for some rows only (1 of 2 rows"),
         (["01", "01", "02", "03"], "`$after` includes it (2 of 2 rows"),
         (["02", "03"], "`$before` probably excludes it, unless times are rounded (0 of 1 rows"),
-        (["02"], "unclear (customer): 0 rows outside of the range and 1 missing within it"),
-        (["02", "03", "05"], "unclear (customer): 1 rows outside of the range and 0 missing"),
+        (["02"], "unclear (customer): 0 rows outside the range and 1 missing within it"),
+        (["02", "03", "05"], "unclear (customer): 1 rows outside the range and 0 missing"),
     ],
 )
 def test_edges_are_compared_with_all_rows(times: list[str], answer: str) -> None:
