@@ -2,8 +2,8 @@
 
 The requested columns come first, metadata last. A header is matched
 
-- by position, if every title is known and in its place. One title may be unknown if the last
-  requested column is in place (a shift would have moved it) and no metadata column has the
+- by position, if every title is known and at its own position. One title may be unknown if the
+  last requested column is in place (a shift would have moved it) and no metadata column has the
   missing title;
 - by title, if metadata was not requested and no column is missing. One title may be unknown: it
   belongs to the one remaining column.

@@ -54,7 +54,7 @@ class LearnedTitles:
         )
 
     def to_state(self) -> list[list[str | None]]:
-        """Return pairs of field and title for the stream's state; a missing field has no title."""
+        """Return pairs of field and title for the state; a missing field has no title."""
         pairs = [*self.titles, *((field, None) for field in self.missing)]
         return [[field, title] for field, title in pairs]
 

@@ -214,7 +214,7 @@ def read_catalog(file: t.IO[str] | None) -> Catalog | None:
 def _is_plain(schema: object) -> bool:
     """Whether a schema is valid and has only common keywords.
 
-    This is a thousand times faster than the validator.
+    This spares the validator, which takes 0.2 s for the catalog of all streams.
     """
     if isinstance(schema, dict):
         return all(_is_plain_keyword(name, value) for name, value in schema.items())
