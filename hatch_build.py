@@ -1,4 +1,4 @@
-"""Compile the scanner into the package, where there is a compiler."""
+"""Compile the scanner into the package if there is a compiler."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ OPTIONS = ("-std=c99", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
 class CompiledScanner(BuildHookInterface[Any]):
-    """Puts the compiled scanner into the wheel, which is then one of a platform."""
+    """Adds the compiled scanner to the wheel, which makes it platform-specific."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, in the folder of the source, which an editable installation uses as well."""
+        """Compile next to the source, where an editable install finds the library, too."""
         _ = version
         if not compile_scanner(Path(self.root) / SOURCE, Path(self.root) / LIBRARY):
-            self.app.display_warning("no compiler: the package is in pure Python, and slower")
+            self.app.display_warning("scanner not compiled: the package is pure Python, and slower")
             return
         build_data["artifacts"].append(LIBRARY)
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
@@ -34,9 +34,10 @@ class CompiledScanner(BuildHookInterface[Any]):
 
 
 def compile_scanner(source: Path, library: Path, *options: str) -> bool:
-    """Compile the scanner and return whether that was possible.
+    """Compile the scanner and return whether that succeeded.
 
-    `CC` names the compiler; with `TAP_VOUCHERIFY_PURE` there is none.
+    The environment variable `CC` is the compiler command, `ARCHFLAGS` adds options to it, and
+    `TAP_VOUCHERIFY_PURE` disables compiling.
     """
     library.unlink(missing_ok=True)
     compiler = shlex.split(os.environ.get("CC", "cc"))

@@ -1,9 +1,9 @@
 """Turn validated blocks of rows into typed Arrow tables.
 
-Arrow never reads the CSV itself: its columns are built from rows that the record reader, or
-compiled code, has validated, so the same files are accepted and the same errors raised. The one
-exception is a number that does not fit its Arrow type. Only Parquet batch files need this module
-and pyarrow (the extra `parquet`).
+Arrow never reads the CSV itself: its columns are built from rows that the exact reader or compiled
+code has validated, so the same files are accepted and the same errors raised. The one exception is
+a number that does not fit its Arrow type. Only Parquet batch files need this module and pyarrow
+(the extra `parquet`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ArrowBlock:
         return _in_bookmark_form(self.table[name])
 
     def span(self, name: str) -> Span:
-        """Return the times of a timestamp column in bookmark format."""
+        """Return the span of a timestamp column; its order is not measured."""
         times = self.table[name].drop_null()
         if not len(times):
             return Span()
@@ -70,7 +70,7 @@ class ArrowBlock:
         return Span(len(times), least, greatest)
 
     def repetitive_columns(self) -> list[str]:
-        """Return the paths of columns with at most half as many distinct values as values."""
+        """Return the paths of columns in which at most half of the values are distinct."""
         return [
             path
             for field, column in zip(self.table.schema, self.table.columns, strict=True)
@@ -96,7 +96,7 @@ def _leaves(field: pa.Field, column: pa.ChunkedArray) -> Iterator[tuple[str, pa.
 
 
 def _in_bookmark_form(times: pa.Array | pa.ChunkedArray) -> list[str | None]:
-    # Dropping the time zone spares Arrow the time zone database.
+    # Without a time zone, Arrow does not need the time zone database.
     texts = times.cast(pa.timestamp("ms")).cast(pa.string()).to_pylist()
     return [text and f"{text.replace(' ', 'T')}Z" for text in texts]
 
@@ -105,7 +105,7 @@ class _BeyondTypeError(ValueError):
     """A number that an Arrow type cannot hold.
 
     Attributes:
-        row: Its row in the block.
+        row: The index of its row in the block.
     """
 
     def __init__(self, message: str, row: int) -> None:
@@ -117,10 +117,10 @@ class ArrowReader:
     """Reads one exported file into tables with a fixed schema."""
 
     def __init__(self, reader: ExportReader, compiled: Compiled | None = None) -> None:
-        """Read no row yet.
+        """Prepare without reading any rows.
 
         Args:
-            reader: The record reader of the file.
+            reader: The exact reader of the file.
             compiled: Compiled code, if available.
         """
         self._reader = reader
@@ -156,7 +156,7 @@ class ArrowReader:
             raise fault
 
     def _tables(self) -> Iterator[pa.Table]:
-        """Convert the blocks of the record reader, and those of compiled code."""
+        """Convert all blocks; the one with a number that does not fit is cut before its row."""
         done = 0
         for block in read_blocks(self._reader, self._compiled):
             valid, error = block, None
@@ -175,17 +175,17 @@ class ArrowReader:
 
     def _field(self, name: str) -> pa.Field:
         if name == METADATA:
-            # A file without metadata has no keys to make a struct of.
+            # A file without metadata has no keys for a struct.
             keys = [pa.field(key, pa.string()) for key, _ in self._reader.metadata_columns]
             return pa.field(name, pa.struct(keys) if keys else pa.null())
-        # Properties that the tap adds are times, or keys.
+        # Properties added by the tap are timestamps or keys.
         is_key = name in self._reader.keys
         default = ColumnType.TEXT if is_key else ColumnType.TIMESTAMP
         column_type, _ = self._columns.get(name, (default, None))
         return pa.field(name, ARROW_TYPES[column_type], nullable=not is_key)
 
     def _convert(self, block: Block | ScannedBlock) -> pa.Table:
-        """Convert a block; a number beyond its type raises `_BeyondTypeError`."""
+        """Convert a block; a number that does not fit its type raises `_BeyondTypeError`."""
         if isinstance(block, ScannedBlock):
             arrays = [self._scanned_array(field, block) for field in self._schema]
         else:
@@ -251,7 +251,7 @@ def _to_property(column_type: ColumnType, field: pa.Field, values: Sequence[t.An
 def _to_column(
     column_type: ColumnType | None, field: pa.Field, values: Sequence[t.Any]
 ) -> pa.Array:
-    """Convert the values of records."""
+    """Convert values as records have them."""
     if column_type and column_type.is_json:
         values = [None if value is None else JSON_ENCODER.encode(value) for value in values]
     if pa.types.is_date32(field.type) or pa.types.is_timestamp(field.type):
@@ -265,7 +265,7 @@ def _to_numbers(cells: Sequence[str], field: pa.Field, parse: Callable[[str], ob
     try:
         return pa.array(texts, pa.string()).cast(field.type)
     except pa.ArrowInvalid:
-        # Arrow cannot parse every form of a number that it can hold.
+        # Arrow cannot parse every notation of the numbers that it can hold.
         return pa.array(
             [text and _to_number(text, row, field, parse) for row, text in enumerate(texts)],
             field.type,
@@ -283,7 +283,7 @@ def _to_number(text: str, row: int, field: pa.Field, parse: Callable[[str], obje
 
 
 def _to_short_decimal(text: str) -> decimal.Decimal:
-    """Return a number without trailing zeros."""
+    """Parse a number and strip trailing zeros."""
     number = to_number(text)
     digits = len(number.as_tuple().digits)
     return number.normalize(decimal.Context(digits, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX))

@@ -76,7 +76,7 @@ def to_number(cell: str) -> Decimal:
 
 
 def to_integer(cell: str) -> int:
-    """Parse an integer, which may have zeros after a point."""
+    """Parse an integer; a fraction of zeros is allowed."""
     return int(_matched(_INTEGER, cell)[1])
 
 
@@ -89,12 +89,12 @@ def to_boolean(cell: str) -> bool:
 
 
 def to_date(cell: str) -> str:
-    """Parse a date; of a time, the date in UTC."""
+    """Parse a date, or the UTC date of a time."""
     return to_timestamp(cell)[: len("YYYY-MM-DD")]
 
 
 def to_timestamp(cell: str) -> str:
-    """Parse a time as a bookmark-format string: in UTC, cut to milliseconds."""
+    """Parse a time to bookmark format: UTC, truncated to milliseconds."""
     date, time, fraction, sign, hours, minutes = _matched(_TIMESTAMP, cell).groups("")
     instant = dt.datetime.fromisoformat(f"{date}T{time or '00:00:00'}")
     if sign:
@@ -124,7 +124,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], cell: str) -> T:
 
 
 def shorten(text: str) -> str:
-    """Return a cell as an error shows it."""
+    """Return the beginning of a cell, quoted, for an error message."""
     short = text[:_MAX_SHOWN_CHARACTERS]
     return repr(short) + ("..." if short != text else "")
 

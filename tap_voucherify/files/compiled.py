@@ -1,7 +1,7 @@
-"""Read rows that are in their usual form with compiled code, `scanner.c`, which says what that is.
+"""Read rows in common formats with compiled code; `scanner.c` defines which formats these are.
 
-Any other row is left to the exact reader, which alone decides what is an error, and where. So the
-output and the errors are the same with and without compiled code.
+All other rows are left to the exact reader, which alone decides what is an error. So output and
+errors are the same with and without compiled code.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if t.TYPE_CHECKING:
 
 B = t.TypeVar("B")
 
-# Missing where the package was installed without a compiler.
+# Missing if the package was installed without a compiler.
 LIBRARY = Path(__file__).with_name("scanner.so")
 
-# A block and its lines fit into the CPU's cache; tables are faster to build from longer columns.
+# A block and its lines fit into the CPU cache; tables are faster to build from longer columns.
 _BLOCK_BYTES, _TABLE_BYTES = 1 << 18, 1 << 20
 _MAX_CELLS = 1 << 16
 _CELL_BYTES = 8
 
-# The most bytes that escaping adds to one byte of text.
+# Maximum bytes that escaping adds to one byte of text.
 _ESCAPE_LENGTH = 5
 
-# Rows handed to the exact reader at a time: initially, and at most.
+# Rows passed to the exact reader at a time: initially, and at most.
 _MIN_EXACT_ROWS, _MAX_EXACT_ROWS = 16, 256
 
 
@@ -48,19 +48,19 @@ class _Progress(ctypes.Structure):
 
 
 class Compiled(t.NamedTuple):
-    """The compiled code, and how much of a file it reads at once."""
+    """The compiled code and the size of the blocks that it reads."""
 
     library: ctypes.CDLL
     block_bytes: int
 
 
 def load(path: Path = LIBRARY, *, for_tables: bool = False) -> Compiled | None:
-    """Return the compiled code, or None if it is not built, or TAP_VOUCHERIFY_PURE is set."""
+    """Load the compiled code, or return None if it is not built or TAP_VOUCHERIFY_PURE is set."""
     if os.environ.get("TAP_VOUCHERIFY_PURE"):
         return None
     try:
         library = ctypes.CDLL(str(path))
-    except OSError:  # not built, or for another system
+    except OSError:  # not built, or built for another system
         return None
     library.lines.restype = ctypes.c_uint64
     return Compiled(library, _TABLE_BYTES if for_tables else _BLOCK_BYTES)
@@ -78,7 +78,7 @@ class Scanner:
         library: The compiled code.
         layout: The columns to check and write.
         input: The last block.
-        cells: Where its cells are.
+        cells: The positions of its cells.
         progress: How much of it the last `scan` accepted.
     """
 
@@ -91,14 +91,15 @@ class Scanner:
         self._output = bytearray()
 
     def scan(self, file: t.BinaryIO, end: int) -> int:
-        """Scan the next block of rows; the position of the file is kept.
+        """Scan the next block of rows; the file's position does not change.
 
         Args:
             file: The file.
-            end: The offset beyond which no row extends.
+            end: The offset at which to stop.
 
         Returns:
-            The number of rows; 0 if the next one is not in the usual form, or there is none.
+            The number of rows accepted; 0 if the next row is left to the exact reader, or there
+            is none.
         """
         start = file.tell()
         block = memoryview(self.input)[:-PADDING][: end - start]
@@ -118,7 +119,7 @@ class Scanner:
         return int(self.progress.rows)
 
     def output(self, size: int) -> bytearray:
-        """Return a buffer of at least this size, the same one each time."""
+        """Return the shared output buffer, grown to at least this size."""
         if len(self._output) < size:
             self._output = bytearray(size)
         return self._output
@@ -129,8 +130,8 @@ class Texts(t.NamedTuple):
 
     Attributes:
         data: The values, concatenated.
-        offsets: Where each begins, and the last one ends.
-        validity: A bitmap, 1 for each that is not null.
+        offsets: The start of each value, and the end of the last one.
+        validity: A bitmap, 1 for each value that is not null.
     """
 
     data: bytes
@@ -139,7 +140,7 @@ class Texts(t.NamedTuple):
 
 
 class ScannedRows:
-    """Consecutive rows of the block that was scanned last."""
+    """Consecutive rows of the last scanned block."""
 
     def __init__(self, scanner: Scanner, start: int, stop: int) -> None:
         """Take rows `start` to `stop` of the block."""
@@ -153,7 +154,7 @@ class ScannedRows:
         return self._stop - self._start
 
     def span(self, name: str) -> Span:
-        """Return the times of a property in bookmark format."""
+        """Return the span of a timestamp property; `is_ascending` allows no margin."""
         least, greatest = (ctypes.create_string_buffer(TIME_LENGTH) for _ in range(2))
         is_ascending = ctypes.c_int32()
         rows = self._scanner.library.extremes(
@@ -182,12 +183,11 @@ class ScannedRows:
         return self._texts(self._property(name))
 
     def metadata(self) -> Iterator[Texts]:
-        """Return the keys of metadata as text, one by one."""
+        """Return each metadata key as a column of text."""
         members = self._scanner.layout.members
         return map(self._texts, members.array if members else ())
 
     def _texts(self, column: t.Any) -> Texts:
-        """Return a column as text."""
         output = self._scanner.output(
             self._scanner.progress.bytes + len(self) * TIME_LENGTH + PADDING
         )
@@ -201,7 +201,7 @@ class ScannedRows:
     def json_lines(self, prefix: bytes = b"", suffix: bytes = b"") -> memoryview:
         """Return the records as lines of JSON, each with a prefix and a suffix.
 
-        They are valid until the next call.
+        The result is valid until the next call.
         """
         scanner, layout, members = self._scanner, self._scanner.layout, self._scanner.layout.members
         row_bytes = layout.row_bytes + len(prefix) + len(suffix)
@@ -236,8 +236,8 @@ def read(
 
     Args:
         rows: The file's rows.
-        scanner: Reads those in their usual form.
-        read_exactly: Converts the raw rows of all others.
+        scanner: Reads the rows in common formats.
+        read_exactly: Converts blocks of all other rows.
     """
     exact_rows = _MIN_EXACT_ROWS
     while True:

@@ -34,10 +34,10 @@ _ROWS_PER_TABLE = 1000
 
 @contextlib.contextmanager
 def needs_pyarrow() -> Iterator[None]:
-    """Report that an import needs the extra `parquet`.
+    """Turn a failed import of pyarrow into an error that names the extra `parquet`.
 
     Raises:
-        SettingsError: If it is not installed.
+        SettingsError: If the import fails.
     """
     try:
         yield
@@ -48,12 +48,7 @@ def needs_pyarrow() -> Iterator[None]:
 
 
 class FileReader:
-    """Reads all exported files that a stream has in one run.
-
-    Attributes:
-        titles: What the service was asked about titles, now or in an earlier run, for the
-            stream's state; None if it was not.
-    """
+    """Reads all files that a stream exports in one run."""
 
     def __init__(  # noqa: PLR0913 - by name
         self,
@@ -66,15 +61,15 @@ class FileReader:
         titles: object = None,
         compiled: Compiled | None = None,
     ) -> None:
-        """Read no file yet.
+        """Prepare without opening a file.
 
         Args:
             selection: What was requested.
             as_tables: Whether to yield Arrow tables.
             is_flattened: Whether metadata keys become columns of the SCHEMA message.
-            warn: Reports an anomaly; equal messages once per run.
-            ask: Exports each list of fields, over an empty range and without metadata,
-                and returns the headers of the files.
+            warn: Logs a warning; the same message only once per run.
+            ask: Exports each list of fields over an empty range, without metadata, and
+                returns the headers.
             titles: The `titles` of an earlier run.
             compiled: Compiled code, if available.
         """
@@ -85,12 +80,12 @@ class FileReader:
         self._ask = ask
         self._compiled = compiled
         self._learned = LearnedTitles.from_state(titles)
-        # Decided by the first file that has metadata, for all files alike.
+        # Decided by the first file that has metadata, for all files.
         self._is_prefixed: bool | None = None
 
     @property
     def titles(self) -> list[list[str | None]] | None:
-        """What was learned about titles, for the stream's state."""
+        """Titles learned from Voucherify in this or an earlier run, for the stream's state."""
         return self._learned.to_state() if self._learned else None
 
     def open(self, file: t.BinaryIO) -> OpenFile:
@@ -98,7 +93,7 @@ class FileReader:
 
         Raises:
             ExportFileError: If the header does not match the selection.
-            SettingsError: If tables need a package that is not installed.
+            SettingsError: If tables are requested and pyarrow is not installed.
         """
         rows = CsvRows(file, _ROWS_PER_TABLE if self._as_tables else ROWS_PER_BLOCK)
         selection = self._selection
@@ -126,7 +121,7 @@ class FileReader:
         return OpenFile(reader, blocks, self._compiled, self._warn)
 
     def _bind(self, header: Sequence[str]) -> Binding:
-        """Match a header by itself, by what was learned, or by asking the service."""
+        """Match a header on its own, by learned titles, or by asking Voucherify."""
         columns, exported_object = self._selection.columns, self._selection.exported_object
         with_metadata = self._selection.metadata is not None
         known = KnownTitles(columns, [column.titles(exported_object) for column in columns])
@@ -143,7 +138,7 @@ class FileReader:
             self._ask = None
             if new := self._learned.unknown_titles(known):
                 self._warn(
-                    "learned from the service which column is which: "
+                    "learned column titles from Voucherify: "
                     + ", ".join(f"field {field!r} is {title!r}" for field, title in new)
                     + ". Please report these names"
                 )
@@ -204,10 +199,10 @@ class OpenFile:
         self._warn = warn
 
     def span(self, name: str) -> Span:
-        """Return which times the rows of the whole file have; to be called before the first block.
+        """Measure the times of the whole file; call this before reading the first block.
 
         Args:
-            name: A time column.
+            name: A timestamp column.
         """
         names = [column.name for column in self._reader.columns]
         position = self.binding.positions[names.index(name)]
@@ -225,6 +220,6 @@ class OpenFile:
             )
         for name in self._reader.replacements:
             self._warn(
-                f"some values of {name!r} hold half of a surrogate pair (a character cut in "
+                f"some values of {name!r} contain half of a surrogate pair (a character cut in "
                 "two); it is emitted as U+FFFD"
             )

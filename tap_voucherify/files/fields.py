@@ -1,4 +1,4 @@
-"""Turn the cells of a block of rows into the property values of its records."""
+"""Convert the cells of a block of rows to property values."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ class Field(abc.ABC):
 
 
 class ColumnField(Field):
-    """One column. Cells that are valid JSON are passed through as they are.
+    """A property read from one column. Numbers are passed through as JSON, with all digits.
 
     Attributes:
         position: The position of the column; None if the file lacks it.
         type: Its type.
-        is_key: Whether the column is a key, whose cells are never empty.
+        is_key: Whether the column is a key; an empty cell is then invalid.
     """
 
     def __init__(self, column: Column, position: int | None, *, is_key: bool) -> None:
@@ -135,7 +135,7 @@ class ColumnField(Field):
         if not cell:
             return None
         value = self._conversion.convert(cell)
-        # A number keeps its digits; after the point of an integer are only zeros.
+        # A number keeps its digits; an integer drops its fraction, which is all zeros.
         digits = cell.partition(".")[0] if self.type is INTEGER else cell
         return Raw(digits) if self._conversion.is_json else value
 
@@ -144,7 +144,7 @@ class ObjectField(ColumnField):
     """A column of JSON objects or arrays.
 
     Attributes:
-        has_replacements: Whether half of a surrogate pair was replaced in any of them.
+        has_replacements: Whether half of a surrogate pair was replaced in any cell.
     """
 
     def __init__(self, column: Column, position: int | None, *, is_key: bool) -> None:
@@ -161,16 +161,16 @@ class ObjectField(ColumnField):
 
 
 def column_field(column: Column, position: int | None, *, is_key: bool) -> ColumnField:
-    """Return the field of a column."""
+    """Return the field for a column."""
     field_type = ObjectField if column.type.is_json else ColumnField
     return field_type(column, position, is_key=is_key)
 
 
 class DigestField(Field):
-    """A key made of other columns, for objects that have none.
+    """A key computed from other columns, for objects without one of their own.
 
-    It is the hexadecimal SHA-256 of the JSON array of their values, as text, in UTF-8 and
-    without spaces; one without a value counts as empty text.
+    It is the hexadecimal SHA-256 of their values as a JSON array in UTF-8, without spaces; a
+    missing or empty value is `""`.
     """
 
     def __init__(self, name: str, sources: Sequence[Field | None]) -> None:
@@ -178,7 +178,7 @@ class DigestField(Field):
         self._sources = sources
 
     def parse(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
-        """Parse all sources; a row in which all are empty raises `ValueError`."""
+        """Compute the keys; a row in which all sources are empty raises `ValueError`."""
         empty = [None] * len(columns[0])
         sources = (field.parse(columns) if field else empty for field in self._sources)
         rows = list(zip(*sources, strict=True))
@@ -190,7 +190,7 @@ class DigestField(Field):
         ]
 
     def fault(self, row: Sequence[str]) -> str | None:
-        """Return what is wrong with the key, or None; the sources are reported on their own."""
+        """Return what is wrong with the key, or None; the sources report their own faults."""
         try:
             self.parse([[cell] for cell in row])
         except ValueError:
@@ -199,7 +199,7 @@ class DigestField(Field):
 
 
 class CoalescedField(Field):
-    """The first non-empty of two columns of times.
+    """The first non-empty of two timestamp columns.
 
     Attributes:
         sources: The columns.
@@ -220,8 +220,8 @@ class MetadataField(Field):
 
     Attributes:
         columns: The selected keys with their positions.
-        is_typed: Whether some of them are converted.
-        type_mismatches: Values that do not fit the type of their key, by key.
+        is_typed: Whether any of them is converted.
+        type_mismatches: Number of values that do not fit their type, by key.
     """
 
     name = METADATA
@@ -238,7 +238,7 @@ class MetadataField(Field):
             self._struct = None
 
     def parse(self, columns: Sequence[Sequence[str]]) -> Sequence[t.Any]:
-        """Return the block's columns: no cell is invalid."""
+        """Return the columns unparsed: no cell is invalid."""
         return columns
 
     def values(self, parsed: Sequence[t.Any]) -> Sequence[t.Any]:
@@ -275,7 +275,7 @@ class MetadataField(Field):
 
 
 class RecordLayout:
-    """The properties of the records of a file.
+    """The properties of a file's records.
 
     Attributes:
         fields: The properties.
@@ -290,7 +290,7 @@ class RecordLayout:
 
 
 def struct_type(names: Sequence[str], *, omit_defaults: bool = False) -> type[msgspec.Struct]:
-    """Return a msgspec struct that is encoded as an object with these properties.
+    """Return a msgspec struct that encodes as a JSON object with these properties.
 
     Raises:
         ValueError: If a name needs JSON escaping.

@@ -2,13 +2,13 @@
 
 The requested columns come first, metadata last. A header is matched
 
-- in place: every title is known and at its own position, or exactly one is unknown, the
-  last requested column is in place, which a shift would have moved, and no metadata has
-  the title that is missing;
-- by title, if metadata was not requested, no column is missing and at most one title is
-  unknown, which then belongs to the one column that is left.
+- by position, if every title is known and at its own position. One title may be unknown if the
+  last requested column is in place (a shift would have moved it) and no metadata column has the
+  missing title;
+- by title, if metadata was not requested and no column is missing. One title may be unknown: it
+  belongs to the one remaining column.
 
-Any other header is matched with the help of the service; see `titles`.
+For any other header, Voucherify is asked; see `titles`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Binding:
         positions: The position of each requested column; None if the file lacks it.
         metadata: Metadata keys and positions.
         width: Cells per row.
-        unverified: The column whose title is unknown, with that title.
+        unverified: The column whose title is unknown, and that title.
     """
 
     positions: tuple[int | None, ...]
@@ -46,7 +46,7 @@ class Binding:
 
 
 class KnownTitles:
-    """The titles by which columns are known.
+    """The known titles of the requested columns.
 
     A title that several columns could have identifies none of them.
 
@@ -69,7 +69,7 @@ class KnownTitles:
 
 
 def bind(header: Sequence[str], known: KnownTitles, *, with_metadata: bool) -> Binding | None:
-    """Match a header to the requested columns, or return None if it alone is not proof.
+    """Match a header to the requested columns, or return None if it is ambiguous on its own.
 
     Args:
         header: The titles of the file.
@@ -111,7 +111,7 @@ def bind(header: Sequence[str], known: KnownTitles, *, with_metadata: bool) -> B
 def metadata_keys(
     metadata: Sequence[tuple[str, int]], *, is_prefixed: bool
 ) -> tuple[tuple[str, int], ...]:
-    """Return metadata keys and positions, from titles that may have a prefix.
+    """Return metadata keys and positions; a prefix, if any, is stripped from the titles.
 
     Raises:
         ExportFileError: If two columns have the same key.

@@ -1,4 +1,4 @@
-"""What compiled code checks in each row and writes from it: the structures of `scanner.c`."""
+"""The structures of `scanner.c`: what it checks in each row, and what it writes from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tap_voucherify.files.cells import JSON_ENCODER
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
-# As in scanner.c: room after what is read and written, and the length of a time.
+# As in scanner.c: spare bytes after input and output, and the length of a time.
 PADDING = 16
 TIME_LENGTH = 24
 
@@ -80,7 +80,7 @@ class _Properties:
             row.name, row.name_length, row.kind = start, len(name), KINDS.index(each.type)
             row.position = _NO_COLUMN if each.position is None else each.position
             row.fallback = _NO_COLUMN if each.fallback is None else each.fallback
-        # The most that a row takes, apart from cells and escapes.
+        # Maximum bytes of a row, apart from cells and escapes.
         self.row_bytes = sum(len(name) + len('""') + TIME_LENGTH for name in names)
 
 
@@ -89,11 +89,11 @@ class Layout:
 
     Attributes:
         width: Number of cells in a row.
-        names: Names of the properties, metadata aside.
+        names: Names of the properties, without metadata.
         checks: Which cells are checked.
-        properties: The properties, metadata aside.
+        properties: The properties, without metadata.
         members: The metadata keys; None if metadata is not emitted.
-        row_bytes: The most that a record takes in addition to its cells and their escapes.
+        row_bytes: Maximum bytes of a record, apart from its cells and their escapes.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Types of the project's metadata, from its metadata schemas."""
+"""Types of metadata keys, from the project's metadata schemas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
 _SCHEMAS: dict[str, dict[str, t.Any]] = {
     "number": {"type": "number"},
     "boolean": {"type": "boolean"},
-    # Annotations: a `format` would promise loaders that no other text occurs.
+    # In `title`, since a `format` would promise loaders that no other text occurs.
     "date": {"type": "string", "title": "date"},
     "datetime": {"type": "string", "title": "date-time"},
     "object": {"type": "object"},
@@ -48,7 +48,7 @@ def schemas_by_object(response: Mapping[str, t.Any]) -> dict[str, dict[str, t.An
         raise RequestError("unexpected metadata schema response; please report this") from error
     schemas: dict[str, dict[str, t.Any]] = {}
     for schema in definitions.schemas:
-        # An object may have several.
+        # An object may have several schemas.
         schemas.setdefault(schema.related_object, {}).update(
             {name: _key_schema(definition) for name, definition in schema.properties.items()}
         )

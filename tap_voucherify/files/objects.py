@@ -1,4 +1,4 @@
-"""Turn listed objects into records, as strictly as the cells of an export."""
+"""Convert objects from list endpoints to records, as strictly as the cells of an export."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
     from tap_voucherify.files.arrow import ArrowBlock
     from tap_voucherify.files.reader import Record
 
-OTHER = Column("other", JSON_OBJECT, "Properties that are not documented (added by the tap).")
+OTHER = Column("other", JSON_OBJECT, "Undocumented properties (added by the tap).")
 
 _JSON_TYPES: Mapping[ColumnType, tuple[type, ...]] = {
     ColumnType.TEXT: (str,),
@@ -35,7 +35,7 @@ _JSON_TYPES: Mapping[ColumnType, tuple[type, ...]] = {
     ColumnType.JSON_OBJECT: (dict,),
     ColumnType.JSON_ARRAY: (list,),
 }
-_FORMS: Mapping[ColumnType, Callable[[str], str]] = {
+_NORMALIZERS: Mapping[ColumnType, Callable[[str], str]] = {
     ColumnType.TIMESTAMP: to_timestamp,
     ColumnType.DATE: to_date,
 }
@@ -64,10 +64,10 @@ class ObjectBlock:
 
 
 class ObjectReader:
-    """Makes records of the selected properties of objects.
+    """Converts objects to records of their selected properties.
 
     Attributes:
-        undeclared: Paths of properties in nested objects that are not documented, so far.
+        undeclared: Paths of undocumented properties seen so far in nested objects.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ObjectReader:
         is_selected: Callable[[tuple[str, ...]], bool],
         as_tables: bool,
     ) -> None:
-        """Take no object yet.
+        """Prepare without converting an object.
 
         Args:
             declared: The documented properties.
@@ -122,7 +122,7 @@ class ObjectReader:
             ) from None
 
     def _value(self, column: Column, value: t.Any, path: tuple[str, ...]) -> t.Any:
-        """Return a value in the form of records."""
+        """Return a value as records have it."""
         if value is None:
             return None
         value = _checked(column.type, value, path)
@@ -148,12 +148,12 @@ class ObjectReader:
 
 
 def _checked(column_type: ColumnType, value: t.Any, path: tuple[str, ...]) -> t.Any:
-    """Return a value, times in one form; one of another type raises `ValueError`."""
+    """Return a value, times normalized; one of another type raises `ValueError`."""
     try:
         # Not isinstance: booleans are integers in Python.
         if type(value) not in _JSON_TYPES[column_type]:
-            raise ValueError  # noqa: TRY301 - handled like a text that is no time
-        return _FORMS[column_type](value) if column_type in _FORMS else value
+            raise ValueError  # noqa: TRY301 - handled like an invalid time
+        return _NORMALIZERS[column_type](value) if column_type in _NORMALIZERS else value
     except ValueError:
         shown = shorten(JSON_ENCODER.encode(value).decode())
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Measure in one pass over a file which times its rows have, and whether they are in order."""
+"""Measure the range and the order of a file's times, in one pass."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if t.TYPE_CHECKING:
 # Exported dates may differ by milliseconds from the instants that the server sorts by.
 _MARGIN = dt.timedelta(seconds=1)
 
-# The form of bookmarks; whether it is a time is for the reader to check.
+# Bookmark format; the reader checks whether it is a valid time.
 _BOOKMARK_FORM = re.compile(r"[0-9-]{10}T[0-9:]{8}\.[0-9]{3}Z")
 
 
 def measure(file: t.BinaryIO, position: int, compiled: Compiled | None = None) -> Span:
-    """Return the times of a file; one that cannot be read to its end is not in order.
+    """Return the span of a file's times; a file that cannot be read to its end is not in order.
 
     Args:
-        file: A file whose header is valid; its position is kept.
-        position: The position of a column of times; empty cells are ignored.
+        file: A file with a valid header; its position does not change.
+        position: The position of a timestamp column; empty cells are ignored.
         compiled: Compiled code, if available.
     """
     start = file.tell()
@@ -49,7 +49,7 @@ def measure(file: t.BinaryIO, position: int, compiled: Compiled | None = None) -
     finally:
         file.seek(start)
     if not (is_instant(total.least) and is_instant(total.greatest)):
-        # There is no row, or one whose time is none, which the reader reports.
+        # There are no times, or an invalid one, which the reader reports.
         return Span(is_ascending=is_ascending and not total.rows)
     return total._replace(is_ascending=is_ascending)
 
@@ -57,7 +57,7 @@ def measure(file: t.BinaryIO, position: int, compiled: Compiled | None = None) -
 def _spans(
     rows: CsvRows, position: int, compiled: Compiled | None
 ) -> Iterator[tuple[Span, Callable[[], list[str]]]]:
-    """Yield the span of each block of rows that has times, and what returns all of these."""
+    """Yield the span of each block that has times, and a function that returns these."""
     if compiled is None:
         yield from map(_span_of, _times(rows, position))
         return
@@ -75,10 +75,10 @@ def _span_of(times: list[str]) -> tuple[Span, Callable[[], list[str]]]:
 
 
 def _times(blocks: Iterable[list[list[str]]], position: int) -> Iterator[list[str]]:
-    """Yield lists of times as strings that compare like the times.
+    """Yield lists of times in bookmark format, which compare as strings; skip empty cells.
 
     Raises:
-        ValueError: If a row has none; the times of the rows before are yielded.
+        ValueError: If a row is too short or its time is invalid; earlier times are yielded.
     """
     cell_of = operator.itemgetter(position)
     for rows in blocks:
@@ -106,7 +106,7 @@ def _in_bookmark_form(cell: str) -> str:
 
 
 def _descents(greatest: str, times: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield each time that is earlier than one before it, with the latest of those."""
+    """Yield the latest time so far, and the time, for each that is earlier."""
     for time in times:
         if time < greatest:
             yield greatest, time
@@ -118,5 +118,5 @@ def _is_within_margin(later: str, earlier: str) -> bool:
     parsed = (dt.datetime.fromisoformat(text.removesuffix("Z")) for text in (later, earlier))
     try:
         return next(parsed) - next(parsed) <= _MARGIN
-    except ValueError:  # in the form of a time, but none
+    except ValueError:  # has the format of a time, but is invalid
         return False

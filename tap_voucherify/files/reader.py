@@ -52,7 +52,7 @@ class RowBlock(RecordBlock, t.Protocol):
         """Return the values of one property."""
 
     def span(self, name: str) -> Span:
-        """Return the times of a property in bookmark format."""
+        """Return the span of a timestamp property; its order may not be measured."""
 
     def select(self, mask: Sequence[bool]) -> RowBlock:
         """Return the rows where `mask` is true."""
@@ -86,7 +86,7 @@ class Block:
         return self._layout.fields[index].values(self._values[index])
 
     def span(self, name: str) -> Span:
-        """Return the times of a property in bookmark format."""
+        """Return the span of a timestamp property; its order is not measured."""
         return Span.of(list(filter(None, self.values(name))))
 
     def records(self) -> list[Record]:
@@ -119,8 +119,8 @@ class ExportReader:
     Attributes:
         columns: The requested columns.
         keys: Names of the key properties.
-        binding: Where they are.
-        missing: Those that the file lacks.
+        binding: Where the columns are.
+        missing: The columns that the file lacks.
         fields: The properties of the records.
         rows: The file's rows.
     """
@@ -137,17 +137,17 @@ class ExportReader:
         digests: Mapping[str, Sequence[str]] | None = None,
         hidden: Collection[str] = (),
     ) -> None:
-        """Read no row yet.
+        """Prepare without reading any rows.
 
         Args:
             rows: The file's rows.
-            binding: Where its header has the columns.
+            binding: Where the columns are.
             columns: The requested columns, in order.
-            keys: Names of the key columns: an empty cell is an error.
+            keys: Names of the key columns; an empty cell is an error.
             metadata: How to read metadata columns; None if metadata was not requested.
             coalesce: Extra properties: the first non-empty of two timestamps.
-            digests: Extra properties: a key made of other columns, by their names; those
-                that were not requested count as empty.
+            digests: Extra properties: a key computed from the named columns; those that
+                were not requested count as empty.
             hidden: Names of columns that are not emitted.
         """
         self.columns = columns
@@ -206,7 +206,7 @@ class ExportReader:
         return self.read(iter(self.rows))
 
     def read(self, blocks: Iterator[list[list[str]]]) -> Iterator[Block]:
-        """Convert raw blocks, as `__iter__` does with all of them."""
+        """Convert blocks of raw rows; see `__iter__`."""
         for rows in blocks:
             first = self.rows.rows_read - len(rows) + 1
             try:
@@ -231,7 +231,7 @@ class ExportReader:
             return False
 
     def _fault(self, row: Sequence[str]) -> str | None:
-        """Return the first problem of a row, or None."""
+        """Return the first fault in a row, or None."""
         if len(row) != self.binding.width:
             return f"has {len(row)} cells instead of {self.binding.width}: {shorten(str(row))}"
         return next(filter(None, (field.fault(row) for field in self._layout.fields)), None)

@@ -1,4 +1,4 @@
-"""Read the raw rows of a CSV file, strictly: the only code that decides what a row is."""
+"""Read the raw rows of a CSV file, strictly. Only this module decides what a row is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BYTES_PER_BLOCK = 1 << 20
 # Rows read before the size of a block is checked.
 _MAX_ROWS_PER_STEP = 5
 
-# An empty line, or one with a single filled cell, behind which a number may follow.
+# An empty line, or one with a single filled cell that a number may follow.
 _FOOTER_LINE = re.compile(
     rb"""(?x)
     (?:
@@ -51,8 +51,8 @@ class CsvRows:
     Attributes:
         file: The file, positioned after the rows read so far.
         header: The cells of its first row.
-        rows_read: Number of rows read after it.
-        end: The offset beyond which no row extends.
+        rows_read: Number of rows read after the header.
+        end: The offset at which to stop: before a footer, if there is one.
     """
 
     def __init__(self, file: t.BinaryIO, rows_per_block: int = ROWS_PER_BLOCK) -> None:
@@ -92,10 +92,10 @@ class CsvRows:
             yield from self.block(self._rows_per_block)
 
     def reject_footer(self) -> None:
-        """Raise an error at the last row if only one of its cells is filled, of three or more.
+        """Make `block` raise at a footer: a last row with one filled cell of three or more.
 
-        A record always has more: its key and a time, or its key and another selected column. Of
-        four or more, a second cell may hold the number of rows, as that of a total does.
+        A record always has more: its key and a time, or its key and another selected column. With
+        four or more cells, a second one may hold the number of rows, as in a line of totals.
         """
         start, width = self.file.tell(), len(self.header)
         tail = max(start, self.file.seek(0, os.SEEK_END) - _MAX_FOOTER_BYTES)
@@ -110,19 +110,19 @@ class CsvRows:
             self._read_until(end)
 
     def _read_until(self, end: int) -> None:
-        """Read on from the position of the file to this offset."""
+        """Continue reading at the file's position, up to this offset."""
         self.end = end
         self._skipped_lines += self._reader.line_num
         lines = itertools.takewhile(lambda _: self.file.tell() <= end, self.file)
         self._reader = csv.reader(map(self._decode, lines), strict=True)
 
     def skip(self, rows: int, size: int, lines: int) -> None:
-        """Skip rows that were read by other means.
+        """Skip rows that compiled code has read.
 
         Args:
             rows: Their number.
             size: Their size in bytes.
-            lines: The number of lines that they take.
+            lines: Their number of lines.
         """
         self.file.seek(size, os.SEEK_CUR)
         self.rows_read += rows
@@ -132,7 +132,7 @@ class CsvRows:
         """Yield the next block, if any; rows before an invalid line are yielded before the error.
 
         Raises:
-            ExportFileError: If a line is not CSV, or not UTF-8, or the footer is reached.
+            ExportFileError: If a line is not CSV or not UTF-8, or the footer is reached.
         """
         rows: list[list[str]] = []
         fault = None
@@ -147,8 +147,8 @@ class CsvRows:
                     self._read_block(rows, max_rows)
                 else:
                     fault = (
-                        f"row {count + 1} has too few cells filled, like a footer: "
-                        f"{shorten(footer)}; if it is a record, select more of its columns"
+                        f"row {count + 1} has too few filled cells, like a footer: "
+                        f"{shorten(footer)}; if it is a record, select more columns"
                     )
         except csv.Error as error:
             line = self._skipped_lines + self._reader.line_num
@@ -200,7 +200,7 @@ def _footer(lines: Sequence[bytes], width: int) -> tuple[bytes, bytes]:
 
 
 def _has_nul(file: t.BinaryIO) -> bool:
-    """Whether a file has a NUL anywhere; one without needs no replacing while it is decoded."""
+    """Whether a file has a NUL anywhere; without one, decoding is faster."""
     found = any(b"\0" in chunk for chunk in iter(lambda: file.read(_BYTES_PER_BLOCK), b""))
     file.seek(0)
     return found

@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
 
 
 class ScannedBlock(ScannedRows):
-    """Consecutive rows of the block that was scanned last; invalid once the next is scanned."""
+    """Consecutive rows of the last scanned block; invalid once the next one is scanned."""
 
     def __init__(self, reader: ExportReader, scanner: Scanner, start: int, stop: int) -> None:
         """Take rows `start` to `stop` of the block.
@@ -53,7 +53,7 @@ class ScannedBlock(ScannedRows):
 
 
 def read_blocks(reader: ExportReader, compiled: Compiled | None) -> Iterable[Block | ScannedBlock]:
-    """Return the blocks of a file, read by compiled code where it can."""
+    """Return the blocks of a file, read by compiled code where possible."""
     if compiled and (layout := _layout(reader.fields, reader.binding.width)):
         return _blocks(reader, Scanner(compiled, layout))
     return reader
@@ -65,7 +65,7 @@ def _blocks(reader: ExportReader, scanner: Scanner) -> Iterator[Block | ScannedB
 
 
 def _layout(fields: Sequence[Field], width: int) -> Layout | None:
-    """Return the layout of records, or None if compiled code does not support one of the fields."""
+    """Return the layout of records, or None if compiled code does not support a field."""
     properties, members = [], None
     for field in fields:
         if isinstance(field, ColumnField) and field.type in KINDS:

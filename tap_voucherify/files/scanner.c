@@ -1,27 +1,27 @@
 /*
- * Reads rows of a CSV file that are in their usual form: a compiled twin of rows.py, cells.py and
- * fields.py, which stay the only code that decides about any other row.
+ * Reads rows of a CSV file in common formats: a compiled twin of rows.py, cells.py and fields.py,
+ * which alone decide about all other rows.
  *
  * A caller (compiled.py) reads a block of the file into memory and calls
  *
- *   scan      to split the block into cells and check them. It stops in front of the first row
- *             that is incomplete, or that it is not sure about: one of another width, odd quotes,
- *             a lone carriage return, NUL, invalid UTF-8, an empty key, a number with an exponent
- *             or many digits, a time in a rare form. The exact reader takes over from there.
+ *   scan      to split the block into cells and check them. It stops before the first row that is
+ *             incomplete or unusual: one of another width, misplaced quotes, a lone carriage
+ *             return, NUL, invalid UTF-8, an empty key, a number with an exponent or many digits,
+ *             a time in a rare format. The exact reader takes over from there.
  *   lines     to write rows as lines of JSON,
  *   column    to write one property of all rows, and
- *   extremes  to learn the earliest and latest time of a property, and whether it ascends.
+ *   extremes  to find the earliest and latest time of a property, and whether its times ascend.
  *
- * Nothing is allocated and nothing is kept between calls. Rows are only ever accepted complete, so
- * the other functions can rely on what `scan` has checked. Three rules keep every access in bounds:
+ * Nothing is allocated, and nothing is kept between calls. Only complete rows are accepted, so the
+ * other functions can rely on the checks of `scan`. Three rules keep every access in bounds:
  *
  * - `scan` puts PADDING bytes of zero after the block. A zero ends every loop over a cell, and no
- *   look ahead is longer than the padding.
- * - A cell is copied in steps of up to STEP bytes, which may read and write beyond its end; the
- *   padding of the block and of the output leave room for that.
- * - `scan` counts the bytes that JSON escapes, each of which takes up to five more. So the caller
- *   knows the most that `lines` can write, as only times are written in more than one property;
- *   and a column is never longer than the cells and the fixed lengths of times.
+ *   look-ahead is longer than the padding.
+ * - A cell is copied in steps of STEP bytes, which may read and write beyond its end; the padding
+ *   of the block and of the output allows for that.
+ * - `scan` counts the bytes that JSON escapes, each of which adds up to five bytes. So the caller
+ *   knows the maximum output of `lines`, as only times are written in more than one property; and
+ *   a column is never longer than the cells and the fixed lengths of times.
  */
 
 #include <stddef.h>
@@ -41,11 +41,11 @@ enum { MAX_DIGITS = 18, MAX_DECIMALS = 9 };
 /* The types of columns, in the order of `KINDS` in layout.py. */
 enum kind { TEXT, NUMBER, INTEGER, BOOLEAN, DATE, TIMESTAMP };
 
-/* Where a cell's text is in the block, without quotes around it. */
+/* Where a cell's text is in the block, without the enclosing quotes. */
 struct cell {
     uint32_t start;
     uint32_t length : 31;
-    uint32_t is_escaped : 1; /* has a byte that JSON escapes, or two quotes that mean one */
+    uint32_t is_escaped : 1; /* has a byte that JSON escapes, or a doubled quote */
 };
 
 /* What a column's cells must be. Text that may be empty needs no check. */
@@ -55,7 +55,7 @@ struct check {
     uint32_t is_key;
 };
 
-/* A property of the records; both positions are -1 for a column that the file lacks. */
+/* A property of the records; a position is -1 if the file lacks the column. */
 struct property {
     const char *name; /* as JSON, with the comma before it and the colon after it */
     uint32_t name_length;
@@ -64,7 +64,7 @@ struct property {
     int32_t fallback; /* the column to read where the first one is empty, or -1 */
 };
 
-/* How far a block was read. */
+/* How much of a block was accepted. */
 struct progress {
     uint64_t rows;
     uint64_t bytes;
@@ -72,8 +72,8 @@ struct progress {
     uint64_t escapes;
 };
 
-/* Bytes that text is not simply made of: quotes, commas, backslashes, control characters, and the
- * bytes of characters beyond ASCII. */
+/* Find the next byte that is not plain text: a quote, comma, backslash, control character, or a
+ * byte of a non-ASCII character. */
 static const uint8_t *next_special(const uint8_t *at)
 {
 #if defined(__SSE2__)
@@ -81,7 +81,7 @@ static const uint8_t *next_special(const uint8_t *at)
     const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
     for (;; at += STEP) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)at);
-        /* Bytes count as signed, so that those beyond ASCII are less than a space, too. */
+        /* The comparison is signed, so non-ASCII bytes are less than a space, too. */
         __m128i special = _mm_or_si128(
             _mm_or_si128(_mm_cmplt_epi8(bytes, space), _mm_cmpeq_epi8(bytes, comma)),
             _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)));
@@ -96,7 +96,7 @@ static const uint8_t *next_special(const uint8_t *at)
 #endif
 }
 
-/* Return the length of a character beyond ASCII, or 0 if it is not valid UTF-8. */
+/* Return the length of a non-ASCII character, or 0 if it is not valid UTF-8. */
 static unsigned character_length(const uint8_t *at)
 {
     uint8_t first = at[0], second = at[1];
@@ -106,7 +106,7 @@ static unsigned character_length(const uint8_t *at)
         return 2;
     if ((at[2] & 0xC0) != 0x80)
         return 0;
-    if (first < 0xF0) /* no longer form of a shorter one, and no half of a surrogate pair */
+    if (first < 0xF0) /* neither overlong nor half of a surrogate pair */
         return (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ? 0 : 3;
     if ((at[3] & 0xC0) != 0x80)
         return 0;
@@ -114,7 +114,7 @@ static unsigned character_length(const uint8_t *at)
 }
 
 /* Return the end of a cell's text: its closing quote, or the comma or line end after it. NULL if
- * there is none in the block, or the text is odd. */
+ * there is none in the block, or the text is unusual. */
 static const uint8_t *end_of_text(const uint8_t *at, int is_quoted, struct progress *progress)
 {
     for (;;) {
@@ -154,7 +154,7 @@ static const uint8_t *split_row(const uint8_t *input, const uint8_t *at, struct 
                                 uint32_t width, struct progress *progress)
 {
     if (*at == '\n' || *at == '\r')
-        return NULL; /* an empty line has no cell, not an empty one */
+        return NULL; /* an empty line has no cells, not one empty cell */
     for (uint32_t position = 0; position < width; position++) {
         uint64_t escapes = progress->escapes;
         int is_quoted = *at == '"';
@@ -249,7 +249,7 @@ static int is_usual(const uint8_t *text, struct cell cell, const struct check *c
     }
 }
 
-/* Split a block into rows of `width` cells, as far as they are in their usual form. */
+/* Split a block into rows of `width` cells, up to the first unusual or incomplete one. */
 EXPORT void scan(uint8_t *input, uint32_t length, const struct check *checks, uint32_t check_count,
                  struct cell *cells, uint32_t width, uint32_t max_rows, struct progress *progress)
 {
@@ -280,7 +280,7 @@ static uint8_t *put(uint8_t *out, const void *text, size_t length)
     return out + length;
 }
 
-/* Write text without quotes around it, in which two quotes mean one. */
+/* Write text with doubled quotes as single ones. */
 static uint8_t *put_unescaped(uint8_t *out, const uint8_t *at, const uint8_t *end)
 {
     for (; at < end; at += 1 + (*at == '"'))
@@ -288,7 +288,7 @@ static uint8_t *put_unescaped(uint8_t *out, const uint8_t *at, const uint8_t *en
     return out;
 }
 
-/* Write text as the inside of a JSON string. */
+/* Write text as the contents of a JSON string. */
 static uint8_t *put_escaped(uint8_t *out, const uint8_t *at, const uint8_t *end)
 {
     static const char digits[] = "0123456789abcdef", named[] = "btn\0fr";
@@ -313,7 +313,7 @@ static uint8_t *put_escaped(uint8_t *out, const uint8_t *at, const uint8_t *end)
     return out;
 }
 
-/* Write a time in the form of bookmarks. */
+/* Write a time in bookmark format. */
 static uint8_t *put_time(uint8_t *out, const uint8_t *text, uint32_t length)
 {
     uint32_t given = length == SECONDS_LENGTH ? SECONDS_LENGTH - 1 : length;
@@ -322,7 +322,7 @@ static uint8_t *put_time(uint8_t *out, const uint8_t *text, uint32_t length)
     return out + TIME_LENGTH;
 }
 
-/* Return the cell of a property in a row; without a column it is empty. */
+/* Return the cell of a property in a row; it is empty if the file lacks the column. */
 static struct cell cell_of(const struct cell *row, const struct property *property)
 {
     struct cell cell = {0, 0, 0};
@@ -333,7 +333,7 @@ static struct cell cell_of(const struct cell *row, const struct property *proper
     return cell;
 }
 
-/* Write a value that is not empty, as it is between the quotes of JSON. */
+/* Write a value that is not empty, without the quotes of JSON. */
 static uint8_t *put_value(uint8_t *out, const uint8_t *text, uint32_t length, uint32_t kind)
 {
     switch (kind) {
@@ -365,8 +365,8 @@ static uint8_t *put_json(uint8_t *out, const uint8_t *input, struct cell cell, u
 
 /* Write rows as lines of JSON, each between a prefix and a suffix, and return their length.
  *
- * The first `count` properties are always there; `members`, if not NULL, are those of an object,
- * `metadata`, that has only those with a value. */
+ * All `properties` are written. If `members` is not NULL, an object `metadata` follows, of those
+ * members that have a value. */
 EXPORT uint64_t lines(const uint8_t *input, const struct cell *cells, uint32_t width, uint32_t rows,
                       const struct property *properties, uint32_t count,
                       const struct property *members, uint32_t member_count, const char *prefix,
@@ -391,7 +391,7 @@ EXPORT uint64_t lines(const uint8_t *input, const struct cell *cells, uint32_t w
                     out = put_json(out, input, cell, TEXT);
                 }
             }
-            out += out == object; /* there is no member, nor the comma before it */
+            out += out == object; /* without a member there is no comma to replace */
             *object = '{';
             *out++ = '}';
         }
@@ -403,8 +403,8 @@ EXPORT uint64_t lines(const uint8_t *input, const struct cell *cells, uint32_t w
     return (uint64_t)(out - output);
 }
 
-/* Write one property of all rows as a column of text: where each value ends, after a 0, and a bit
- * for each row that has one. `output` has room for the block and, for times, their length. */
+/* Write one property of all rows as a column of text: a 0 and the end of each value in `offsets`,
+ * a bit for each row with a value in `validity`. `output` can hold the block and a time per row. */
 EXPORT void column(const uint8_t *input, const struct cell *cells, uint32_t width, uint32_t rows,
                    const struct property *property, uint8_t *output, int32_t *offsets,
                    uint8_t *validity)
@@ -424,7 +424,8 @@ EXPORT void column(const uint8_t *input, const struct cell *cells, uint32_t widt
     }
 }
 
-/* Find the earliest and latest time of a property, and whether they ascend; return their number. */
+/* Find the earliest and latest time of a property, and whether its times ascend; return how many
+ * there are. */
 EXPORT uint32_t extremes(const uint8_t *input, const struct cell *cells, uint32_t width,
                          uint32_t rows, const struct property *property, uint8_t *least,
                          uint8_t *greatest, int32_t *is_ascending)

@@ -23,12 +23,12 @@ class Selection:
         exported_object: Voucherify's name of the object.
         declared: The stream's columns, in schema order.
         keys: Names of the key properties.
-        always_selected: Names of the properties that are selected whatever the catalog says.
+        always_selected: Names of the properties that are selected regardless of the catalog.
         schemas: JSON schemas of the properties in the catalog.
         mask: What the catalog selects, by breadcrumb.
         has_metadata: Whether metadata can be exported.
         coalesce: Extra properties: the first non-empty of two timestamps.
-        digests: Extra properties: a key made of other columns, by their names.
+        digests: Extra properties: a key computed from the named columns.
         typed_metadata: Whether metadata keys are converted to the types of their schemas.
     """
 
@@ -63,7 +63,7 @@ class Selection:
 
     @functools.cached_property
     def hidden(self) -> frozenset[str]:
-        """Names of the columns that are requested for a digest only, and not emitted."""
+        """Names of the columns that are requested only for a digest, and not emitted."""
         sources = frozenset(itertools.chain(*self.digests.values()))
         return frozenset(
             name

@@ -1,13 +1,13 @@
-"""Learn from the service itself which title belongs to which field.
+"""Learn from Voucherify which title belongs to which field.
 
-Most headers are proof by themselves: see `header.bind`. For others, exports of an empty range
-and without metadata are requested. The first has all fields: its header shows the service's
-own order. Fields whose title is not in it are numbered from 1, and for each bit of these
-numbers one more export has the known fields and those whose number has that bit. A title is
-there exactly where its field was requested, so the exports with a title spell the number of
-its field; a number without a title is a field that the service leaves out.
+Most headers can be matched on their own: see `header.bind`. For the others, Voucherify is asked
+for exports of an empty range, without metadata. The first requests all fields: its header shows
+Voucherify's own order. Fields whose known titles are not in it are numbered from 1. For each bit
+of these numbers, one more export requests the known fields and those whose number has that bit. A
+title appears exactly in the exports that request its field, so these spell the field's number. A
+number without a title is a field that Voucherify leaves out.
 
-Nothing here sends a request: `learn_titles` yields what to request and takes the headers.
+Nothing here sends a request: `learn_titles` yields what to request and receives the headers.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Header = list[str]
 
 @dataclass(frozen=True)
 class LearnedTitles:
-    """The header that the service gives some fields, without metadata.
+    """The header that Voucherify returns for some fields, without metadata.
 
     Attributes:
-        titles: The fields with their titles, in the order of the header.
-        missing: The fields that the service leaves out.
+        titles: The fields with their titles, in header order.
+        missing: The fields that Voucherify leaves out.
     """
 
     titles: tuple[tuple[str, str], ...]
@@ -43,7 +43,7 @@ class LearnedTitles:
 
     @classmethod
     def from_state(cls, value: object) -> LearnedTitles | None:
-        """Read what `to_state` returned, or return None if it is anything else."""
+        """Restore what `to_state` returned, or return None for any other value."""
         try:
             pairs = msgspec.convert(value, list[tuple[str, str | None]])
         except msgspec.ValidationError:
@@ -54,12 +54,12 @@ class LearnedTitles:
         )
 
     def to_state(self) -> list[list[str | None]]:
-        """Return a form for the stream's state."""
+        """Return pairs of field and title for the state; a missing field has no title."""
         pairs = [*self.titles, *((field, None) for field in self.missing)]
         return [[field, title] for field, title in pairs]
 
     def unknown_titles(self, known: KnownTitles) -> list[tuple[str, str]]:
-        """Return the fields whose titles were not known before, with these titles."""
+        """Return pairs of field and title that were not known before."""
         owners = known.owners(title for _, title in self.titles)
         return [
             pair
@@ -70,9 +70,9 @@ class LearnedTitles:
     def bind(
         self, header: Sequence[str], known: KnownTitles, *, with_metadata: bool, is_new: bool
     ) -> Binding | None:
-        """Match a header with what was learned, or return None if that is no proof.
+        """Match a header by the learned titles, or return None if it is ambiguous.
 
-        The header begins with exactly the learned titles, or it is matched like any other
+        A header that does not begin with exactly the learned titles is matched like any other,
         with the learned titles as known ones.
 
         Args:
@@ -80,7 +80,7 @@ class LearnedTitles:
             known: The titles of the requested columns.
             with_metadata: Whether metadata was requested.
             is_new: Whether the titles were learned in this run. Older ones do not apply if
-                metadata has the title of a field that the service used to leave out.
+                a metadata column has the title of a field that used to be missing.
         """
         columns = known.columns
         fields = [field for field, _ in self.titles]
@@ -113,13 +113,13 @@ class LearnedTitles:
 
 
 def learn_titles(known: KnownTitles) -> Generator[list[Fields], list[Header], LearnedTitles]:
-    """Yield lists of fields to export without metadata; take the headers of these exports.
+    """Yield lists of fields to export without metadata; receive the headers of these exports.
 
     Args:
         known: The titles of the requested columns.
 
     Raises:
-        ExportFileError: If the headers are no proof either.
+        ExportFileError: If the headers are ambiguous.
     """
     columns = known.columns
     every = tuple(column.api_field for column in columns)
@@ -155,7 +155,7 @@ def _spell(
 
     Args:
         columns: The requested columns.
-        header: The header of all of them.
+        header: The header of an export of all of them.
         column_of: The columns of the known titles.
         numbers: The columns whose titles are unknown, by their numbers.
     """
@@ -187,10 +187,10 @@ def ask_service(known: KnownTitles, ask: Callable[[list[Fields]], list[Header]])
 
     Args:
         known: The titles of the requested columns.
-        ask: Returns the header of each list of fields.
+        ask: Returns the header for each list of fields.
 
     Raises:
-        ExportFileError: If the headers are no proof either.
+        ExportFileError: If the headers are ambiguous.
     """
     questions = learn_titles(known)
     requests = next(questions)

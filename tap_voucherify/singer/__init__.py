@@ -1,7 +1,7 @@
-"""The only code that knows the insides of singer-sdk.
+"""The only code that depends on the internals of singer-sdk.
 
-Messages, bookmarks, batch files, the command line and signals. Of the SDK's private parts the
-package uses these, each watched by a test:
+Messages, bookmarks, batch files, the command line and signals. The package uses these private
+parts of the SDK, each covered by a test:
 
 - `singer_sdk.configuration._dict_config.parse_environment_config`
 - `singer_sdk.Stream._check_max_record_limit`

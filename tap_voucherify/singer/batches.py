@@ -1,4 +1,4 @@
-"""Batch files: parquet straight from CSV, and gzipped JSON lines."""
+"""Batch files: Parquet, or JSON lines, which may be gzipped."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if t.TYPE_CHECKING:
 
 _ROOT = "batch_config.storage.root"
 
-# Takes much less time than the highest level, for files a tenth larger.
+# Much faster than the highest level, for files a tenth larger.
 _GZIP_LEVEL = 6
 
 
 def wants_parquet(config: BatchConfig | None) -> bool:
-    """Whether batch files are to be parquet."""
+    """Whether batch files are to be Parquet."""
     return config is not None and config.encoding.format == "parquet"
 
 
@@ -38,11 +38,11 @@ def write_batches(
 ) -> Iterator[list[str]]:
     """Write blocks to files, and yield the manifest of each file once it is complete.
 
-    The stream's state covers a block as soon as the next one is requested. A file is
+    The stream's state covers a block as soon as the next one is requested. A partial file is
     therefore reported even if the blocks end in an error.
 
     Args:
-        name: Begins the names of the files.
+        name: Prefix of the file names.
         config: Where and how to write.
         blocks: The blocks; None ends a file.
 
@@ -55,9 +55,9 @@ def write_batches(
             if block and not file.accepts(block):
                 yield file.finish()
             while block:
-                room = config.batch_size - file.rows
-                file.write(block.slice(0, room))
-                block = block.slice(room, len(block))  # noqa: PLW2901 - what is left of it
+                remaining = config.batch_size - file.rows
+                file.write(block.slice(0, remaining))
+                block = block.slice(remaining, len(block))  # noqa: PLW2901 - the rest of it
                 if file.rows == config.batch_size:
                     yield file.finish()
             if block is None and file.rows:
@@ -73,13 +73,13 @@ def write_batches(
 
 
 def _storage_errors() -> tuple[type[Exception], ...]:
-    """Return what unavailable storage raises; S3 has errors of its own, once it is in use."""
+    """Return the exceptions of unavailable storage; S3 adds its own once it is in use."""
     botocore = sys.modules.get("botocore.exceptions")
     return (OSError, botocore.BotoCoreError) if botocore else (OSError,)
 
 
 class _BatchFile:
-    """The file that is being written; the next one begins when it is finished."""
+    """The file being written; the next one begins after `finish`."""
 
     def __init__(self, name: str, config: BatchConfig) -> None:
         self.rows = 0
@@ -116,7 +116,7 @@ class _BatchFile:
                 self._write_json_lines(t.cast("RecordBlock", block))
 
     def finish(self) -> list[str]:
-        """Complete the file and return the manifest that names it."""
+        """Complete the file and return its manifest."""
         with self._raising_output_error():
             self._opened.close()
         self._json_lines = self._parquet = None
@@ -128,10 +128,10 @@ class _BatchFile:
         try:
             yield
         except ImportError as error:
-            # Names the extra to install.
+            # The message names the extra to install.
             raise OutputError(f"{_ROOT}: {one_line(error)}") from error
         except ValueError as error:
-            raise OutputError(f"{_ROOT}: must be the URL of a known file system") from error
+            raise OutputError(f"{_ROOT}: must be the URL of a supported file system") from error
         except _storage_errors() as error:
             reason = getattr(error, "strerror", None) or one_line(error)
             raise OutputError(f"{_ROOT}: batch files cannot be written: {reason}") from error

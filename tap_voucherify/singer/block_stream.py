@@ -1,7 +1,7 @@
 """A stream that emits records in blocks.
 
-The SDK conforms every record against its schema and walks the selection of its properties, which
-is most of its time. Here records arrive in final form and are encoded per block.
+The SDK spends most of its time conforming each record to the schema and applying the selection.
+Here records arrive in final form and are encoded per block.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class BlockStream(Stream, abc.ABC):
 
         Args:
             tap: The tap.
-            clock: Gives the time of extraction.
+            clock: Provides the time of extraction.
         """
         super().__init__(tap)
         self.records_emitted = 0
@@ -84,7 +84,7 @@ class BlockStream(Stream, abc.ABC):
     @property
     @override
     def emit_activate_version_messages(self) -> bool:
-        """False to the SDK, which would write the message before the records."""
+        """False, since the SDK would write the message before the records."""
         return False
 
     @override
@@ -102,12 +102,12 @@ class BlockStream(Stream, abc.ABC):
         """Write all records to batch files and yield their manifests.
 
         Raises:
-            SettingsError: If stream maps or flattening would have to change the records.
+            SettingsError: If stream maps or flattening would change the records.
         """
         if self.has_transformations:
             raise SettingsError(
                 "batch_config: must not be set together with flattening, or with stream_maps "
-                f"other than {MAPPER_ALIAS_OPTION}, which batch files would escape"
+                f"other than {MAPPER_ALIAS_OPTION}, which batch files would bypass"
             )
         with self.get_record_counter() as counter, self.get_sync_timer():
 
@@ -146,11 +146,11 @@ class BlockStream(Stream, abc.ABC):
                 self.records_emitted += len(block)
 
     def begin_version(self) -> None:
-        """Mark the records that follow as a new version of the whole table, in milliseconds."""
+        """Begin a new version of the table (Unix milliseconds) with the records that follow."""
         self._version = self._tap.initialized_at
 
     def activate_version(self) -> None:
-        """Report that the new version is complete: loaders may delete older records."""
+        """Report that the version is complete: loaders may delete older records."""
         for stream_map in self.stream_maps:
             if not isinstance(stream_map, RemoveRecordTransform):
                 self._tap.write_message(
@@ -159,7 +159,7 @@ class BlockStream(Stream, abc.ABC):
 
     @property
     def has_transformations(self) -> bool:
-        """Whether stream maps or flattening change records, or leave some out."""
+        """Whether stream maps or flattening change, duplicate or drop records."""
         first, *others = self.stream_maps
         return (
             bool(others)
@@ -170,12 +170,12 @@ class BlockStream(Stream, abc.ABC):
 
     @property
     def is_filtered(self) -> bool:
-        """Whether a stream map leaves out records of this stream."""
+        """Whether a stream map drops records of this stream."""
         return any(MAPPER_FILTER_OPTION in options for options in self._map_options)
 
     @property
     def _map_options(self) -> Iterator[dict[str, t.Any]]:
-        """The setting of each stream map of this stream, those that remove it aside."""
+        """The options of each stream map of this stream, except those that remove it."""
         for name, options in self.config.get("stream_maps", {}).items():
             if isinstance(options, dict) and fnmatch.fnmatch(
                 self.name, options.get(MAPPER_SOURCE_OPTION, name)
@@ -184,7 +184,7 @@ class BlockStream(Stream, abc.ABC):
 
     @property
     def now(self) -> dt.datetime:
-        """The present, by this stream's clock."""
+        """The current time, by this stream's clock."""
         return EPOCH + dt.timedelta(seconds=self._clock.now())
 
     def _write_block(self, block: RecordBlock) -> None:
@@ -213,7 +213,7 @@ class BlockStream(Stream, abc.ABC):
                 TypeError,
                 ValueError,
             ) as error:
-                # Its text may quote the record, or the expression, which may hold a salt.
+                # The message may quote the record, or the expression, which may contain a salt.
                 reason = error.__cause__ if isinstance(error, MapExpressionError) else error
                 raise SettingsError(
                     f"stream_maps.{self.name}: an expression fails with {type(reason).__name__}"

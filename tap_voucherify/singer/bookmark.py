@@ -1,4 +1,4 @@
-"""A stream's bookmark: how far it has been read, and so what its STATE says.
+"""A stream's bookmark: how far it has been read, as its STATE reports it.
 
 `stream` moves it while it reads; `block_stream` writes STATE between blocks.
 """
@@ -17,7 +17,7 @@ if t.TYPE_CHECKING:
 
 _KEY, _VALUE = "replication_key", "replication_key_value"
 
-# What else the tap keeps in a stream's state.
+# Also kept in a stream's state.
 _TITLES = "titles"
 
 # Clocks may differ by this much.
@@ -25,15 +25,15 @@ CLOCK_TOLERANCE = dt.timedelta(minutes=5)
 
 
 def is_foreign(state: dict[str, t.Any], key: str) -> bool:
-    """Whether a stream's state has a bookmark, but none of this replication key."""
+    """Whether a stream's state has a bookmark, but not of this replication key."""
     return bool(state.keys() - {_TITLES}) and state.get(_KEY) != key
 
 
 class Bookmark:
-    """The greatest replication value emitted, or the end of the last window read whole.
+    """The greatest replication value emitted, or the end of the last window read in full.
 
-    It never passes the server time of the stream's first export, so rows dated in the future or
-    created between exports are not skipped. It never moves back.
+    It never passes the server time of the stream's earliest export, so rows dated in the future or
+    created between exports are not skipped. Only `rewind` moves it back.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Bookmark:
             key: The replication key.
             end: `end_date`. The bookmark never passes it, even if older records were updated
                 later.
-            moves_within_stream: Whether exports follow each other in the order of the key. If
-                not, the bookmark moves only when the stream is finished.
+            moves_within_stream: Whether exports are read in the order of the key. If not, the
+                bookmark moves only when the stream is finished.
         """
         self._state = state
         self._key = key
@@ -74,7 +74,7 @@ class Bookmark:
         return parse_instant(self._value) if self._value else None
 
     def is_ahead_of(self, server_time: dt.datetime) -> bool:
-        """Whether it is later than the server's time, clocks that differ a little aside."""
+        """Whether it is later than the server's time, by more than the tolerance of clocks."""
         return self._value > format_instant(server_time + CLOCK_TOLERANCE)
 
     def rewind(self, server_time: dt.datetime) -> None:
@@ -82,14 +82,14 @@ class Bookmark:
         self._value = self._reached = self._state[_VALUE] = format_instant(server_time)
 
     def hold(self) -> None:
-        """No longer move in this run: what was read next to it may be incomplete."""
+        """Stop moving in this run: what is read from here on may be incomplete."""
         self._limit = self._value
 
     def start_export(self, created_at: dt.datetime, *, is_ordered: bool) -> None:
         """Begin to read an export.
 
         Args:
-            created_at: The server's time at which it was created.
+            created_at: The server's time when it was created.
             is_ordered: Whether its rows were shown to be in ascending order. If not, the
                 bookmark moves only when the whole export has been emitted.
         """

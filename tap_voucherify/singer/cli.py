@@ -28,8 +28,8 @@ if t.TYPE_CHECKING:
     import click
 
 _TEST_HELP = (
-    "Export each selected stream without rows, to check keys, permissions and columns. Use "
-    "--test=schema to write SCHEMA messages without any request for data."
+    "Make an export without rows for each selected stream, to check keys, permissions and columns. "
+    "Use --test=schema to write SCHEMA messages without requesting data."
 )
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 
@@ -49,7 +49,7 @@ class CommandLineTap(Tap, abc.ABC):
 
     @abc.abstractmethod
     def test_connection(self) -> int:
-        """Prove a first sync, with one export or list call per stream; return the exit code."""
+        """Check with one export or list call per stream that a sync works; return the exit code."""
 
     @classmethod
     def all_settings(cls) -> dict[str, t.Any]:
@@ -131,7 +131,7 @@ class CommandLineTap(Tap, abc.ABC):
         """Return the SDK's command, with one-line error reporting from argument parsing onwards."""
         command = t.cast("SingerCommand", super().get_singer_command())
         for option in t.cast("list[click.Option]", command.params):
-            # Read before --test runs, which takes place while options are read.
+            # Read before --test, which runs while options are being read.
             option.is_eager |= option.name == "catalog"
             if option.name == "test":
                 option.help = _TEST_HELP
@@ -204,17 +204,17 @@ def read_catalog(file: t.IO[str] | None) -> Catalog | None:
     except (AttributeError, LookupError, TypeError) as error:
         raise SettingsError("--catalog: not a Singer catalog") from error
     except SchemaError as error:
-        place = ".".join(map(str, error.absolute_path))
+        path = ".".join(map(str, error.absolute_path))
         raise SettingsError(
-            f"--catalog: stream '{entry['tap_stream_id']}': invalid JSON schema at {place}"
+            f"--catalog: stream '{entry['tap_stream_id']}': invalid JSON schema at {path}"
         ) from error
     return catalog
 
 
 def _is_plain(schema: object) -> bool:
-    """Whether a schema is valid and has common keywords only.
+    """Whether a schema is valid and has only common keywords.
 
-    The validator takes a thousand times as long.
+    This spares the validator, which takes 0.2 s for the catalog of all streams.
     """
     if isinstance(schema, dict):
         return all(_is_plain_keyword(name, value) for name, value in schema.items())

@@ -34,7 +34,7 @@ class StopFlag:
         Args:
             clock: Clock for the stall timeout; it must keep running when the run stops.
             progress: Returns a number that increases while the run is not stuck.
-            stall_seconds: For how long it may be stuck after a signal.
+            stall_seconds: How long it may be stuck after a signal.
         """
         self._clock = clock
         self._progress = progress
@@ -52,7 +52,7 @@ class StopFlag:
                 signal.signal(number, lambda number, _frame: self.set(number))
 
     def set(self, signal_number: int) -> None:
-        """Record a signal. Handlers can run anywhere, so do nothing else."""
+        """Record the first signal and watch for a stall. Handlers run anywhere, so do no more."""
         if not self._signal_number:
             self._signal_number = signal_number
             threading.Thread(target=self._watch, daemon=True).start()
@@ -63,7 +63,7 @@ class StopFlag:
             raise Interruption(self._signal_number)
 
     def _watch(self) -> None:
-        """Exit if there is no progress."""
+        """Exit once there is no progress."""
         seen, since = self._progress(), self._clock.monotonic()
         while self._clock.monotonic() - since < self._stall_seconds:
             self._clock.sleep(_CHECK_SECONDS)

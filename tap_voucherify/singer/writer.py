@@ -1,7 +1,7 @@
 """Write messages in large chunks; encode RECORD messages per block.
 
-The SDK flushes standard output once per message. Here a block of records is written as it is, and
-single records are buffered until there are many, or any other message follows.
+The SDK flushes standard output once per message. Here a block of records is written directly, and
+single records are buffered until they fill a chunk or another message follows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHUNK_BYTES = 1 << 16
 _ENCODER = msgspec.json.Encoder()
 
 
-# Stands for the record in an encoded message; JSON escapes it in text.
+# Placeholder for the record in an encoded message; JSON escapes it in text.
 _RECORD = b"\0"
 
 
@@ -76,7 +76,7 @@ class MessageWriter(MsgSpecWriter):
         self._write(block.json_lines(*_ENCODER.encode(message).split(_RECORD)))
 
     def flush(self) -> None:
-        """Flush.
+        """Write the buffered messages.
 
         Raises:
             OutputError: If standard output is closed or cannot be written, usually because the

@@ -26,14 +26,14 @@ from tap_voucherify.windows import Window
 if t.TYPE_CHECKING:
     import click
 
-# Without start_date: enough rows for most questions, and few on a large account.
+# Without start_date: enough rows for most questions, and not too many on a large account.
 DAYS = 7
 # After a signal, a call to delete an export may take this long.
 STALL_SECONDS = 30
 
 
 class SurveyTap(TapVoucherify):
-    """The tap's settings, session and error messages, with a survey as its command."""
+    """The tap, with its settings, session and error messages, and a survey as its command."""
 
     stream_classes = STREAMS
 
@@ -43,7 +43,7 @@ class SurveyTap(TapVoucherify):
         """Return a command whose only option is --config."""
         command = super().get_singer_command()
         command.params = [each for each in command.params if each.name == "config"]
-        command.help = "Ask Voucherify what its documentation leaves open, and print a report."
+        command.help = "Test what Voucherify's documentation leaves open, and print a report."
         return command
 
     @override
@@ -84,7 +84,7 @@ class SurveyTap(TapVoucherify):
         return 0
 
     def _collect(self, evidence: Evidence) -> None:
-        """Make all exports."""
+        """Make all exports and collect what they show."""
         session, created = self.session, evidence.created
         session.client.on_response = lambda *response: evidence.responses.append(response)
         session.client.retry = SingleAttempts(session.clock, 0)

@@ -20,12 +20,12 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.(?P<fraction>[0-9]+))?")
 
 _LINE_ENDS = {b"\r\n": "CRLF", b"\n": "LF", b"\r": "CR"}
 
-# How much of a file shows its form.
+# How much of a file is examined.
 _FORM_BYTES = 1 << 20
 
 
 def form_of(cell: str) -> str:
-    """Return the form of a cell: such as a number, or a time with its number of digits."""
+    """Return the form of a cell, such as `integer`, or a time pattern with its digits."""
     if not cell:
         return "empty"
     if match := _TIME.fullmatch(cell):
@@ -67,10 +67,10 @@ def _parsed(text: str) -> list[t.Any] | dict[str, t.Any] | None:
 
 
 def file_form(file: t.BinaryIO) -> dict[str, list[str]]:
-    """Describe the form of a file, as its beginning and its end show it.
+    """Describe the form of a file by its beginning and its end.
 
     Returns:
-        The values of each property; none where the file has nothing to show it.
+        The values of each property; none if the file does not show it.
     """
     file.seek(0)
     start = file.read(_FORM_BYTES)

@@ -16,8 +16,8 @@ if t.TYPE_CHECKING:
 def titles(evidence: Evidence) -> str:
     """Which titles do columns have?
 
-    Matches by position and by title, and verifies. Where that is no proof, it learns the titles:
-    at most seven exports of an empty range with different fields prove which title is whose.
+    Matches by position and by title, and verifies. If that is ambiguous, it learns the titles from
+    at most seven exports of an empty range with different fields.
     """
     known = [is_known for sample in evidence.samples for *_, is_known in sample.titles]
     return f"{len(known)} titles, of which the tap knows {sum(known)}: see the table of titles"
@@ -38,9 +38,9 @@ def titles_of(sample: Sample) -> str:
 
 
 def column_order(evidence: Evidence) -> str:
-    """In which order do columns come?
+    """In what order are columns exported?
 
-    Requests them in its own order, and accepts any.
+    Requests them in its own order, and accepts any order.
     """
     return grouped((each.name, each.layout.order) for each in evidence.samples if each.header)
 
@@ -62,14 +62,14 @@ def missing_columns(evidence: Evidence) -> str:
         undocumented = {METADATA, UNDOCUMENTED_FIELD.get(sample.name)}
         if rejected := sorted(set(sample.full.rejected) - undocumented):
             parts.append(f"{sample.name} rejects {', '.join(rejected)}")
-    return "; ".join(parts) or "every documented column comes"
+    return "; ".join(parts) or "no documented column is missing"
 
 
 def metadata_columns(evidence: Evidence) -> str:
-    """Where do metadata columns come, and how are they titled?
+    """Where are metadata columns, and how are they titled?
 
-    Requests them last, and understands both `season` and `metadata.season`; does without if
-    Voucherify rejects them.
+    Requests them last, and accepts both `season` and `metadata.season`; omits them if Voucherify
+    rejects them.
     """
     places, details, metadata = [], [], []
     collisions, is_sorted = 0, True
@@ -87,13 +87,13 @@ def metadata_columns(evidence: Evidence) -> str:
     if metadata:
         is_prefixed = all(title.startswith(METADATA_PREFIX) for title in metadata)
         details.append(f"titled by {'`metadata.` and the key' if is_prefixed else 'the plain key'}")
-        details.append(f"in {'alphabetical' if is_sorted else 'no alphabetical'} order")
+        details.append(f"{'' if is_sorted else 'not '}in alphabetical order")
         details.append(f"{collisions} titled like a standard column")
     return "; ".join([grouped(places), *details])
 
 
 def defined_metadata(evidence: Evidence) -> str:
-    """Is metadata exported that no schema defines?
+    """Are metadata keys exported that no schema defines?
 
     Emits whatever metadata columns there are.
     """
@@ -112,7 +112,7 @@ def defined_metadata(evidence: Evidence) -> str:
 
 
 def single_key(evidence: Evidence) -> str:
-    """What does the field `metadata.X` become?
+    """How is the field `metadata.X` exported?
 
     Does not request it.
     """
@@ -149,7 +149,8 @@ def metadata_values(evidence: Evidence) -> str:
 def empty_range(evidence: Evidence) -> str:
     """What does an export without rows look like?
 
-    A header alone, or 0 bytes: then the tap exports an empty range to compare, once per run.
+    Accepts a header alone; compares a file of 0 bytes with an export of an empty range, once per
+    run.
     """
     answers = []
     full_rows = {sample.full: sample.rows for sample in evidence.samples}

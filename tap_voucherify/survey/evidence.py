@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from tap_voucherify.stream import ExportStream
     from tap_voucherify.survey.probes import Probe
 
-# Of this many different times, each has another that is not its neighbour.
+# Of this many different times, each has another that is not adjacent.
 _MIN_TIMES = 4
 
 
@@ -38,7 +38,7 @@ class Evidence:
         schemas: JSON schemas of the metadata keys, by object and key.
         schemas_error: Why there are none.
         responses: The label of each call with the headers of its response.
-        now: The present, in seconds since 1970.
+        now: The current Unix time in seconds.
         list_error: Why exports cannot be listed.
         account_error: Why Voucherify rejects the account; nothing is requested after that.
         undeleted: The number of exports that could not be deleted.
@@ -57,7 +57,7 @@ class Evidence:
     undeleted: int = 0
 
     def of_role(self, role: str) -> Iterator[Probe]:
-        """Yield the exports that were made for this."""
+        """Yield the exports with this role."""
         return (probe for probe in self.probes if probe.role == role)
 
     @property
@@ -69,7 +69,7 @@ class Evidence:
     def edge_rows(self) -> list[tuple[Sample, tuple[str, str], list[str]]]:
         """The exports between the times of two rows, if they can be read.
 
-        Each comes as the export of all rows, the two times, and the times of its own rows in order.
+        Each is the export of all rows, the two times, and the times of its own rows in file order.
         """
         samples = {sample.name: sample for sample in self.samples}
         found = []
@@ -89,7 +89,7 @@ class Evidence:
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> str:
-    """Write pairs of name and answer, once for each answer."""
+    """Format pairs of name and answer, grouped by answer."""
     names: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for name, answer in pairs:
         names[answer][name] = None
@@ -97,7 +97,7 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def described(pairs: Iterable[tuple[str, Counter[str]]]) -> str:
-    """Write pairs of name and forms, the most common form first, once for each name."""
+    """Format pairs of name and forms, merged by name, with the most common form first."""
     forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for name, seen in pairs:
         forms[name] += seen
@@ -147,8 +147,8 @@ class Sample:
     def edges(self) -> tuple[str, ...]:
         """Two creation times as text, the earlier one first; empty if there are too few.
 
-        Several rows share each, if possible; others are between them, and close before and after
-        each, so that a shifted range shows.
+        If possible, several rows share each, and others lie between them and close to each, so
+        that a shifted range shows.
         """
         counts = Counter(self.times)
         times = sorted(counts, key=parse_instant)
@@ -170,25 +170,25 @@ class Sample:
 
     @property
     def metadata_keys(self) -> list[str]:
-        """The metadata keys that have a column, in its order."""
+        """The metadata keys that have a column, in column order."""
         return [title.removeprefix(METADATA_PREFIX) for title in self.metadata_titles]
 
     @property
     def metadata_key(self) -> str:
-        """A metadata key that no standard column has as its title; empty if there is none."""
+        """A metadata key that is not the title of a standard column; empty if there is none."""
         keys = (key for key in self.metadata_keys if key not in self.standard_titles)
         return next(filter(None, keys), "")
 
     @property
     def standard_titles(self) -> list[str]:
-        """The titles of the columns that are certainly no metadata."""
+        """The titles of the columns that are certainly not metadata."""
         return [self.header[position] for position in self.layout.standard]
 
     @property
     def titles(self) -> list[tuple[str, str, bool]]:
-        """The titles that are certainly no metadata.
+        """The titles that are certainly not metadata.
 
-        Each comes with its field, if that is proven, and whether the tap knows it as such.
+        Each has its field, if that is proven, and whether the tap knows the title of that field.
         """
         titles = self.standard_titles or self.plain_header
         known = [

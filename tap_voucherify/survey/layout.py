@@ -1,9 +1,9 @@
-"""Which column of a header is which, as far as it is proven.
+"""Identify the columns of a header, as far as that can be proven.
 
-The columns were requested in reverse of their documented order, behind metadata. If another
-export without metadata and in the documented order shows the standard titles, its reverse or the
-same sequence is looked for at the end and at the beginning of the header, then with metadata in
-between. Otherwise the titles that the tap knows show the order.
+The columns were requested in reverse documented order, after metadata. If another export, without
+metadata and in documented order, shows the standard titles, this sequence or its reverse is
+searched at the beginning and at the end of the header, and with metadata in between. Otherwise
+the titles that the tap knows show the order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
 REQUESTED, OWN, UNKNOWN = "as requested", "the service's own", "unclear"
 LAST, FIRST, BETWEEN, NONE = "last", "where requested", "between others", "none"
 
-# The fewest known titles that show an order.
+# Minimum number of known titles that show an order.
 _MIN_KNOWN = 2
 
 
@@ -29,7 +29,7 @@ class Layout(t.NamedTuple):
     Attributes:
         order: How the standard columns are ordered.
         metadata: Where metadata columns are.
-        standard: The field, or an empty text, of each position that is certainly no metadata.
+        standard: The field of each position that is certainly not metadata; empty if unknown.
         others: The positions of the metadata columns.
     """
 
@@ -47,7 +47,7 @@ def layout_of(
     Args:
         header: The header.
         known: The known titles of the requested columns, in order.
-        plain: The header of the same columns without metadata, in reverse order of request;
+        plain: The header of the same columns, requested without metadata and in reverse order;
             empty if there is none.
         with_metadata: Whether metadata was requested, before the columns.
     """
@@ -95,7 +95,7 @@ def _layout(
 
 
 def _subsequence(header: list[str], titles: list[str]) -> list[int]:
-    """Return the positions of titles in this order; fewer if not all of them are there."""
+    """Return the positions of titles in this order; fewer if some are missing."""
     positions: list[int] = []
     for position, title in enumerate(header):
         if titles[len(positions) :][:1] == [title]:

@@ -1,10 +1,10 @@
-"""Which exports a survey makes.
+"""The exports that a survey makes.
 
-First, every object is exported once, with metadata requested first and the columns in reverse of
-their documented order, so that a service with an order of its own shows it. Then, objects that
-have metadata and a date filter are exported without metadata: these titles are certainly not a
-customer's. Their range is empty, unless the first exports show that there is no header then. What
-these exports return decides what the others request.
+First, every object is exported once, with metadata requested first and the columns in reverse
+documented order, which reveals whether Voucherify has an order of its own. Then, objects with
+metadata and a date filter are exported without metadata: these titles are certainly not a
+customer's. Their range is empty, unless the first exports show that there is no header then. The
+results decide what the remaining exports request.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if t.TYPE_CHECKING:
 
     from tap_voucherify.survey.evidence import Sample
 
-# Its exports hold the bodies of requests, so none of its rows is exported.
+# Its rows contain the bodies of requests, so none of them is exported.
 API_LOG = "api_log"
 
 MAX_WINDOWS = 2
 
 
 def first_probes(start: str, end: str) -> Iterator[Probe]:
-    """Yield the exports of all columns, of the rows created between two instants."""
+    """Yield the exports of all columns, for the rows created between two instants."""
     for stream in STREAMS:
         fields = [METADATA] if stream.has_metadata else []
         fields += [column.api_field for column in columns_of(stream)]

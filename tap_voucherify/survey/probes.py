@@ -1,4 +1,4 @@
-"""One export of a survey, and what became of it."""
+"""One export of a survey, and its outcome."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if t.TYPE_CHECKING:
 # single metadata key; another format.
 FULL, PLAIN, WINDOW, KEY, JSON = "full", "plain", "window", "key", "json"
 
-# The prose of the reference has it, the list of fields has not.
+# In the prose of the reference, but not in its list of fields.
 UNDOCUMENTED_FIELD = {"voucher_transactions": "status"}
 
 
 @dataclass(eq=False)
 class Probe:
-    """An export of the survey, and what became of it.
+    """An export of the survey, and its outcome.
 
     Attributes:
         role: What it is for.
         exported_object: Voucherify's object name.
         parameters: Its parameters.
-        metadata_key: The metadata key that it requests, which is not to be shown.
+        metadata_key: The metadata key that it requests, which must not be shown.
         export_id: Voucherify's ID.
-        created: Time of the clock at which it was created.
-        waited: Seconds after which it was still in progress, and was done.
+        created: When it was created, in seconds of the monotonic clock.
+        waited: Seconds until it was last seen in progress, and until it was first seen done.
         rejected: Fields that were rejected.
         error: Why there is no file.
         echoes: Its parameters in the response to its creation and in the list of exports.
         result: The result, as it was sent.
         links: The number of links to files.
-        is_repeated: Whether creating it is tried again.
-        downloads: How often it was downloaded.
+        is_repeated: Whether its creation has been retried.
+        downloads: Number of attempts to download it.
         files: The downloaded files.
     """
 
@@ -87,9 +87,9 @@ class Probe:
             self.error = one_line(error)
 
     def leave_out(self, allowed: frozenset[str]) -> bool:
-        """Request only fields that are allowed, and return whether any is left out.
+        """Drop fields that are not allowed, and return whether there were any.
 
-        Where no field would be left, nothing changes.
+        Nothing is dropped from the export of a single metadata key, or if no field would remain.
         """
         fields = self.parameters["fields"]
         rejected = [name for name in fields if name not in allowed]
@@ -100,7 +100,7 @@ class Probe:
         return True
 
     def __str__(self) -> str:
-        """Name it in the log and in the report."""
+        """Return its name in the log and in the report."""
         return f"{self.exported_object} ({self.role})"
 
 

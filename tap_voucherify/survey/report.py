@@ -1,4 +1,4 @@
-"""The report: what was asked, what the service answered, what the tap does today."""
+"""The report: the questions, the answers, and what the tap does."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ if t.TYPE_CHECKING:
     from tap_voucherify.survey.evidence import Evidence
 
 
-# Each is asked in the first paragraph of its function's docstring; the second one says what the
-# tap does today.
+# The first paragraph of a docstring is the question; the second one is what the tap does.
 QUESTIONS: tuple[Callable[[Evidence], str], ...] = (
     columns.titles,
     columns.column_order,
@@ -46,7 +45,7 @@ QUESTIONS: tuple[Callable[[Evidence], str], ...] = (
 
 
 def question(answer: Callable[[Evidence], str]) -> tuple[str, str]:
-    """Return the question that a function answers, and what the tap does today."""
+    """Return the question that a function answers, and what the tap does."""
     text, _, tap_does = (inspect.getdoc(answer) or "").partition("\n\n")
     return text, tap_does.replace("\n", " ")
 
@@ -76,7 +75,7 @@ def report(evidence: Evidence, *, version: str, calls: int) -> str:
         "",
         "## Titles",
         "",
-        "In the order of the file; those that the tap does not know are bold.",
+        "In file order; titles that the tap does not know are bold.",
         "",
         *_table(("Object", "Titles"), titles),
     ]

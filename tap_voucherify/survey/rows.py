@@ -23,7 +23,7 @@ _MILLISECONDS = re.compile(r"[.,][0-9]{3}")
 
 
 def _outside(times: list[str], edges: tuple[str, str]) -> list[float]:
-    """Return by how many seconds times lie outside of a range, for those that do."""
+    """Return the distance in seconds of each time that is outside a range."""
     start, end = map(parse_instant, edges)
     instants = map(parse_instant, times)
     distances = (max(start - instant, instant - end).total_seconds() for instant in instants)
@@ -42,7 +42,7 @@ def boundaries(evidence: Evidence) -> str:
         inside = Counter(time for time in sample.times if start < parse_instant(time) < end)
         missing = (inside - Counter(times)).total()
         if outside or missing:
-            reason = f"{outside} rows outside of the range and {missing} missing within it"
+            reason = f"{outside} rows outside the range and {missing} missing within it"
             parts.append(f"unclear ({name}): {reason}")
         elif not _MILLISECONDS.search(edges[0]):
             parts.append(f"unclear ({name}): times are exported without milliseconds")
@@ -66,8 +66,8 @@ def _inclusion(times: list[str], every: list[str], edge: str) -> str:
 def date_filter(evidence: Evidence) -> str:
     """Does a date filter always apply?
 
-    Drops rows outside the window, with a warning. Where rows must be missing, because a file is of
-    another window or another time zone, the stream fails.
+    Drops rows outside the window, with a warning. If rows must be missing, because the file is for
+    another window or time zone, the stream fails.
     """
     parts = []
     for sample in evidence.samples:
@@ -85,7 +85,7 @@ def date_filter(evidence: Evidence) -> str:
 def row_order(evidence: Evidence) -> str:
     """Are rows always in the requested order?
 
-    Checks, and moves the bookmark only at the end of an export that is not.
+    Checks; if they are not, moves the bookmark only at the end of the export.
     """
     parts = [(sample.name, _order(sample.times)) for sample in evidence.samples if sample.times]
     parts += [
@@ -111,8 +111,8 @@ def _order(times: list[str]) -> str:
 def cell_forms(evidence: Evidence) -> str:
     """How are times, dates and numbers written?
 
-    Times may have any number of digits and any offset; they become UTC milliseconds. Numbers are
-    those of JSON.
+    Accepts JSON numbers, and times with any number of digits and any offset, which become UTC
+    milliseconds.
     """
     return described(
         (column.type.name.lower(), sample.forms[column.api_field])

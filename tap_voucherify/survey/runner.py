@@ -1,9 +1,9 @@
 """Make the exports of a survey with as few calls as possible.
 
-An export takes three calls: create, download, delete. One list call looks at all exports in
-progress; the pauses between two looks double. What the list does not have is polled, one after
-the other. A link that does not work yet is tried again after a later look, and links of younger
-exports wait for as long.
+An export takes three calls: create, download, delete. One list call checks all exports in
+progress; the pauses between checks double. Exports that the list lacks are polled, one after the
+other. A link that does not work yet is tried again after a later check, and links of younger
+exports wait as long.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ if t.TYPE_CHECKING:
     from tap_voucherify.survey.probes import Probe
 
 MAX_CALLS = 75
-# Calls for OAuth tokens, which the session makes.
+# For OAuth tokens, which the session requests.
 _SPARE_CALLS = 1
 _CALLS_TO_READ = 2  # download and delete
 _MAX_PAUSE_SECONDS = 300
 _CHECK_SECONDS = 0.1
-# Downloads that may fail in a row, of all exports.
+# Consecutive downloads that may fail, across all exports.
 _MAX_LATE_FILES = 4
 
 NO_CALLS_LEFT = f"not asked: the survey makes at most {MAX_CALLS} calls"
-NOT_DONE = "not finished when the survey's time or calls were used up"
+NOT_DONE = "not finished when the survey ran out of time or calls"
 
 logger = logging.getLogger("tap-voucherify.survey")
 
@@ -56,7 +56,7 @@ _T = t.TypeVar("_T")
 
 
 class SingleAttempts(Retry):
-    """No retries: a failure is an answer, and each attempt a call."""
+    """No retries: a failure is a result, too, and every attempt costs a call."""
 
     @override
     def run(self, attempt: Callable[[], _T], *_: object, **__: object) -> _T:
@@ -70,7 +70,7 @@ class ProbeRunner:
     Args:
         session: The API, the clock and the stop flag.
         config: The settings.
-        evidence: Gets the exports, and what went wrong with all of them.
+        evidence: Collects the exports, and errors that concern all of them.
     """
 
     def __init__(self, session: Session, config: Mapping[str, t.Any], evidence: Evidence) -> None:
@@ -84,7 +84,7 @@ class ProbeRunner:
         self._late_files = 0
 
     def run(self, probes: Iterable[Probe]) -> None:
-        """Run exports to their end, and delete all of them, whatever happens.
+        """Run exports to completion, and delete all of them, whatever happens.
 
         Raises:
             Interruption: If there was a signal.
@@ -105,7 +105,7 @@ class ProbeRunner:
                 probe.error = probe.error or self._evidence.account_error
 
     def _step(self, waiting: deque[Probe]) -> None:
-        """Create exports and look at them once."""
+        """Create exports and check them once."""
         while waiting and len(self._running) < self._config["max_concurrent_exports"]:
             self._create(waiting)
         if self._running and (self._deadline.remaining_seconds <= 0 or self._calls_left <= 0):
@@ -113,18 +113,18 @@ class ProbeRunner:
                 self._fail(probe, NOT_DONE)
         elif self._running:
             self._pause()
-            self._look()
+            self._check()
         for probe in [probe for probe in self._running if probe.error]:
             self._end(probe)
 
     @property
     def _calls_left(self) -> int:
-        """Calls that are left, beside those that reading and deleting need."""
+        """Calls that are left, apart from those needed for reading and deleting."""
         used = self._calls.total() + _CALLS_TO_READ * len(self._running)
         return MAX_CALLS - _SPARE_CALLS - used
 
     def _pause(self) -> None:
-        """Wait until it is time to look again."""
+        """Wait until the next check is due."""
         age = self._clock.monotonic() - self._started
         pause = min(max(age, self._min_age_seconds - age), _MAX_PAUSE_SECONDS)
         least = float(self._config["poll_interval_seconds"])
@@ -139,7 +139,7 @@ class ProbeRunner:
         logger.warning("%s: %s", probe, probe.error)
 
     def _create(self, waiting: deque[Probe]) -> None:
-        """Create the first export that waits; it waits again if that may succeed later."""
+        """Create the first waiting export; requeue it if a later attempt may succeed."""
         probe = waiting.popleft()
         name = probe.exported_object
         self._stop.check()
@@ -168,8 +168,8 @@ class ProbeRunner:
         probe.created = self._started = self._clock.monotonic()
         self._running.append(probe)
 
-    def _look(self) -> None:
-        """Take the news of all exports in progress."""
+    def _check(self) -> None:
+        """Check the status of all exports in progress."""
         listed: dict[str, Export] = {}
         if not self._evidence.list_error:
             try:
@@ -179,7 +179,7 @@ class ProbeRunner:
                 return
             except (AccountError, RequestError) as error:
                 self._evidence.list_error = one_line(error)
-        # The first poll without a link ends the polls of this look, and is the last of the next.
+        # The first poll without a link ends the polls of this check, and goes last in the next.
         may_poll = True
         for probe in list(self._running):
             self._stop.check()
@@ -187,7 +187,7 @@ class ProbeRunner:
             try:
                 if export:
                     probe.echoes["list"] = export.echo
-                    self._take(probe, export)
+                    self._update(probe, export)
                 lacks_link = not export or (export.status is ExportStatus.DONE and not probe.links)
                 if lacks_link and may_poll and self._calls_left > 0:
                     may_poll = self._poll(probe)
@@ -195,16 +195,16 @@ class ProbeRunner:
                 self._fail(probe, one_line(error))
 
     def _poll(self, probe: Probe) -> bool:
-        """Poll an export and return whether it has a link; what is missing may appear later."""
+        """Poll an export and return whether it has a link; a missing one may appear later."""
         with contextlib.suppress(NotFoundError, TransientError):
-            self._take(probe, self._api.get_export(probe.export_id, self._deadline))
+            self._update(probe, self._api.get_export(probe.export_id, self._deadline))
         if not probe.links:
             self._running.remove(probe)
             self._running.append(probe)
         return bool(probe.links)
 
-    def _take(self, probe: Probe, export: Export) -> None:
-        """Take the news of an export; read and delete it if it is done."""
+    def _update(self, probe: Probe, export: Export) -> None:
+        """Record the status of an export; download and delete it if it is done."""
         age = self._clock.monotonic() - probe.created
         probe.result = export.result or probe.result
         if export.status is ExportStatus.ERROR:

@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 _MAX_JSON_BYTES = 1 << 24
 _MAX_SHOWN_CHARACTERS = 60
 _LIMIT_HEADERS = ("X-Rate-Limit-", "Retry-After")
-# Names in the hosts of all accounts; another may be a customer's.
+# Labels in the host names of all accounts; others may identify a customer.
 _HOST_NAMES = {"api", "download", "us1", "as1", "eu1", "voucherify", "io"}
 
 
@@ -40,7 +40,7 @@ def response_format(evidence: Evidence) -> str:
 
 
 def result_shape(evidence: Evidence) -> str:
-    """Which shape does `result` have?
+    """What shape does `result` have?
 
     Reads `url` or `urls`, a link or a list; ignores other properties without links.
     """
@@ -53,7 +53,7 @@ def result_shape(evidence: Evidence) -> str:
 
 
 def shape(value: object, api_host: str) -> str:
-    """Return the shape of a JSON value, links with their kind of host and names of parameters."""
+    """Return the shape of a JSON value; links show their kind of host and parameter names."""
     if isinstance(value, dict):
         members = [f"{name}: {shape(each, api_host)}" for name, each in value.items()]
         return f"{{{', '.join(members)}}}"
@@ -93,7 +93,7 @@ def splits(evidence: Evidence) -> str:
 def echoes(evidence: Evidence) -> str:
     """How are parameters echoed?
 
-    Compares echoes only to resume exports; takes `filter` for `filters`.
+    Compares echoes only to resume exports; treats `filter` as `filters`.
     """
     answer = grouped(
         (source, differences(probe.parameters, echo))
@@ -122,7 +122,7 @@ def differences(requested: Mapping[str, t.Any], echoed: object) -> str:
 
 
 def listing(evidence: Evidence) -> str:
-    """Which exports does the list of exports have?
+    """Which exports are in the list of exports?
 
     Polls an export that the list lacks.
     """
@@ -133,10 +133,9 @@ def listing(evidence: Evidence) -> str:
 
 
 def file_forms(evidence: Evidence) -> str:
-    """Which form do files have?
+    """What form do files have?
 
-    Reads UTF-8 with or without a byte order mark, lines that end in CRLF or LF, and quotes doubled
-    in cells.
+    Reads UTF-8 with or without a byte order mark, CRLF or LF line ends, and doubled quotes.
     """
     forms = [
         file_form(probe.files[0])
@@ -153,8 +152,8 @@ def file_forms(evidence: Evidence) -> str:
 def framing(evidence: Evidence) -> str:
     """How is the end of a file signalled?
 
-    By length, chunks or the gzip trailer; without any, the file must end in a line break, with a
-    warning.
+    Relies on the length, chunks or the gzip trailer; without any, warns and requires a line break
+    at the end.
     """
     seen = [_framing(headers) for label, headers in evidence.responses if label == "download"]
     return "; ".join(dict.fromkeys(seen)) or "no download"
@@ -204,8 +203,8 @@ def counted_downloads(evidence: Evidence) -> str:
 
     Counts them.
     """
-    # Between two other calls with downloads in between, the rest falls by one, or by one more for
-    # each download.
+    # From one other call to the next, the remaining calls fall by one, or by one more for each
+    # download in between.
     verdicts: Counter[str] = Counter()
     previous: int | None = None
     downloads = 0
@@ -225,7 +224,7 @@ def counted_downloads(evidence: Evidence) -> str:
 def durations(evidence: Evidence) -> str:
     """How long do exports take?
 
-    Looks again after a third of the time waited so far, up to `export_timeout_seconds`.
+    Polls again after a third of the time waited so far, up to `export_timeout_seconds`.
     """
     waits = [probe.waited for probe in evidence.probes if probe.waited[1]]
     if not waits:

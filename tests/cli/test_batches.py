@@ -482,7 +482,7 @@ def test_a_signal_ends_a_run_with_the_files_it_has_reported(
     ("root", "reason"),
     [
         ("file:///dev/null/batches", "Not a directory"),
-        ("unheard://batches", "must be the URL of a known file system"),
+        ("unheard://batches", "must be the URL of a supported file system"),
         ("gs://batches", "gcsfs"),
         ("s3://batches", "Unable to locate credentials"),
     ],

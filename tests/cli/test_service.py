@@ -106,7 +106,7 @@ def test_titles_are_learned_once(tmp_path: Path, discovered: Json) -> None:
         assert first.exit_code == second.exit_code == 0
         assert 1 < asked <= 7
         assert len(created_exports(sandbox)) == 1 + asked + 1
-        assert [w for w in first.warnings if "learned from the service" in w]
+        assert [w for w in first.warnings if "learned column titles from Voucherify" in w]
         assert in_any_order(first.records("customers")) == expected_records(sandbox, "customers")
 
 

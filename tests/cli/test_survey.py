@@ -62,11 +62,11 @@ SERVICES = (
 )
 
 TITLES = "Which titles do columns have?"
-ORDER = "In which order do columns come?"
+ORDER = "In what order are columns exported?"
 MISSING = "Which columns or fields are missing?"
-METADATA = "Where do metadata columns come, and how are they titled?"
-DEFINED = "Is metadata exported that no schema defines?"
-KEY = "What does the field `metadata.X` become?"
+METADATA = "Where are metadata columns, and how are they titled?"
+DEFINED = "Are metadata keys exported that no schema defines?"
+KEY = "How is the field `metadata.X` exported?"
 VALUES = "How are metadata values written?"
 EMPTY = "What does an export without rows look like?"
 EDGES = "Are `$after` and `$before` inclusive?"
@@ -77,11 +77,11 @@ TYPES = "What are the types of fields without a description or an example?"
 STATUS = "Do voucher transactions have a `status`?"
 EXTRA_OBJECTS = "Can products, SKUs and API logs be exported?"
 FORMAT = "What does `response_format: JSON` do?"
-RESULT = "Which shape does `result` have?"
+RESULT = "What shape does `result` have?"
 SPLIT = "How are very large results split?"
 ECHO = "How are parameters echoed?"
-LISTED = "Which exports does the list of exports have?"
-FILES = "Which form do files have?"
+LISTED = "Which exports are in the list of exports?"
+FILES = "What form do files have?"
 FRAMING = "How is the end of a file signalled?"
 LIMIT = "Which headers report the rate limit?"
 COUNTED = "Do downloads count towards the rate limit?"
@@ -249,7 +249,7 @@ def test_every_service_can_be_surveyed(name: str) -> None:
         ),
         ({"metadata_position": "in_place"}, {METADATA: "where requested (voucher, "}),
         ({"metadata_prefix": True}, {METADATA: "titled by `metadata.` and the key"}),
-        ({"metadata_order": "defined"}, {METADATA: "in no alphabetical order"}),
+        ({"metadata_order": "defined"}, {METADATA: "not in alphabetical order"}),
         (
             {"exports_undefined_metadata": False},
             {METADATA: "voucher 4 (", DEFINED: "and 0 that no schema", VALUES: "JSON array"},
@@ -466,7 +466,7 @@ def test_exports_that_never_end_are_left_when_time_is_up() -> None:
     report = survey(Behaviour(latency_seconds=600), export_timeout_seconds=0.3)
 
     assert report.error
-    assert "not finished when the survey's time or calls were used up" in report.text
+    assert "not finished when the survey ran out of time or calls" in report.text
 
 
 # The command

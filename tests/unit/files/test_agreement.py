@@ -32,7 +32,7 @@ ROW = b"a,2026-01-01T00:00:00.000Z,1.50,,text,value\r\n"
 
 
 def test_random_files_are_read_alike() -> None:
-    """Well formed or damaged; most of them are not trivial."""
+    """Well-formed or damaged; most of them are not trivial."""
     endings = try_files(7, count=800)
 
     assert endings["valid"] > 200
@@ -43,13 +43,13 @@ def test_random_files_are_read_alike() -> None:
 @given(st.binary(max_size=300))
 @settings(derandomize=True, database=None, max_examples=200)
 def test_random_bytes_are_no_file(content: bytes) -> None:
-    """No bytes make a reader fail in another way than with its error."""
+    """Whatever the bytes, a reader fails only with its own error."""
     assert read_in_all_ways(content) != "valid"
 
 
 @pytest.mark.parametrize("number", range(9))
 def test_no_file_is_an_error(number: int) -> None:
-    """Of any stream."""
+    """For every stream."""
     assert read_in_all_ways(bytes([number])) == "the"
 
 
@@ -84,7 +84,7 @@ def test_a3_damage_is_reported_alike(row: bytes, error: str) -> None:
 
 
 def outcome(content: bytes, columns: Sequence[Column], **options: Any) -> tuple[int, str]:
-    """Return how many rows of a file are read, and the error behind them."""
+    """Return how many rows of a file are read, and the error after them."""
     count = 0
     try:
         for block in file_reader(select(columns), **options).open(io.BytesIO(content)):
@@ -95,7 +95,7 @@ def outcome(content: bytes, columns: Sequence[Column], **options: Any) -> tuple[
 
 
 def outcomes(content: bytes, columns: Sequence[Column] = COLUMNS) -> tuple[int, str]:
-    """Return the same, having checked that all ways to read a file agree."""
+    """Return the same, after checking that all ways to read a file agree."""
     ways = ({"compiled": None}, {"compiled": load()}, {"as_tables": True})
     (found,) = {outcome(content, columns, **options) for options in ways}
     return found
@@ -125,12 +125,12 @@ def outcomes(content: bytes, columns: Sequence[Column] = COLUMNS) -> tuple[int, 
     ],
 )
 def test_a6_a_footer_is_no_record(count: int, footer: bytes) -> None:
-    """A text in the last row, and at most the number of rows behind it, is an error."""
+    """A last row with a single text, and at most the number of rows after it, is an error."""
     footer = footer.replace(b"%d", b"%d" % count)
     read, error = outcomes(HEADER + ROW * count + footer)
 
     assert read == count
-    assert error.startswith(f"row {count + 1} has too few cells filled, like a footer: ")
+    assert error.startswith(f"row {count + 1} has too few filled cells, like a footer: ")
 
 
 @pytest.mark.parametrize(
@@ -151,25 +151,25 @@ def test_a6_a_footer_is_no_record(count: int, footer: bytes) -> None:
     ],
 )
 def test_other_rows_are_no_footer(end: bytes, expected: tuple[int, str]) -> None:
-    """One that has more, or is not the last; what is damaged is reported as such."""
+    """They have more cells or are not the last; damaged rows are reported as such."""
     assert outcomes(HEADER + ROW + end) == expected
 
 
 def test_the_only_values_of_a_narrow_file_are_no_footer() -> None:
-    """Two columns may be all that is selected, and the second be empty."""
+    """Only two columns may be selected, and the second may be empty."""
     assert outcomes(b"ID,Additional info\na,\nb,", [COLUMNS[0], COLUMNS[4]]) == (2, "")
 
 
 def test_lines_are_counted_before_a_footer() -> None:
-    """Also those of the header."""
+    """Including those of the header."""
     content = HEADER.replace(b"key", b'"key\nof two lines"') + ROW + b'b,,"1"0,,,\nTotal,,,,,'
 
     assert outcomes(content) == (1, "line 4 is not valid CSV: ',' expected after '\"'")
 
 
 @pytest.mark.parametrize("size", [1 << 20, 1 << 22, (1 << 22) + 1])
-def test_a2_a_line_break_in_a_cell_is_kept_at_any_place(size: int) -> None:
-    """Whatever the sizes of the blocks in which a file is read."""
+def test_a2_a_line_break_in_a_cell_is_kept_anywhere(size: int) -> None:
+    """Even at the boundary of the blocks in which a file is read."""
     for shift in range(3):
         filler = b"x" * (size - len(HEADER) - 25 - shift)
         content = HEADER + b"a,,,," + filler + b",\r\n" + b'b,,,,"first\r\nsecond",\r\n'

@@ -54,7 +54,7 @@ def blocks(
 
 
 def test_a13_every_type_has_its_arrow_type() -> None:
-    """Also where all cells are empty, or the column is missing."""
+    """Even if a cell is empty."""
     values = ["a", "1.50", "2", "TRUE", "2026-01-31", "2026-01-01T00:00:00.5Z", '{ "a": 1.10 }']
     (block,) = blocks(
         [[*TITLES, "key"], ["b", *[""] * 7], [*values, "x"]],
@@ -98,7 +98,7 @@ def test_a13_every_type_has_its_arrow_type() -> None:
 
 
 def test_a_file_without_metadata_has_null() -> None:
-    """There are no keys to make a struct of."""
+    """There are no keys for a struct."""
     (block,) = blocks([["ID"], ["a"], ["b"]], [ID], metadata=MetadataOptions())
 
     assert block.table.schema.field("metadata").type == pa.null()
@@ -129,7 +129,7 @@ def test_missing_columns_are_null_in_their_type() -> None:
     ],
 )
 def test_numbers_that_fit(cell: str, value: str) -> None:
-    """Whatever the form of a number, also among others."""
+    """A number may have any notation, and others beside it."""
     rows = [["ID", "value"], ["a", "1"], ["b", cell], ["c", ""]]
     (block,) = blocks(rows, COLUMNS[:2])
 
@@ -149,7 +149,7 @@ def test_numbers_that_fit(cell: str, value: str) -> None:
 )
 @pytest.mark.parametrize("before", [0, 1, 300])
 def test_a_number_beyond_its_type_is_an_error(column: str, cell: str, before: int) -> None:
-    """It is neither rounded nor left out; the rows before it are read."""
+    """It is neither rounded nor dropped; the rows before it are read."""
     number = next(other for other in COLUMNS if other.name == column)
     rows = [["ID", column], *[["a", "1"]] * before, ["b", cell], ["c", "1e99"]]
     reader = ArrowReader(export_reader(io.BytesIO(write(rows)), [ID, number]))
@@ -170,7 +170,7 @@ def test_the_first_row_beyond_its_type_is_named() -> None:
 
 
 def test_short_blocks_are_joined() -> None:
-    """Into tables that make useful row groups."""
+    """The resulting tables make useful row groups."""
     rows = [["ID", "created_at"], *([str(n), "2026-01-01"] for n in range(70_000))]
     created = COLUMNS[5]
     found = blocks(rows, [ID, created])
@@ -182,8 +182,8 @@ def test_short_blocks_are_joined() -> None:
     assert all(len(block.values("created_at")) == len(block) for block in found)
 
 
-def test_columns_that_repeat_are_known() -> None:
-    """Of every type, so that only these take part in a Parquet file's dictionaries."""
+def test_repetitive_columns_are_known() -> None:
+    """Of every type; only these use dictionaries in a Parquet file."""
     header = [*TITLES, "a.key", "number"]
     values = ["a", "1", "2", "TRUE", "2026-01-31", "2026-01-01", "{}", "x"]
     rows = [[*values, str(number)] for number in range(5)]
@@ -195,7 +195,7 @@ def test_columns_that_repeat_are_known() -> None:
 
 
 def test_times_of_a_table() -> None:
-    """In bookmark format, and whether they ascend."""
+    """In bookmark format; the span ignores their order."""
     days = ["2026-01-02", "", "2026-01-03", "0001-01-01"]
     (block,) = blocks([["ID", "created_at"], *(["a", day] for day in days)], [ID, COLUMNS[5]])
     first, missing, second, third = (day and f"{day}T00:00:00.000Z" for day in days)
@@ -207,8 +207,8 @@ def test_times_of_a_table() -> None:
     assert block.slice(1, 2).span("created_at") == Span()
 
 
-def test_a_block_can_be_cut() -> None:
-    """With its times."""
+def test_a_block_can_be_sliced() -> None:
+    """Along with its times."""
     rows = [["ID", "created_at"], *([str(n), f"2026-01-0{n}"] for n in range(1, 6))]
     (block,) = blocks(rows, [ID, COLUMNS[5]])
 

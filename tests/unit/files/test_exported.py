@@ -1,4 +1,4 @@
-"""All files of a stream are read alike, and anomalies are reported once."""
+"""All files of a stream are read alike, and anomalies are reported."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_keys_that_become_equal_are_an_error() -> None:
 
 
 def test_an_unknown_title_is_reported() -> None:
-    """With the field that it stands for."""
+    """With the field that was requested."""
     warnings: list[str] = []
     reader = file_reader(select([ID, NAME, CREATED]), warnings.append)
 
@@ -65,7 +65,7 @@ def test_an_unknown_title_is_reported() -> None:
 
 
 def test_a_missing_column_is_reported() -> None:
-    """It is null."""
+    """Its values are null."""
     warnings: list[str] = []
     reader = file_reader(
         select([ID, NAME, CREATED]), warnings.append, ask=lambda _: [["ID", "Created at"]]
@@ -76,14 +76,14 @@ def test_a_missing_column_is_reported() -> None:
 
 
 def test_a10_a_key_is_never_a_metadata_column() -> None:
-    """If the service leaves the key out, an attribute of that name is not the key."""
+    """If Voucherify leaves the key out, a metadata key of that name does not replace it."""
     reader = file_reader(select([ID, NAME]), ask=lambda _: [["Name"]])
     with pytest.raises(ExportFileError, match="column 'id' is missing"):
         records(reader, [["Name", "ID"], ["a", "an attribute"]])
 
 
 def test_an_ambiguous_header_is_an_error() -> None:
-    """If the service cannot be asked, or its answer does not fit the file."""
+    """If Voucherify cannot be asked, or its header does not match the file's."""
     for ask in (None, lambda _: [["Name", "ID"]]):
         reader = file_reader(select([ID, NAME]), ask=ask)
         message = r"ambiguous header: got \['ID', 'x', 'Name'\], requested \['id', 'name', 'meta"
@@ -101,14 +101,14 @@ def test_learned_titles_are_reported() -> None:
     assert record == {"id": "b", "name": "a", "metadata": {}}
     assert warnings == [
         (
-            "learned from the service which column is which: field 'name' is 'Label'. "
+            "learned column titles from Voucherify: field 'name' is 'Label'. "
             "Please report these names"
         )
     ]
 
 
-def test_the_service_is_asked_once_per_run() -> None:
-    """Another header that nothing explains is an error."""
+def test_titles_are_learned_once_per_run() -> None:
+    """After that, an ambiguous header is an error."""
     requests = []
 
     def ask(fields: list[tuple[str, ...]]) -> list[list[str]]:
@@ -129,7 +129,7 @@ def test_the_service_is_asked_once_per_run() -> None:
 @pytest.mark.parametrize("is_flattened", [True, False])
 @pytest.mark.parametrize("is_typed", [True, False])
 def test_undeclared_metadata_is_reported(is_flattened: bool, is_typed: bool) -> None:  # noqa: FBT001 - an example
-    """Where it becomes columns that no SCHEMA declares."""
+    """If it becomes properties that no SCHEMA declares."""
     warnings: list[str] = []
     schema = {"properties": {"a": {"type": ["string"]}}} if is_typed else {}
     reader = file_reader(select([ID], schema=schema), warnings.append, is_flattened=is_flattened)
@@ -144,7 +144,7 @@ def test_undeclared_metadata_is_reported(is_flattened: bool, is_typed: bool) -> 
 
 
 def test_values_that_are_changed_are_reported() -> None:
-    """Metadata that does not fit its type, and halves of surrogate pairs."""
+    """Metadata that does not fit its type stays text; halves of surrogate pairs are replaced."""
     warnings: list[str] = []
     schema = {"properties": {"a": {"type": ["number"]}}}
     reader = file_reader(select([ID, DETAILS], schema=schema), warnings.append)
@@ -155,14 +155,14 @@ def test_values_that_are_changed_are_reported() -> None:
     assert warnings == [
         "metadata values that do not match their schema are emitted as text: 1 of 'a'",
         (
-            "some values of 'details' hold half of a surrogate pair (a character cut in two); "
+            "some values of 'details' contain half of a surrogate pair (a character cut in two); "
             "it is emitted as U+FFFD"
         ),
     ]
 
 
-def test_order_is_shown_before_the_first_block() -> None:
-    """A missing column shows nothing."""
+def test_order_is_measured_before_the_first_block() -> None:
+    """A missing column is not in order."""
     rows = [["ID", "Created at"], ["a", "2026-01-01"], ["b", "2026-01-02"]]
     opened = file_reader(select([ID, CREATED])).open(io.BytesIO(write(rows)))
     assert opened.span("created_at").is_ascending
@@ -175,7 +175,7 @@ def test_order_is_shown_before_the_first_block() -> None:
 
 
 def test_tables_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the extra that has it."""
+    """The error names the extra to install."""
     monkeypatch.delitem(sys.modules, "tap_voucherify.files.arrow", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
 

@@ -1,4 +1,4 @@
-"""A header is matched by the rules, or left to the service."""
+"""A header is matched by the rules, or is ambiguous."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_known_titles_in_place(header: Sequence[str], with_metadata: bool) -> No
 
 
 def test_what_follows_is_metadata() -> None:
-    """Also titles of standard columns; metadata is distinguished by its position."""
+    """Even if it is titled like a standard column: its position identifies it."""
     binding = match(["Code", "ID", "ID", "Season", "店舗", "code"], [CODE, ID])
 
     assert binding == Binding((0, 1), (("ID", 2), ("Season", 3), ("店舗", 4), ("code", 5)), 6)
@@ -76,7 +76,7 @@ def test_one_unknown_title_is_accepted_in_place() -> None:
         pytest.param(("Code", "Season", "ID"), (CODE, ID), id="metadata_between"),
     ],
 )
-def test_with_metadata_any_other_header_is_no_proof(
+def test_with_metadata_any_other_header_is_ambiguous(
     header: Sequence[str], columns: Sequence[Column]
 ) -> None:
     """A metadata key may have any name."""
@@ -84,7 +84,7 @@ def test_with_metadata_any_other_header_is_no_proof(
 
 
 def test_without_metadata_order_does_not_matter() -> None:
-    """Every column is found by its title, one of unknown title by elimination."""
+    """Every column is matched by its title, and one unknown title by elimination."""
     columns = [CODE, CAMPAIGN, ID]
     known = match(["ID", "Campaign", "Code"], columns, with_metadata=False)
     unknown = match(["ID", "Promotion", "Code"], columns, with_metadata=False)
@@ -108,13 +108,13 @@ def test_without_metadata_order_does_not_matter() -> None:
     ],
     ids=str,
 )
-def test_without_metadata_any_other_header_is_no_proof(header: Sequence[str]) -> None:
-    """A column is missing, there is one too many, or two are unknown."""
+def test_without_metadata_any_other_header_is_ambiguous(header: Sequence[str]) -> None:
+    """A column is missing or superfluous, or two titles are unknown."""
     assert match(header, [CODE, CAMPAIGN, ID], with_metadata=False) is None
 
 
 def test_a_title_of_two_columns_identifies_neither() -> None:
-    """It is unknown then."""
+    """It counts as unknown."""
     other = Column("other", TEXT, "Another column.", title="Code")
 
     assert match(["Code", "other", "ID"], [CODE, other, ID]) == Binding(
@@ -139,7 +139,7 @@ def test_a_metadata_prefix_is_stripped() -> None:
 
 
 def test_equal_metadata_keys_are_an_error() -> None:
-    """Of two keys with one name, neither may overwrite the other."""
+    """Neither column may overwrite the other."""
     with pytest.raises(ExportFileError, match="duplicate metadata column 'a'"):
         metadata_keys((("a", 1), ("b", 2), ("b", 3), ("a", 4)), is_prefixed=False)
     with pytest.raises(ExportFileError, match="duplicate metadata column 'a'"):

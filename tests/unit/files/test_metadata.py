@@ -1,4 +1,4 @@
-"""What Voucherify answers about metadata schemas becomes JSON schemas, and readers of cells."""
+"""Voucherify's metadata schemas become JSON schemas, and these become parsers of cells."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tap_voucherify.files.metadata import metadata_parser, schemas_by_object
 
 
 def schema_of(definition: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON schema of an attribute that is defined so."""
-    answer = {"schemas": [{"related_object": "voucher", "properties": {"a": definition}}]}
-    schema: dict[str, Any] = schemas_by_object(answer)["voucher"]["a"]
+    """Return the JSON schema of a metadata key with this definition."""
+    response = {"schemas": [{"related_object": "voucher", "properties": {"a": definition}}]}
+    schema: dict[str, Any] = schemas_by_object(response)["voucher"]["a"]
     return schema
 
 
@@ -43,15 +43,15 @@ def test_b10_each_type_has_a_schema(definition: dict[str, Any], schema: dict[str
 
 
 def test_schemas_are_found_by_their_object() -> None:
-    """An object without properties has no attributes, and an answer without schemas has none."""
-    answer = {
+    """An object or a response may have none."""
+    response = {
         "schemas": [
             {"related_object": "voucher", "properties": {"a": {"type": "number"}}},
             {"related_object": "order", "properties": {"a": {}, "b": {"deleted": True}}},
             {"related_object": "customer"},
         ]
     }
-    found = schemas_by_object(answer)
+    found = schemas_by_object(response)
     assert {name: list(schemas) for name, schemas in found.items()} == {
         "voucher": ["a"],
         "order": ["a", "b"],
@@ -62,15 +62,15 @@ def test_schemas_are_found_by_their_object() -> None:
 
 
 def test_c9_schemas_of_one_object_are_merged() -> None:
-    """None of them is forgotten."""
-    answer = {
+    """None of them is lost."""
+    response = {
         "schemas": [
             {"related_object": "voucher", "properties": {"a": {"type": "number"}, "b": {}}},
             {"related_object": "order", "properties": {"x": {}}},
             {"related_object": "voucher", "properties": {"c": {}}},
         ]
     }
-    found = schemas_by_object(answer)
+    found = schemas_by_object(response)
     assert {name: list(keys) for name, keys in found.items()} == {
         "voucher": ["a", "b", "c"],
         "order": ["x"],
@@ -78,7 +78,7 @@ def test_c9_schemas_of_one_object_are_merged() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         {"schemas": None},
         {"schemas": [None]},
@@ -89,10 +89,10 @@ def test_c9_schemas_of_one_object_are_merged() -> None:
     ],
     ids=str,
 )
-def test_schemas_in_another_form_are_an_error(answer: dict[str, Any]) -> None:
+def test_schemas_in_another_form_are_an_error(response: dict[str, Any]) -> None:
     """No type is guessed."""
     with pytest.raises(RequestError, match="unexpected metadata schema response"):
-        schemas_by_object(answer)
+        schemas_by_object(response)
 
 
 @pytest.mark.parametrize(
@@ -107,11 +107,13 @@ def test_schemas_in_another_form_are_an_error(answer: dict[str, Any]) -> None:
         ({"type": "string", "array": True}, '["a", 1.10]', ["a", Decimal("1.10")]),
     ],
 )
-def test_cells_are_read_by_their_schema(definition: dict[str, Any], cell: str, value: Any) -> None:
-    """Each type accepts its own forms, with all digits."""
-    read = metadata_parser(schema_of(definition))
-    assert read is not None
-    result = read(cell)
+def test_cells_are_parsed_by_their_schema(
+    definition: dict[str, Any], cell: str, value: Any
+) -> None:
+    """Each type accepts its own formats, and numbers keep their digits."""
+    parse = metadata_parser(schema_of(definition))
+    assert parse is not None
+    result = parse(cell)
     assert result == value
     assert type(result) is type(value)
 
@@ -130,16 +132,16 @@ def test_cells_are_read_by_their_schema(definition: dict[str, Any], cell: str, v
     ],
 )
 def test_other_cells_do_not_fit(definition: dict[str, Any], cell: str) -> None:
-    """The reader says so, and the cell stays what it is."""
-    read = metadata_parser(schema_of(definition))
-    assert read is not None
-    with pytest.raises(ValueError):  # noqa: PT011 - whichever its words are
-        read(cell)
+    """The parser raises an error."""
+    parse = metadata_parser(schema_of(definition))
+    assert parse is not None
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever its message
+        parse(cell)
 
 
 @pytest.mark.parametrize("definition", [{"type": "string"}, {"type": "geopoint"}, {}])
-def test_text_needs_no_reader(definition: dict[str, Any]) -> None:
-    """It is emitted as it stands."""
+def test_text_needs_no_parser(definition: dict[str, Any]) -> None:
+    """It is emitted unchanged."""
     assert metadata_parser(schema_of(definition)) is None
 
 
@@ -153,25 +155,25 @@ def test_text_needs_no_reader(definition: dict[str, Any]) -> None:
         ({"type": "string", "format": "date-time"}, "2026-01-31", "2026-01-31T00:00:00.000Z"),
     ],
 )
-def test_a_catalog_may_say_it_in_its_own_way(schema: dict[str, Any], cell: str, value: Any) -> None:
-    """Whoever edits a catalog may narrow a type."""
-    read = metadata_parser(schema)
-    assert read is not None
-    assert read(cell) == value
+def test_a_catalog_may_have_other_schemas(schema: dict[str, Any], cell: str, value: Any) -> None:
+    """Users may edit a catalog and narrow a type."""
+    parse = metadata_parser(schema)
+    assert parse is not None
+    assert parse(cell) == value
 
 
-def test_a_catalog_may_say_nothing() -> None:
-    """What has no type is text."""
+def test_a_key_without_a_type_is_text() -> None:
+    """A catalog may leave its type out."""
     assert metadata_parser({}) is None
 
 
 @given(st.lists(st.integers() | st.booleans() | st.none() | st.text()))
-def test_arrays_are_read_exactly(values: list[Any]) -> None:
-    """Whatever JSON has in an array."""
-    read = metadata_parser({"type": ["array"]})
-    assert read is not None
+def test_arrays_are_parsed_exactly(values: list[Any]) -> None:
+    """Whatever JSON values they contain."""
+    parse = metadata_parser({"type": ["array"]})
+    assert parse is not None
     text = json.dumps(values)
-    assert read(text) == values
+    assert parse(text) == values
 
 
 @pytest.mark.parametrize(
@@ -179,8 +181,8 @@ def test_arrays_are_read_exactly(values: list[Any]) -> None:
     [("number", "1e{}"), ("object", '{{"a": 1e{}}}'), ("array", "[1e{}]")],
 )
 def test_a_number_beyond_decimals_does_not_fit(type_: str, cell: str) -> None:
-    """An exponent of twenty digits is no value of any warehouse: such a cell stays text."""
-    read = metadata_parser({"type": [type_]})
-    assert read is not None
+    """No warehouse can store an exponent of twenty digits."""
+    parse = metadata_parser({"type": [type_]})
+    assert parse is not None
     with pytest.raises(ValueError, match="9"):
-        read(cell.format("9" * 20))
+        parse(cell.format("9" * 20))

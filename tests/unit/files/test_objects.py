@@ -1,4 +1,4 @@
-"""Listed objects become records of exactly what was sent, in the types that are documented."""
+"""Listed objects become records of exactly what was sent, in the documented types."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ RECORD = {
 
 
 def reader(*, without: Collection[tuple[str, ...]] = (), as_tables: bool = False) -> ObjectReader:
-    """Return a reader of all properties but some."""
+    """Return a reader of all properties except some."""
     return ObjectReader(
         COLUMNS, keys=["id"], is_selected=lambda path: path not in without, as_tables=as_tables
     )
@@ -103,8 +103,8 @@ def table_of(*objects: dict[str, t.Any]) -> pa.Table:
     return block.table
 
 
-def test_values_are_kept_and_times_have_one_form() -> None:
-    """What is not documented is in `other`, or where it was in a nested object."""
+def test_values_are_kept_and_times_are_normalized() -> None:
+    """An undocumented property is in `other`, or stays in its nested object."""
     block = block_of(OBJECT)
 
     assert block.records() == [RECORD]
@@ -113,8 +113,8 @@ def test_values_are_kept_and_times_have_one_form() -> None:
     assert json.loads(block.json_lines(), parse_float=Decimal) == RECORD
 
 
-def test_what_an_object_lacks_is_null() -> None:
-    """So is what is null; nothing is in `other`."""
+def test_missing_properties_are_null() -> None:
+    """So are null ones; `other` is null, too."""
     empty = dict.fromkeys(RECORD)
 
     assert block_of({"id": "a"}).records() == [{**empty, "id": "a"}]
@@ -123,8 +123,8 @@ def test_what_an_object_lacks_is_null() -> None:
     ]
 
 
-def test_a_block_can_be_cut() -> None:
-    """As blocks of exports can."""
+def test_a_block_can_be_sliced() -> None:
+    """Like a block of an export."""
     block = block_of({"id": "a"}, {"id": "b"}, {"id": "c"})
 
     part = block.slice(1, 3)
@@ -136,14 +136,14 @@ def test_a_block_can_be_cut() -> None:
 
 @pytest.mark.parametrize("without", [name for name in RECORD if name != "id"])
 def test_deselected_properties_are_left_out(without: str) -> None:
-    """An undocumented one is not in `other` for being deselected."""
+    """A deselected property does not reappear in `other`."""
     (record,) = reader(without=[(without,)]).block([OBJECT]).records()  # type: ignore[union-attr] # no table
 
     assert record == {name: value for name, value in RECORD.items() if name != without}
 
 
 def test_deselected_parts_are_left_out() -> None:
-    """Those of nested objects and arrays, documented or not; they are not checked either."""
+    """In nested objects and arrays, documented or not; their values are not checked."""
     without = [("nested", "at"), ("nested", "new"), ("nested", "periods", "days")]
     nested = {"at": 1, "new": 2, "open": {"at": 3}, "periods": [{"days": 4, "more": 5}]}
 
@@ -153,7 +153,7 @@ def test_deselected_parts_are_left_out() -> None:
 
 
 def test_undocumented_parts_are_known() -> None:
-    """They have no column when objects are flattened; arrays are not."""
+    """Only those outside arrays, which have no column when objects are flattened."""
     objects = reader()
 
     objects.block([OBJECT])
@@ -182,7 +182,7 @@ WRONG: list[tuple[str, object, str]] = [
 
 @pytest.mark.parametrize(("name", "value", "error"), WRONG)
 def test_a_value_of_another_type_is_an_error(name: str, value: object, error: str) -> None:
-    """It is neither converted nor left out; the message has the object and the property."""
+    """It is neither converted nor dropped; the message names the object and the property."""
     with pytest.raises(RequestError) as raised:
         block_of({"id": "a", name: value})
 
@@ -191,7 +191,7 @@ def test_a_value_of_another_type_is_an_error(name: str, value: object, error: st
 
 
 def test_long_values_are_shortened_in_errors() -> None:
-    """A log line is no place for them."""
+    """A log line must not be flooded."""
     with pytest.raises(RequestError) as raised:
         block_of({"id": "a", "count": "x" * 10_000})
 
@@ -235,7 +235,7 @@ def test_a_number_beyond_its_arrow_type_is_an_error(name: str, value: object) ->
 
 @pytest.mark.parametrize("column_type", list(ColumnType))
 def test_every_type_is_checked(column_type: ColumnType) -> None:
-    """One that is added to columns is not forgotten here."""
+    """Including any that is added later."""
     column = Column("value", column_type, "A value.")
     objects = ObjectReader([column], keys=[], is_selected=lambda _: True, as_tables=False)
 

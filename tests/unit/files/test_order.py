@@ -1,4 +1,4 @@
-"""A file is in ascending order, up to a second, or it is not shown to be."""
+"""A file counts as ordered only if it is shown to ascend, up to a second."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.support.csv_files import write
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
-def form(milliseconds: int) -> str:
+def instant(milliseconds: int) -> str:
     """Return a time in bookmark format."""
-    instant = START + timedelta(milliseconds=milliseconds)
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    time = START + timedelta(milliseconds=milliseconds)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def ascends(*times: str) -> bool:
@@ -31,25 +31,25 @@ def ascends(*times: str) -> bool:
 
 @given(st.lists(st.integers(0, 5_000), max_size=600))
 def test_times_may_go_back_by_a_second(milliseconds: list[int]) -> None:
-    """From the latest time before, in whichever block that was."""
+    """Relative to the latest earlier time, in any block."""
     latest = [max(milliseconds[: index + 1]) for index in range(len(milliseconds))]
     expected = all(a - b <= 1000 for a, b in zip(latest, milliseconds, strict=True))
 
-    assert ascends(*map(form, milliseconds)) is expected
+    assert ascends(*map(instant, milliseconds)) is expected
 
 
 @pytest.mark.parametrize("position", [1, 249, 250, 251, 799])
 def test_one_late_row_is_noticed_anywhere(position: int) -> None:
-    """Newest first, too."""
-    times = [form(2_000 * number) for number in range(800)]
+    """Descending order is noticed, too."""
+    times = [instant(2_000 * number) for number in range(800)]
     assert ascends(*times)
     assert not ascends(*times[::-1])
 
-    times[position] = form(2_000 * position - 3_001)
+    times[position] = instant(2_000 * position - 3_001)
     assert not ascends(*times)
 
 
-def test_other_forms_of_times_are_compared_as_times() -> None:
+def test_other_formats_of_times_are_compared_as_times() -> None:
     """Not as text."""
     assert ascends("2026-01-01T00:00:01Z", "2026-01-01T00:00:01.500Z", "2026-01-01 00:00:02")
     assert ascends("2026-01-01T12:00:00+02:00", "2026-01-01T10:30:00Z", "2026-01-01T10:30:00.5Z")
@@ -58,10 +58,10 @@ def test_other_forms_of_times_are_compared_as_times() -> None:
 
 
 def test_empty_cells_and_lines_do_not_matter() -> None:
-    """A row without a time is emitted, and moves no bookmark."""
+    """A row without a time is emitted but does not move the bookmark."""
     assert ascends()
-    assert ascends("", form(0), "", form(1), "")
-    assert not ascends(form(5_000), "", form(0))
+    assert ascends("", instant(0), "", instant(1), "")
+    assert not ascends(instant(5_000), "", instant(0))
     assert measure(io.BytesIO(b"a,time,b\n,2026-01-01,\n\n\n"), 1).is_ascending
 
 
@@ -69,7 +69,7 @@ def test_empty_cells_and_lines_do_not_matter() -> None:
     "end", [b'x,2026-01-02,"', b"\xff", b"x", b"x,noon,", b"x,2026-02-30,", b'x,2026-01-02,"a"b']
 )
 def test_a_file_that_cannot_be_read_to_its_end_is_not_in_order(end: bytes) -> None:
-    """What is behind the fault is not shown to be later."""
+    """Rows after the fault may be earlier."""
     assert not measure(io.BytesIO(b"a,time,b\nx,2026-01-01,\n" + end), 1).is_ascending
 
 
@@ -85,8 +85,8 @@ def test_a_file_that_cannot_be_read_to_its_end_is_not_in_order(end: bytes) -> No
     ],
 )
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-def test_rows_are_found_as_the_reader_finds_them(row: str, line_end: str) -> None:
-    """Whatever quotes and carriage returns they have."""
+def test_rows_are_split_as_the_reader_splits_them(row: str, line_end: str) -> None:
+    """Despite quotes and carriage returns."""
     before, after = (f"x,2026-01-01T00:00:0{second},b" for second in (4, 6))
     rows = ["\ufeffa,time,b", before, row, after]
     in_order = line_end.join(rows).encode()
@@ -98,10 +98,10 @@ def test_rows_are_found_as_the_reader_finds_them(row: str, line_end: str) -> Non
 
 
 @pytest.mark.parametrize("shift", [0, 7, 23])
-def test_a_row_may_be_longer_than_what_is_read_at_once(shift: int) -> None:
+def test_a_row_may_be_longer_than_a_block(shift: int) -> None:
     """With line breaks and commas in quotes."""
     huge = "x" * shift + 'a,"b"\r\n' * 30_000
-    rows = [["a", "time", "b"], *([huge, form(2_000 * n), huge] for n in range(4))]
+    rows = [["a", "time", "b"], *([huge, instant(2_000 * n), huge] for n in range(4))]
 
     assert measure(io.BytesIO(write(rows)), 1).is_ascending
     assert not measure(io.BytesIO(write([rows[0], *rows[:0:-1]])), 1).is_ascending
@@ -111,16 +111,16 @@ def test_a_row_may_be_longer_than_what_is_read_at_once(shift: int) -> None:
 @pytest.mark.parametrize("late", [None, 1, 12_000, 19_999])
 def test_large_files_are_checked_to_their_end(cell: str, late: int | None) -> None:
     """In all blocks."""
-    times = [form(number) for number in range(20_000)]
+    times = [instant(number) for number in range(20_000)]
     if late:
-        times[late] = form(-2_000)
+        times[late] = instant(-2_000)
     rows = [["a", "time", "b"], *([cell, time, cell] for time in times)]
 
     assert measure(io.BytesIO(write(rows)), 1).is_ascending is (late is None)
 
 
 def test_the_position_of_the_file_is_kept() -> None:
-    """Whoever reads it does not notice."""
+    """Its reader is not affected."""
     with io.BytesIO(b"\xef\xbb\xbfa,time\n" + b"x,2026-01-01\n" * 1_000) as file:
         rows = CsvRows(file)
         assert measure(file, 1).is_ascending

@@ -54,13 +54,13 @@ def read(
     with_metadata: bool = False,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Return the records of a file, having checked that both ways to read them agree."""
+    """Return the records of a file, after checking that their JSON lines agree."""
     records = []
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
-        attributes = MetadataOptions() if with_metadata else None
-        reader = export_reader(file, columns, metadata=attributes, **options)
+        options["metadata"] = MetadataOptions() if with_metadata else None
+        reader = export_reader(file, columns, **options)
         for block in reader:
             read_here = block.records()
             lines = block.json_lines().splitlines()
@@ -114,7 +114,7 @@ def test_rows_are_read_as_they_were_written(
 
 
 def test_a_cell_may_be_huge() -> None:
-    """A cell may be longer than what the csv module takes by default."""
+    """Longer than the csv module's default limit."""
     huge = 'a "quoted", long\r\ncell ' * 20_000
 
     (record,) = read(write([["ID", "Code"], ["a", huge]]), [ID, CODE])
@@ -123,7 +123,7 @@ def test_a_cell_may_be_huge() -> None:
 
 
 def test_many_rows_come_in_blocks() -> None:
-    """However many rows there are, they come in order, each once."""
+    """In order, each row once."""
     rows = [[str(number), f"code {number}"] for number in range(2_500)]
 
     records = read(write([["ID", "Code"], *rows]), [ID, CODE])
@@ -134,7 +134,7 @@ def test_many_rows_come_in_blocks() -> None:
 def block_of(
     rows: Sequence[Sequence[str]], columns: Sequence[Column], **options: Any
 ) -> tuple[ExportReader, Block]:
-    """Return a reader, and the one block of its file."""
+    """Return a reader and the only block of its file."""
     with tempfile.TemporaryFile() as file:
         file.write(write(rows))
         file.seek(0)
@@ -143,8 +143,8 @@ def block_of(
         return reader, block
 
 
-def test_a_block_can_be_cut() -> None:
-    """Any rows of it are a block again, also none of them."""
+def test_a_block_can_be_sliced() -> None:
+    """Any of its rows make a block, even none."""
     rows = [["ID", "Redemption Limit"], *([str(number), f"{number}"] for number in range(5))]
     _, block = block_of(rows, [ID, COUNT])
 
@@ -163,7 +163,7 @@ def test_a_block_can_be_cut() -> None:
 
 
 def test_a_property_may_take_the_first_of_two_values() -> None:
-    """The second counts where the first is empty, and both may be."""
+    """The second is used if the first is empty; both may be."""
     updated = Column("updated_at", TIMESTAMP, "When it was updated.")
     created = Column("created_at", TIMESTAMP, "When it was created.")
     first, second = "2026-02-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z"
@@ -181,8 +181,8 @@ def test_a_property_may_take_the_first_of_two_values() -> None:
     assert [line["modified_at"] for line in lines] == expected
 
 
-def test_attributes_are_selected_and_read() -> None:
-    """A reader makes a value of a cell; what does not fit it stays text and is counted."""
+def test_metadata_is_selected_and_parsed() -> None:
+    """A value that does not fit its type stays text and is counted."""
     rows = [
         ["ID", "size", "hidden", 'quoted "name"', "text"],
         ["a", "1.10", "x", "2", "3"],
@@ -190,13 +190,13 @@ def test_attributes_are_selected_and_read() -> None:
         ["c", "", "", "many", ""],
         ["d", "small", "", "", ""],
     ]
-    attributes = MetadataOptions(
+    options = MetadataOptions(
         {"size": to_number, 'quoted "name"': to_integer, "text": str},
         lambda name: name != "hidden",
     )
     for columns in (5, 3):
         reader, block = block_of(
-            [row[:columns] for row in rows], [ID], keys=["id"], metadata=attributes
+            [row[:columns] for row in rows], [ID], keys=["id"], metadata=options
         )
         values: list[dict[str, Any]] = [
             {"size": Decimal("1.10"), 'quoted "name"': 2, "text": "3"},
@@ -204,18 +204,18 @@ def test_attributes_are_selected_and_read() -> None:
             {'quoted "name"': "many"},
             {"size": "small"},
         ]
-        kept = [("size", 1), ('quoted "name"', 3), ("text", 4)][: columns - 2]
-        expected = [{k: v for k, v in each.items() if k in dict(kept)} for each in values]
+        selected = [("size", 1), ('quoted "name"', 3), ("text", 4)][: columns - 2]
+        expected = [{k: v for k, v in each.items() if k in dict(selected)} for each in values]
         lines = [json.loads(line, parse_float=Decimal) for line in block.json_lines().splitlines()]
         assert [line["metadata"] for line in lines] == expected
-        misfits = {"size": 2, 'quoted "name"': 1} if columns == 5 else {"size": 2}
-        assert dict(reader.type_mismatches) == misfits
+        mismatches = {"size": 2, 'quoted "name"': 1} if columns == 5 else {"size": 2}
+        assert dict(reader.type_mismatches) == mismatches
         assert [record["metadata"] for record in block.records()] == expected
-        assert reader.metadata_columns == kept
+        assert reader.metadata_columns == selected
 
 
-def test_a_file_without_attributes_has_empty_objects() -> None:
-    """They were requested, but the project has none, or none is selected."""
+def test_without_metadata_keys_objects_are_empty() -> None:
+    """The project has none, or none are selected."""
     _, block = block_of([["ID"], ["a"], ["b"]], [ID], metadata=MetadataOptions())
     _, hidden = block_of(
         [["ID", "x"], ["a", "1"]], [ID], metadata=MetadataOptions({}, lambda _: False)
@@ -227,8 +227,8 @@ def test_a_file_without_attributes_has_empty_objects() -> None:
     assert hidden.values("metadata") == [{}]
 
 
-def test_a_file_may_hold_no_rows() -> None:
-    """A header alone is a file without records; not even that is an error."""
+def test_a_file_may_have_no_rows() -> None:
+    """A header alone is a file without records; a file without a header is an error."""
     assert read(b"ID,Code\r\n", [ID, CODE]) == []
     assert read(b"ID,Code", [ID, CODE]) == []
     assert "header" in error_of(b"", [ID, CODE])
@@ -244,7 +244,7 @@ def test_a_file_may_hold_no_rows() -> None:
     ],
 )
 def test_a_row_of_another_width_is_an_error(rows: list[list[str]]) -> None:
-    """A row with a cell too few or too many is named, after those before it are emitted."""
+    """The rows before it are emitted, then the error names it."""
     content = write([["ID", "Code"], *rows])
     with tempfile.TemporaryFile() as file:
         file.write(content)
@@ -259,7 +259,7 @@ def test_a_row_of_another_width_is_an_error(rows: list[list[str]]) -> None:
 @pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("row", [["a"], ["a", "b", "c"], ["a", "b", "c", "d"]])
 def test_rows_that_are_all_of_another_width_are_an_error(row: list[str], count: int) -> None:
-    """That all rows have the same wrong width makes it no better."""
+    """Even if all rows have the same width."""
     assert "row 1" in error_of(write([["ID", "Code"], *[row] * count]), [ID, CODE])
     assert "row 1" in error_of(
         write([["ID", "Code", "Season", "Year", "Month"], *[row] * count]),
@@ -269,7 +269,7 @@ def test_rows_that_are_all_of_another_width_are_an_error(row: list[str], count: 
 
 
 def test_faults_name_row_column_and_value() -> None:
-    """A cell that is not of its column's type is named with all one needs to find it."""
+    """An error shows all that is needed to find an invalid cell."""
     rows = [["ID", "Redemption Limit"], *[["a", "1"]] * 1_500, ["b", "many"]]
 
     message = error_of(write(rows), [ID, COUNT])
@@ -279,8 +279,8 @@ def test_faults_name_row_column_and_value() -> None:
     assert "'many' is not an integer" in message
 
 
-def test_a_long_cell_is_shown_in_part() -> None:
-    """An error does not repeat a whole huge cell."""
+def test_a_long_cell_is_shortened() -> None:
+    """An error does not repeat a huge cell."""
     message = error_of(write([["ID", "Redemption Limit"], ["a", "x" * 9_999]]), [ID, COUNT])
 
     assert len(message) < 300
@@ -298,7 +298,7 @@ def test_a_long_cell_is_shown_in_part() -> None:
     ],
 )
 def test_invalid_utf8_is_located(content: bytes, offset: int) -> None:
-    """Text that is not UTF-8 is an error that says at which byte."""
+    """The error names the first invalid byte."""
     message = error_of(content, [ID, CODE])
 
     assert "UTF-8" in message
@@ -311,7 +311,7 @@ def test_invalid_utf8_is_located(content: bytes, offset: int) -> None:
     ids=["quote_left_open", "text_after_quote", "quote_in_header"],
 )
 def test_broken_quotes_are_an_error(content: bytes) -> None:
-    """Quotes that do not end where a cell ends are rejected, not repaired."""
+    """Quotes that do not end with their cell are rejected, not repaired."""
     assert error_of(content, [ID, CODE])
 
 
@@ -320,19 +320,19 @@ def test_broken_quotes_are_an_error(content: bytes) -> None:
 
 @given(st.decimals(allow_nan=False, allow_infinity=False).map(lambda number: f"{number:f}"))
 def test_numbers_keep_their_digits(text: str) -> None:
-    """A number of any size comes out with the digits that it came with."""
+    """Whatever its size, a number comes out with the digits of its cell."""
     assert cell(text, NUMBER) == Exact(text)
 
 
 @pytest.mark.parametrize("text", ["2000.00", "0", "-0.50", "1e3", "12345678901234567890.123456789"])
 def test_numbers(text: str) -> None:
-    """Zeros at the end are digits as well."""
+    """Trailing zeros are kept, too."""
     assert cell(text, NUMBER) == Exact(text)
 
 
 @pytest.mark.parametrize("column_type", [NUMBER, INTEGER])
-def test_no_numbers(column_type: ColumnType) -> None:
-    """What Python would read as a number but JSON would not is none."""
+def test_invalid_numbers(column_type: ColumnType) -> None:
+    """A number must be one in JSON; in Python is not enough."""
     column = Column("value", column_type, "A value.", title="Value")
     texts = ["nan", "NaN", "inf", "-Infinity", "1_000", "0x10", "1,5", "1.", ".5", "+1", "01"]
     texts += ["1 ", " 1", "\u0661", "1e", "--1", "1.5.2", "true", "\n1", "1\n2", "1\n", "-"]
@@ -349,14 +349,14 @@ def test_integers_of_any_size(number: int) -> None:
 @pytest.mark.parametrize(
     ("text", "value"), [("5.0", 5), ("2000.00", 2000), ("-5.00", -5), ("-7", -7)]
 )
-def test_an_integer_may_have_zeros_behind_a_point(text: str, value: int) -> None:
-    """As amounts have; the record has none."""
+def test_an_integer_may_have_a_fraction_of_zeros(text: str, value: int) -> None:
+    """As amounts do; the record omits it."""
     assert cell(text, INTEGER) == Exact(value)
 
 
 @pytest.mark.parametrize("text", ["1.5", "1.01", "1e3", "1.", "5.0.0", "05.0", "1.0 "])
-def test_no_integers(text: str) -> None:
-    """A number with a fraction or an exponent is no integer."""
+def test_invalid_integers(text: str) -> None:
+    """A number with another fraction or an exponent is not an integer."""
     column = Column("value", INTEGER, "A value.", title="Value")
 
     assert "'value'" in error_of(write([["ID", "Value"], ["a", text]]), [ID, column])
@@ -366,13 +366,13 @@ def test_no_integers(text: str) -> None:
     ("text", "value"), [("true", True), ("false", False), ("TRUE", True), ("False", False)]
 )
 def test_booleans(text: str, value: bool) -> None:  # noqa: FBT001 - an example
-    """Truth values are read in any case."""
+    """Case does not matter."""
     assert cell(text, BOOLEAN) is value
 
 
 @pytest.mark.parametrize("text", ["yes", "0", "1", "t", "null", "true ", "true\n", "true\nfalse"])
-def test_no_booleans(text: str) -> None:
-    """Nothing else is a truth value."""
+def test_invalid_booleans(text: str) -> None:
+    """Nothing else is a boolean."""
     column = Column("value", BOOLEAN, "A value.", title="Value")
 
     assert "true or false" in error_of(write([["ID", "Value"], ["a", text]]), [ID, column])
@@ -392,15 +392,15 @@ def test_no_booleans(text: str) -> None:
     ],
 )
 def test_dates(text: str, value: str) -> None:
-    """Of a time, the date in UTC counts."""
+    """A time becomes its date in UTC."""
     assert cell(text, DATE) == value
 
 
 @pytest.mark.parametrize(
     "text", ["2026-02-29", "2026-2-28", "20260228", "2026-02-28T25:00:00Z", "2026-W09-6", "today"]
 )
-def test_no_dates(text: str) -> None:
-    """An impossible date, or another form of it, is none."""
+def test_invalid_dates(text: str) -> None:
+    """An impossible date, or one in another format, is an error."""
     column = Column("value", DATE, "A value.", title="Value")
 
     assert "a date" in error_of(write([["ID", "Value"], ["a", text]]), [ID, column])
@@ -408,12 +408,12 @@ def test_no_dates(text: str) -> None:
 
 @given(
     st.datetimes(
-        min_value=datetime(1, 1, 1),  # noqa: DTZ001 - hypothesis asks for a naive one
+        min_value=datetime(1, 1, 1),  # noqa: DTZ001 - hypothesis requires a naive one
         timezones=st.just(timezone.utc),
     )
 )
-def test_times_have_one_form(moment: datetime) -> None:
-    """A time with or without milliseconds comes out in the one form of bookmarks."""
+def test_times_have_one_format(moment: datetime) -> None:
+    """A time with or without milliseconds comes out in bookmark format."""
     date = f"{moment.year:04}-{moment.month:02}-{moment.day:02}"
     seconds = f"{date}T{moment.hour:02}:{moment.minute:02}:{moment.second:02}"
     full = f"{seconds}.{moment.microsecond // 1000:03}Z"
@@ -446,8 +446,8 @@ def test_times_have_one_form(moment: datetime) -> None:
         "1767225600",
     ],
 )
-def test_no_times(text: str) -> None:
-    """An impossible time, also one that leaves the calendar in UTC, is an error."""
+def test_invalid_times(text: str) -> None:
+    """An impossible time, or one that leaves the calendar in UTC, is an error."""
     column = Column("value", TIMESTAMP, "A value.", title="Value")
 
     assert "is not a time" in error_of(write([["ID", "Value"], ["a", text]]), [ID, column])
@@ -468,7 +468,7 @@ def test_no_times(text: str) -> None:
     ],
 )
 def test_times_are_in_utc_and_cut_to_milliseconds(text: str, value: str) -> None:
-    """No offset means UTC, and another one is converted."""
+    """Without an offset a time is in UTC; any offset is converted."""
     assert cell(text, TIMESTAMP) == value
 
 
@@ -496,15 +496,15 @@ def dump(value: object) -> str:
 
 @given(st.dictionaries(TEXTS, JSON_VALUES, max_size=4))
 def test_json_objects(value: dict[str, Any]) -> None:
-    """An object comes out as it is, the digits of its numbers included."""
+    """An object comes out unchanged, including the digits of its numbers."""
     text = dump(value)
 
     assert identity(cell(text, JSON_OBJECT)) == identity(read_json(text))
 
 
 @pytest.mark.parametrize("text", ["[1]", "1", '"a"', "{", "{'a': 1}", '{"a": NaN}', "null"])
-def test_no_json_objects(text: str) -> None:
-    """JSON that is no object, or no JSON at all, is rejected."""
+def test_invalid_json_objects(text: str) -> None:
+    """Other JSON, or no JSON at all, is rejected."""
     column = Column("value", JSON_OBJECT, "A value.", title="Value")
 
     assert "a JSON object" in error_of(write([["ID", "Value"], ["a", text]]), [ID, column])
@@ -512,7 +512,7 @@ def test_no_json_objects(text: str) -> None:
 
 @pytest.mark.parametrize("column_type", list(ColumnType))
 def test_empty_cells_are_null(column_type: ColumnType) -> None:
-    """An empty cell is no value, whatever its type."""
+    """Whatever their type."""
     assert cell("", column_type) is None
 
 
@@ -527,7 +527,7 @@ def test_empty_cells_are_null(column_type: ColumnType) -> None:
     ],
 )
 def test_b12_half_a_surrogate_pair_is_replaced(text: str, value: str) -> None:
-    """UTF-8 cannot hold it, so one character of the text is lost, and no record."""
+    """UTF-8 cannot encode it, so one character of the text is lost, but no record."""
     content = write([["ID", "Details"], ["a", f'{{"note": "{text}"}}']])
     details = Column("details", JSON_OBJECT, "An object.")
     with io.BytesIO(content) as file:
@@ -540,7 +540,7 @@ def test_b12_half_a_surrogate_pair_is_replaced(text: str, value: str) -> None:
 
 
 def test_whole_surrogate_pairs_are_kept() -> None:
-    """Nothing is reported, either."""
+    """No replacement is reported."""
     column = Column("details", JSON_OBJECT, "An object.")
     reader, block = block_of([["ID", "Details"], ["a", r'{"a": "\ud83d\ude00"}']], [ID, column])
 
@@ -550,7 +550,7 @@ def test_whole_surrogate_pairs_are_kept() -> None:
 
 @pytest.mark.parametrize("column_type", list(ColumnType))
 def test_a6_an_empty_key_is_an_error(column_type: ColumnType) -> None:
-    """Loaders would merge all rows that have none."""
+    """Loaders would merge all rows without a key."""
     key = Column("key", column_type, "A key.")
     texts = {TEXT: "a", BOOLEAN: "true", JSON_OBJECT: "{}", JSON_ARRAY: "[]"}
     valid = texts.get(column_type, "2026-01-01")
@@ -563,7 +563,7 @@ def test_a6_an_empty_key_is_an_error(column_type: ColumnType) -> None:
 
 
 def test_a11_a_digest_is_a_key_of_other_columns() -> None:
-    """It depends on their values alone, in one form; a missing column counts as empty."""
+    """It depends only on their normalized values; a missing column counts as empty."""
     time = Column("created_at", TIMESTAMP, "A time.")
     names = ("code", "channel", "created_at", "id")
     keys = []
@@ -581,7 +581,7 @@ def test_a11_a_digest_is_a_key_of_other_columns() -> None:
 
 
 def test_a_digest_of_nothing_is_an_error() -> None:
-    """A row whose sources are all empty has no key; an invalid source is named itself."""
+    """A row whose sources are all empty has no key; an invalid source has an error of its own."""
     content = write([["ID", "Created at", "Code"], ["a", "", "b"], ["b", "", ""], ["c", "", "b"]])
     time = Column("created_at", TIMESTAMP, "A time.")
     digests = {"key": ("created_at", "code", "other")}
@@ -593,7 +593,7 @@ def test_a_digest_of_nothing_is_an_error() -> None:
 
 
 def test_a_hidden_column_is_read_for_a_digest_alone() -> None:
-    """It is no property of the records."""
+    """It is not a property of the records."""
     content = write([["ID", "Code"], ["a", "b"]])
     records = read(content, [ID, CODE], hidden=["code"])
 
@@ -619,14 +619,14 @@ def test_empty_lines_at_the_end_are_no_rows(rows: int, end: str) -> None:
     "end", ["a,b", " ", ",", '""', '"', "\n\n\n,", "\n" * 600 + "a,b\n", "a\rb"]
 )
 def test_empty_lines_before_anything_else_are_an_error(end: str) -> None:
-    """The first of them is the row that is named."""
+    """The error names the first of them."""
     content = f"ID,Code\na,b\n\n{end}".encode()
 
     assert error_of(content, [ID, CODE]).startswith("row 2, has 0 cells instead of 2")
 
 
 def test_in_one_column_an_empty_line_is_an_error() -> None:
-    """It could be a row."""
+    """It might be a row."""
     assert "row 2, has 0 cells" in error_of(b"ID\na\n\n", [ID])
 
 
@@ -634,7 +634,7 @@ def test_in_one_column_an_empty_line_is_an_error() -> None:
 
 
 def test_many_different_cells_are_read() -> None:
-    """Also more than are cached, and some that are too long for that."""
+    """Even more than are cached, and some that are too long for the cache."""
     numbers = [str(number) for number in range(12_000)] + ["1" * 300] * 2 + ["7"]
     value = Column("value", NUMBER, "A number.")
 

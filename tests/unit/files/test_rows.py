@@ -1,4 +1,4 @@
-"""What a row is, how many are read at once, and what is no row at all."""
+"""What a row is, and how many make a block."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sizes(content: bytes, rows_per_block: int = ROWS_PER_BLOCK) -> list[int]:
 
 
 def test_blocks_of_short_rows_are_full() -> None:
-    """All but the last."""
+    """Except the last."""
     assert sizes(b"a\n" + b"1\n" * 600) == [250, 250, 100]
     assert sizes(b"a\n" + b"1\n" * 600, 500) == [500, 100]
     assert sizes(b"a\n") == []
@@ -27,11 +27,11 @@ def test_blocks_of_short_rows_are_full() -> None:
 
 @pytest.mark.parametrize("mebibytes", [1, 3])
 def test_b16_blocks_of_long_rows_are_short(mebibytes: int) -> None:
-    """Once it is known how long they are, a block ends behind a mebibyte."""
+    """Once their length is known, a block ends after a mebibyte."""
     assert sizes(b"a\n" + (b"x" * mebibytes * MIB + b"\n") * 15) == [5, *[1] * 10]
 
 
-def test_long_rows_behind_short_ones_end_a_block_soon() -> None:
+def test_long_rows_after_short_ones_end_a_block_soon() -> None:
     """The size is checked every few rows."""
     content = b"a\n" + b"1\n" * 100 + (b"x" * MIB + b"\n") * 30
     found = sizes(content)
@@ -43,7 +43,7 @@ def test_long_rows_behind_short_ones_end_a_block_soon() -> None:
 
 
 def test_b11_nul_is_a_character_like_any_other() -> None:
-    """On all Python versions, of which the oldest could not read it."""
+    """Even on Python 3.10, whose csv module rejects it."""
     rows = CsvRows(io.BytesIO(b'a,b\0\n"\0",\xed\x9f\xbf\n1,2\n'))
 
     assert rows.header == ["a", "b\0"]
@@ -51,7 +51,7 @@ def test_b11_nul_is_a_character_like_any_other() -> None:
 
 
 def test_rows_before_a_broken_line_come_before_its_error() -> None:
-    """The line is named."""
+    """The error names the line."""
     blocks = iter(CsvRows(io.BytesIO(b'a\n1\n2\n"3"3\n4\n')))
 
     assert next(blocks) == [["1"], ["2"]]
@@ -67,7 +67,7 @@ def test_a_file_has_a_header(content: bytes) -> None:
 
 
 def test_the_limit_of_a_cell_is_lifted() -> None:
-    """The csv module has one of 128 KiB."""
+    """The csv module's default is 128 KiB."""
     CsvRows(io.BytesIO(b"a\n"))
 
     assert csv.field_size_limit() > 1 << 30

@@ -1,4 +1,4 @@
-"""Compiled code reads files as the exact reader does, and leaves to it what is not usual."""
+"""Compiled code reads files as the exact reader does, and leaves unusual rows to it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def compiled() -> Compiled:
     """Return the compiled code."""
     loaded = load()
     if loaded is None:
-        pytest.skip("there is none")
+        pytest.skip("not compiled")
     return loaded
 
 
 def read(content: bytes, compiled: Compiled | None) -> list[Any]:
-    """Return the blocks of a file, which must be used one by one."""
+    """Return the type, length and lines of each block; a block is valid only until the next."""
     reader = file_reader(select(COLUMNS, has_metadata=False), compiled=compiled)
     return [
         (type(block), len(block), bytes(block.json_lines()))  # type: ignore[union-attr] # no table
@@ -44,13 +44,13 @@ def read(content: bytes, compiled: Compiled | None) -> list[Any]:
 
 
 def rows(count: int) -> list[list[str]]:
-    """Return the header and rows in the usual form."""
+    """Return the header and rows in common formats."""
     header = ["id", "amount", "created_at"]
     return [header, *([str(n), "1.50", f"2026-01-01T00:00:{n % 60:02}.000Z"] for n in range(count))]
 
 
 def test_random_files_are_read_alike(compiled: Compiled) -> None:
-    """Records, errors with their positions, and spans; with blocks from 70 bytes on."""
+    """Records, errors with their positions, and spans; in blocks of 70 bytes or more."""
     assert compiled
     endings = try_files(7, 1500)
 
@@ -67,8 +67,8 @@ def test_usual_rows_are_scanned(compiled: Compiled) -> None:
     )
 
 
-def test_few_rows_beside_an_odd_one_are_read_exactly(compiled: Compiled) -> None:
-    """Then compiled code continues; where odd rows abound, the exact reader takes more at once."""
+def test_few_rows_after_an_odd_one_are_read_exactly(compiled: Compiled) -> None:
+    """Then compiled code continues; if odd rows abound, the exact reader takes more at once."""
     odd = rows(2_000)
     odd[1_000][1] = "1e5"
     counts = [(kind is ScannedBlock, count) for kind, count, _ in read(write(odd), compiled)]
@@ -81,8 +81,8 @@ def test_few_rows_beside_an_odd_one_are_read_exactly(compiled: Compiled) -> None
     assert exact[:6] == [16, 32, 64, 128, 256, 256]
 
 
-def test_a_block_can_be_cut_and_selected_from(compiled: Compiled) -> None:
-    """As blocks of the exact reader can."""
+def test_a_block_can_be_sliced_and_selected_from(compiled: Compiled) -> None:
+    """Like a block of the exact reader."""
     reader = file_reader(select(COLUMNS, has_metadata=False), compiled=compiled)
     block = next(iter(reader.open(io.BytesIO(write(rows(5))))))
     assert isinstance(block, ScannedBlock)
@@ -100,7 +100,7 @@ def test_a_block_can_be_cut_and_selected_from(compiled: Compiled) -> None:
 def test_without_compiled_code_everything_is_read_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may not have been built, or be unwanted."""
+    """It may not have been built, or may be switched off."""
     assert load(tmp_path / "missing.so") is None
     monkeypatch.setenv("TAP_VOUCHERIFY_PURE", "1")
     assert load() is None
@@ -108,8 +108,8 @@ def test_without_compiled_code_everything_is_read_exactly(
     assert sum(count for _, count, _ in read(write(rows(500)), None)) == 500
 
 
-def test_the_compiler_has_nothing_to_warn_of(tmp_path: Path) -> None:
-    """With all warnings on; without a compiler there is no library, and no error."""
+def test_the_scanner_compiles_without_warnings(tmp_path: Path) -> None:
+    """With all warnings enabled."""
     source, library = ROOT / hatch_build.SOURCE, tmp_path / "scanner.so"
     warnings = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror")
     if not hatch_build.compile_scanner(source, library, *warnings):

@@ -1,4 +1,4 @@
-"""A selection decides what is requested, and in which order."""
+"""A selection decides what is requested, and in what order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = Column("voucher_name", TEXT, "A name as long.")
 
 
 def test_the_longest_name_comes_last() -> None:
-    """The first of them; the others keep their order, and metadata follows."""
+    """The first of several; the others keep their order, and metadata follows."""
     selection = select([CODE, ID, CREATED, NAME])
 
     assert selection.columns == (ID, CREATED, NAME, CODE)
@@ -24,7 +24,7 @@ def test_the_longest_name_comes_last() -> None:
 
 
 def test_deselected_columns_are_not_requested() -> None:
-    """Unless a key is made of them; what the catalog lacks is not selected."""
+    """Unless they are always selected, or a key is computed from them."""
     mask = defaultdict(bool, {("properties", "id"): True})
     columns = [CODE, ID, CREATED, NAME]
 
@@ -35,7 +35,7 @@ def test_deselected_columns_are_not_requested() -> None:
 
 
 def test_metadata_is_read_as_the_catalog_says() -> None:
-    """Types and selection of each key."""
+    """Each key has its type and its selection."""
     schema = {"properties": {"size": {"type": ["number"]}, "name": {"type": ["string"]}}}
     mask = defaultdict(lambda: True)
     mask["properties", "metadata", "properties", "hidden"] = False

@@ -1,4 +1,4 @@
-"""Titles are learned from the service, and no column is ever bound to another's cells."""
+"""Titles are learned from Voucherify, and no column is ever bound to another's cells."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def learn(service: HeaderService) -> LearnedTitles:
 
 
 def test_known_titles_take_one_export() -> None:
-    """Its header shows the order, and what is left out."""
+    """Its header shows the order and the missing fields."""
     service = HeaderService({name: name for name in FIELDS}, list("edcba"), {"b", "d"})
 
     assert learn(service) == LearnedTitles((("e", "e"), ("c", "c"), ("a", "a")), ("b", "d"))
@@ -35,7 +35,7 @@ def test_known_titles_take_one_export() -> None:
 
 
 def test_one_unknown_title_takes_one_export() -> None:
-    """It is that of the one column that is left."""
+    """It belongs to the one remaining column."""
     service = HeaderService({**{name: name for name in FIELDS}, "c": "Sea"}, list("edcba"))
 
     assert learn(service).titles[2] == ("c", "Sea")
@@ -44,7 +44,7 @@ def test_one_unknown_title_takes_one_export() -> None:
 
 @pytest.mark.parametrize(("unknown", "requests"), [(2, 3), (3, 3), (4, 4), (5, 4)])
 def test_unknown_titles_are_spelled_in_bits(unknown: int, requests: int) -> None:
-    """Their number decides how many exports are needed."""
+    """The number of exports grows with its logarithm."""
     titles = {name: f"T{name}" if name in FIELDS[:unknown] else name for name in FIELDS}
     service = HeaderService(titles, list("cabed"))
 
@@ -52,15 +52,15 @@ def test_unknown_titles_are_spelled_in_bits(unknown: int, requests: int) -> None
     assert service.requests == requests
 
 
-def test_unknown_titles_show_what_is_left_out() -> None:
-    """A number that no title spells."""
+def test_unknown_titles_show_missing_fields() -> None:
+    """No title spells the number of a missing field."""
     service = HeaderService({name: f"T{name}" for name in FIELDS}, list("cabed"), {"a", "d"})
 
     assert learn(service) == LearnedTitles((("c", "Tc"), ("b", "Tb"), ("e", "Te")), ("a", "d"))
 
 
 def test_exports_contain_the_known_fields_too() -> None:
-    """In the requested order."""
+    """In the order of request."""
     known = KnownTitles(COLUMNS, [column.titles("thing") for column in COLUMNS])
     questions = learn_titles(known)
 
@@ -86,7 +86,7 @@ def test_exports_contain_the_known_fields_too() -> None:
         *("never_there", "known_missing", "new_title", "equal_titles_later"),
     ],
 )
-def test_headers_that_prove_nothing_are_an_error(headers: list[list[str]]) -> None:
+def test_ambiguous_headers_are_an_error(headers: list[list[str]]) -> None:
     """Nothing is guessed; the error shows a header and the requested fields."""
     remaining = list(headers)
 
@@ -100,8 +100,8 @@ def test_headers_that_prove_nothing_are_an_error(headers: list[list[str]]) -> No
 
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("own_order", [False, True])
-def test_a_service_of_which_nothing_is_known(stream: Any, own_order: bool) -> None:  # noqa: FBT001 - an example
-    """At most seven exports teach all titles, once; the next run knows them."""
+def test_unknown_titles_of_a_whole_stream(stream: Any, own_order: bool) -> None:  # noqa: FBT001 - an example
+    """At most seven exports reveal all titles; the next run knows them."""
     selection = selection_of(stream, has_metadata=stream.has_metadata)
     fields = [column.api_field for column in selection.columns]
     titles = {name: f"Title {number}" for number, name in enumerate(fields)}
@@ -119,8 +119,8 @@ def test_a_service_of_which_nothing_is_known(stream: Any, own_order: bool) -> No
     assert (service.requests, again.titles) == (0, state)
 
 
-def test_a_contradicting_header_is_a_reason_to_ask_again() -> None:
-    """Also if a column returns that used to be left out."""
+def test_titles_are_learned_again_if_a_header_contradicts_them() -> None:
+    """Even if a column returns that used to be missing."""
     selection = selection_of(Customers, has_metadata=True)
     fields = [column.api_field for column in selection.columns]
     titles = {name: f"Title {number}" for number, name in enumerate(fields)}
@@ -139,8 +139,8 @@ def test_a_contradicting_header_is_a_reason_to_ask_again() -> None:
     assert after.titles != before.titles
 
 
-def test_a_metadata_key_like_a_missing_column_is_checked_every_time() -> None:
-    """It may be that column, but the service says that it is not."""
+def test_a_metadata_key_titled_like_a_missing_column_is_checked_every_time() -> None:
+    """It could be that column, but Voucherify shows that it is not."""
     selection = selection_of(Vouchers, has_metadata=True)
     titles = {c.api_field: c.title or c.api_field for c in selection.columns}
     service = HeaderService(titles, left_out={"barcode", "bar_code"}, metadata=["Barcode"])
@@ -154,12 +154,12 @@ def test_a_metadata_key_like_a_missing_column_is_checked_every_time() -> None:
     "state", [None, {}, "titles", [["a"]], [[1, "a"]], [["a", 1]], [["a", "b", "c"]]], ids=str
 )
 def test_a_damaged_state_is_ignored(state: object) -> None:
-    """The service is asked again where that matters."""
+    """Voucherify is asked again if necessary."""
     assert LearnedTitles.from_state(state) is None
 
 
 def test_a_smaller_selection_uses_what_was_learned() -> None:
-    """A title belongs to its field, whatever else is requested."""
+    """A title does not depend on the other fields that are requested."""
     selection = selection_of(Customers, has_metadata=True)
     fields = [column.api_field for column in selection.columns]
     titles = {name: f"Title {number}" for number, name in enumerate(fields)}

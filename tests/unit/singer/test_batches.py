@@ -1,4 +1,4 @@
-"""Batch files hold blocks of rows, whole and in order."""
+"""Batch files contain blocks of rows, complete and in order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def blocks(*files: list[list[str]]) -> Iterator[Any]:
 
 
 def test_a_file_has_one_schema(tmp_path: Path) -> None:
-    """Where the metadata of exported files differs, another batch file begins."""
+    """If the metadata columns of exported files differ, a new batch file begins."""
     config = BatchConfig(
         encoding=BaseBatchFileEncoding(format="parquet", compression="none"),
         storage=StorageTarget(root=tmp_path.as_uri()),

@@ -20,7 +20,7 @@ LATER = datetime(2026, 6, 1, tzinfo=timezone.utc)
 
 
 def at(seconds: float) -> str:
-    """Return a time as records have it."""
+    """Return a time in bookmark format."""
     return format_instant(START + timedelta(seconds=seconds))
 
 
@@ -32,14 +32,14 @@ def state_at(value: str, key: str = KEY) -> dict[str, Any]:
 def read(
     bookmark: Bookmark, *seconds: float, window: Window | None = None, is_ordered: bool = True
 ) -> None:
-    """Read one export whole."""
+    """Read one export in full."""
     bookmark.start_export(LATER, is_ordered=is_ordered)
     bookmark.cover([at(each) for each in seconds])
     bookmark.finish_export(window or Window())
 
 
-def test_a_first_run_starts_without() -> None:
-    """There is no bookmark, and reading nothing leaves none."""
+def test_a_first_run_has_no_bookmark() -> None:
+    """Nor does it leave one if it reads nothing."""
     state: dict[str, Any] = {}
     bookmark = Bookmark(state, KEY)
     assert bookmark.instant is None
@@ -49,7 +49,7 @@ def test_a_first_run_starts_without() -> None:
 
 
 def test_a_state_is_resumed() -> None:
-    """A bookmark may be in any form of ISO 8601; other keys of the state stay."""
+    """A bookmark may have any ISO 8601 format; other keys of the state are kept."""
     state = {**state_at("2026-01-01 01:00:00+01:00"), "starting_replication_value": "x"}
     bookmark = Bookmark(state, KEY)
     assert bookmark.instant == START
@@ -58,19 +58,19 @@ def test_a_state_is_resumed() -> None:
 
 
 def test_a_state_of_another_key_is_discarded() -> None:
-    """It says nothing about this one."""
+    """Its value means nothing for this key."""
     state = state_at(at(0), "modified_at")
     assert Bookmark(state, KEY).instant is None
     assert state == {}
 
 
-def test_an_empty_state_is_none() -> None:
-    """A key without a value is as good as no bookmark."""
+def test_a_state_without_a_value_has_no_bookmark() -> None:
+    """The key alone is not enough."""
     assert Bookmark({"replication_key": KEY}, KEY).instant is None
 
 
 def test_rows_in_order_move_it_at_once() -> None:
-    """A killed run need not read again what its last STATE covers."""
+    """The next run need not read again what the last STATE of a killed run covers."""
     state: dict[str, Any] = {}
     bookmark = Bookmark(state, KEY)
     bookmark.start_export(LATER, is_ordered=True)
@@ -102,7 +102,7 @@ def test_disorder_within_the_lookback_is_not_trusted() -> None:
 
 
 def test_each_export_has_an_order_of_its_own() -> None:
-    """Disorder in one does not count in the next, which may begin earlier."""
+    """Disorder in one does not affect the next, which may begin earlier."""
     state: dict[str, Any] = {}
     bookmark = Bookmark(state, KEY)
     read(bookmark, 500, 100, is_ordered=False)
@@ -127,8 +127,8 @@ def test_it_never_moves_back() -> None:
     assert state == state_at(at(1000))
 
 
-def test_a_window_read_whole_moves_it_to_its_end() -> None:
-    """A stream without news need not request the same range again."""
+def test_a_window_read_in_full_moves_it_to_its_end() -> None:
+    """A stream without new records need not request the same range again."""
     state: dict[str, Any] = {}
     bookmark = Bookmark(state, KEY)
     read(bookmark, 5, window=Window(START, START + timedelta(days=1)))
@@ -136,7 +136,7 @@ def test_a_window_read_whole_moves_it_to_its_end() -> None:
 
 
 def test_it_is_not_later_than_the_first_export() -> None:
-    """A row from the future, or a window's end there, does not hide what is created till then."""
+    """A row or a window's end in the future does not hide records created until then."""
     state: dict[str, Any] = {}
     bookmark = Bookmark(state, KEY)
     bookmark.start_export(START + timedelta(seconds=20), is_ordered=True)
@@ -150,8 +150,8 @@ def test_it_is_not_later_than_the_first_export() -> None:
     assert state == state_at(at(20))
 
 
-def test_an_unsorted_stream_moves_it_in_the_end_only() -> None:
-    """All exports have to be read first, since what they hold is in no common order."""
+def test_an_unsorted_stream_moves_it_only_at_the_end() -> None:
+    """Its exports have no common order, so all of them must be read first."""
     state = state_at(at(0))
     bookmark = Bookmark(state, KEY, moves_within_stream=False)
     bookmark.start_export(LATER, is_ordered=True)
@@ -165,7 +165,7 @@ def test_an_unsorted_stream_moves_it_in_the_end_only() -> None:
 
 @pytest.mark.parametrize("moves_within_stream", [True, False])
 def test_it_stays_before_the_end_date(*, moves_within_stream: bool) -> None:
-    """What was created before the end may have been updated later; the rest is still to come."""
+    """Records created before the end may be updated later; newer ones are still to come."""
     state: dict[str, Any] = {}
     end = START + timedelta(seconds=50)
     bookmark = Bookmark(state, KEY, end=end, moves_within_stream=moves_within_stream)
@@ -189,7 +189,7 @@ def test_any_run_keeps_the_rules(
     *,
     moves_within_stream: bool,
 ) -> None:
-    """Whatever comes in whichever order, it stays within what was read, and keeps what was."""
+    """In any order, the bookmark never passes what was read, and never moves back."""
     state = {} if old is None else state_at(at(old))
     bookmark = Bookmark(state, KEY, moves_within_stream=moves_within_stream)
     first = state.get("replication_key_value", "")
@@ -225,7 +225,7 @@ def test_any_run_keeps_the_rules(
 
 
 def test_an_export_of_unknown_order_moves_the_bookmark_only_at_its_end() -> None:
-    """What is in a later file may be older than what is in the first."""
+    """A later file may contain older rows than the first."""
     state = state_at(at(0))
     bookmark = Bookmark(state, KEY)
     bookmark.start_export(START + timedelta(days=1), is_ordered=False)
@@ -238,10 +238,10 @@ def test_an_export_of_unknown_order_moves_the_bookmark_only_at_its_end() -> None
 
 @pytest.mark.parametrize("moves_within_stream", [True, False])
 @given(rows=st.lists(seconds, min_size=1))
-def test_a_stream_read_whole_reaches_its_greatest_value(
+def test_a_stream_read_in_full_reaches_its_greatest_value(
     rows: list[float], *, moves_within_stream: bool
 ) -> None:
-    """Then the order in which it came does not matter."""
+    """In any order."""
     state: dict[str, Any] = {}
     bookmark = Bookmark(state, KEY, moves_within_stream=moves_within_stream)
     read(bookmark, *rows)
@@ -261,13 +261,15 @@ def test_a_stream_read_whole_reaches_its_greatest_value(
         ({"created_at": at(0), "titles": []}, True),
     ],
 )
-def test_a_state_of_another_key_or_form_is_known(state: dict[str, Any], *, expected: bool) -> None:
-    """Titles that were learned are no bookmark."""
+def test_a_state_of_another_key_or_form_is_foreign(
+    state: dict[str, Any], *, expected: bool
+) -> None:
+    """Learned titles alone are not a bookmark."""
     assert is_foreign(state, KEY) == expected
 
 
 def test_it_can_be_held() -> None:
-    """What is read next to it may be incomplete, and the next run starts from there again."""
+    """What is read after it may be incomplete, so the next run starts from there again."""
     state: dict[str, Any] = {}
     bookmark = Bookmark(state, KEY)
     read(bookmark, 5)
@@ -278,7 +280,7 @@ def test_it_can_be_held() -> None:
 
 
 def test_it_knows_when_it_is_ahead_of_the_server() -> None:
-    """By more than clocks may differ."""
+    """By more than the tolerance of clocks."""
     bookmark = Bookmark(state_at(at(1000)), KEY)
     assert bookmark.is_ahead_of(START + timedelta(seconds=699))
     assert not bookmark.is_ahead_of(START + timedelta(seconds=700))

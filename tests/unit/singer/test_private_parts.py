@@ -1,4 +1,4 @@
-"""The private parts of singer-sdk that the package uses are few, named, and as they were."""
+"""The private parts of singer-sdk that the package uses are few, named, and unchanged."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_they_are_few() -> None:
 
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_functions_have_not_changed(name: str) -> None:
-    """Another signature means an SDK for which the package was not written."""
+    """A new signature means an SDK that the package was not written for."""
     function, signature = SIGNATURES[name]
 
     assert name in NAMED

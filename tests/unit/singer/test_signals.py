@@ -1,4 +1,4 @@
-"""A signal ends a run with what it has written, and a stuck run with what its reader took."""
+"""A signal stops a run with STATE for what it wrote; a stuck run exits without."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tap_voucherify.singer.signals import StopFlag
 
 
 class SkippingClock(Clock):
-    """A clock on which every wait is over at once.
+    """A clock on which every wait ends at once.
 
     Attributes:
-        seconds: What has passed on it.
+        seconds: The time that has passed.
     """
 
     seconds = 0.0
 
     def monotonic(self) -> float:
-        """Return what has passed."""
+        """Return the time that has passed."""
         return self.seconds
 
     def sleep(self, seconds: float) -> None:
@@ -34,14 +34,14 @@ class SkippingClock(Clock):
 
 @pytest.fixture
 def exit_codes(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[int]:
-    """Return where exit codes go, in place of the end of this process."""
+    """Return the queue of exit codes, which replaces the exit of this process."""
     codes: queue.Queue[int] = queue.Queue()
     monkeypatch.setattr(os, "_exit", codes.put)
     return codes
 
 
-def test_without_a_signal_the_run_goes_on() -> None:
-    """A look at the flag does nothing."""
+def test_without_a_signal_the_run_continues() -> None:
+    """Checking the flag does nothing."""
     flag = StopFlag(SkippingClock())
     flag.check()
 
@@ -63,7 +63,7 @@ def test_the_first_signal_counts(exit_codes: queue.Queue[int]) -> None:
 def test_every_read_restarts_the_stall_timeout(
     exit_codes: queue.Queue[int], taken_until: int
 ) -> None:
-    """A slow reader has its time; one that takes nothing more has two seconds."""
+    """A slow reader has all the time it needs; one that stops reading has two seconds."""
     clock = SkippingClock()
     flag = StopFlag(clock, lambda: min(round(clock.seconds * 1000), taken_until * 1000))
 
@@ -74,7 +74,7 @@ def test_every_read_restarts_the_stall_timeout(
 
 
 def test_a_flag_listens_in_the_main_thread_only() -> None:
-    """Python allows handlers nowhere else."""
+    """Python allows signal handlers nowhere else."""
     handler = signal.getsignal(signal.SIGTERM)
 
     thread = threading.Thread(target=StopFlag(SkippingClock()).listen)

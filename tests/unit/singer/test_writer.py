@@ -1,4 +1,4 @@
-"""Messages reach standard output whole, whatever that takes at once."""
+"""Messages reach standard output complete, however little it accepts at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="cannot wait for
 
 @contextmanager
 def output_to_pipe() -> Iterator[int]:
-    """Let standard output be a pipe that never blocks, and return the end to read from."""
+    """Redirect standard output to a non-blocking pipe, and return the end to read from."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
@@ -33,7 +33,7 @@ def output_to_pipe() -> Iterator[int]:
 
 
 def read_all(pipe: int) -> bytes:
-    """Return what is in a pipe at present."""
+    """Return what is in a pipe now."""
     try:
         return os.read(pipe, 1 << 24)
     except BlockingIOError:
@@ -41,17 +41,17 @@ def read_all(pipe: int) -> bytes:
 
 
 def test_a_full_output_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a write would block, the writer waits for room and continues with the rest."""
+    """If a write would block, the writer waits and then continues with the rest."""
     received: list[bytes] = []
     extracted = datetime(2026, 1, 1, tzinfo=timezone.utc)
     with output_to_pipe() as pipe:
 
-        def make_room(_readers: Any, writers: Any, _others: Any) -> None:
+        def drain(_readers: Any, writers: Any, _others: Any) -> None:
             (waited_for,) = writers
             assert waited_for.fileno() == sys.stdout.fileno()
             received.append(read_all(pipe))
 
-        monkeypatch.setattr(select, "select", make_room)
+        monkeypatch.setattr(select, "select", drain)
         writer = MessageWriter()
         writer.write_records(
             "rows", ObjectBlock([{"number": number} for number in range(20_000)]), None, extracted
@@ -66,7 +66,7 @@ def test_a_full_output_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert writer.progress >= len(output) // CHUNK_BYTES
 
 
-def test_only_records_wait() -> None:
+def test_only_records_are_buffered() -> None:
     """The first record and every other message reach the reader at once."""
     writer = MessageWriter()
     counts = []

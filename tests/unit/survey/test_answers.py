@@ -1,4 +1,4 @@
-"""Answers that no form of the sandbox leads to."""
+"""Answers that the sandbox cannot lead to."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def evidence(*samples: Sample, probes: t.Sequence[Probe] = ()) -> Evidence:
 
 
 def test_names_with_the_same_answer_are_grouped() -> None:
-    """Each name comes once."""
+    """Each name appears once."""
     pairs = [("a", "yes"), ("b", "no"), ("c", "yes"), ("a", "yes")]
     assert grouped(pairs) == "yes (a, c); no (b)"
 
 
-def test_rows_outside_of_the_range_are_counted() -> None:
-    """With the distance of the farthest one."""
+def test_rows_outside_the_range_are_counted() -> None:
+    """With the distance of the farthest row."""
     seen = evidence(customers("12:00:00.000", "13:00:00.000"))
     assert rows.date_filter(seen) == "all rows in the range (customer)"
     seen.created = (DAY[0], "2026-08-01T12:59:00.000Z")
@@ -72,8 +72,8 @@ def edge_answer(text: str, *, title: str = "Creation Date") -> str:
         (["01", "02", "03"], "`$after` includes it for some rows only (1 of 2 rows"),
         (["01", "01", "02", "03"], "`$after` includes it (2 of 2 rows"),
         (["02", "03"], "`$before` probably excludes it, unless times are rounded (0 of 1 rows"),
-        (["02"], "unclear (customer): 0 rows outside of the range and 1 missing within it"),
-        (["02", "03", "05"], "unclear (customer): 1 rows outside of the range and 0 missing"),
+        (["02"], "unclear (customer): 0 rows outside the range and 1 missing within it"),
+        (["02", "03", "05"], "unclear (customer): 1 rows outside the range and 0 missing"),
     ],
 )
 def test_edges_are_compared_with_all_rows(times: list[str], answer: str) -> None:
@@ -83,22 +83,22 @@ def test_edges_are_compared_with_all_rows(times: list[str], answer: str) -> None
 
 
 def test_edges_need_a_known_column_of_times() -> None:
-    """Without it the answer says why."""
+    """Without one, the answer says why."""
     assert edge_answer("ID\n") == "customer: the column of the creation time is not in the file"
     assert edge_answer("") == "customer: no header"
     assert edge_answer('"') == "customer: line 1 is not valid CSV: unexpected end of data"
 
 
 def test_a_time_column_of_unknown_title_is_the_only_one_with_times() -> None:
-    """Two of them are ambiguous, and a row of another width shows nothing."""
+    """Two are ambiguous, and a row of another width is ignored."""
     only = sample(ApiLogs, "ID,Created\na,2026-08-01\nb\n", fields=["id", "created_at"])
     assert (only.times, only.time_title, only.rows) == (["2026-08-01"], "Created", 1)
     both = sample(ApiLogs, "X,Y\n2026-08-01,2026-08-01\n", fields=["id", "created_at"])
     assert (both.times, both.time_title) == ([], "")
 
 
-def test_a_row_of_data_is_no_header() -> None:
-    """No cell of it is taken for a title."""
+def test_a_row_of_data_is_not_a_header() -> None:
+    """None of its cells is taken for a title."""
     seen = sample(PointsExpirations, "points_1,5,2026-08-01\nID,Points,Status\n")
     assert seen.titles == []
     assert columns.titles_of(seen) == (
@@ -107,7 +107,7 @@ def test_a_row_of_data_is_no_header() -> None:
 
 
 def test_further_files_of_a_sample_belong_to_the_same_header() -> None:
-    """An empty one shows nothing."""
+    """An empty file is ignored."""
     seen = sample(PointsExpirations, "ID,Points\na,1\n", "", "ID,Points\nb,2\n")
     assert seen.rows == 2
 
@@ -128,8 +128,8 @@ def test_a_single_metadata_key_has_a_title(header: str, answer: str) -> None:
     assert columns.single_key(evidence(probes=[export])).startswith(answer)
 
 
-def test_what_was_not_asked_is_no_answer() -> None:
-    """Without any export."""
+def test_questions_may_have_no_answer() -> None:
+    """If there is no export."""
     nothing = evidence()
     assert service.response_format(nothing) == "not asked"
     assert service.result_shape(nothing) == "no export has a result"
@@ -159,7 +159,7 @@ def test_an_unread_plain_export_shows_no_title() -> None:
     ],
 )
 def test_an_echo_is_compared_with_the_request(echo: object, answer: str) -> None:
-    """By the names of parameters; their values may be a customer's."""
+    """By the names of parameters; their values may be customer data."""
     assert service.differences({"fields": ["id"], "filters": {}}, echo) == answer
 
 
@@ -173,12 +173,12 @@ def test_an_echo_is_compared_with_the_request(echo: object, answer: str) -> None
     ],
 )
 def test_a_result_has_a_shape(result: object, shape: str) -> None:
-    """Hosts that are not Voucherify's are not named, tokens are not shown."""
+    """Hosts other than Voucherify's are not named, and tokens are not shown."""
     assert shape in service.shape(result, "api.example.com")
 
 
 def test_json_has_an_echo() -> None:
-    """Whether the parameter is echoed, whatever the file is."""
+    """Whatever the file is."""
     export = probe(JSON, "customer", ["id"], "[]", echoes={"create": None})
     answer = service.response_format(evidence(probes=[export]))
     assert answer == "a JSON array of 0; echoed: nothing"
@@ -198,7 +198,7 @@ def limited(*calls: tuple[str, dict[str, str]]) -> Evidence:
     ],
 )
 def test_rate_limit_headers_are_named(reset: str, answer: str) -> None:
-    """With those calls that lack them, and the unit of the reset."""
+    """With the calls that lack them, and the unit of the reset."""
     headers = {"x-rate-limit-limit": "100", "X-Rate-Limit-Retry": reset}
     seen = limited(("create", headers), ("download", {"Date": "now"}))
     expected = f"`X-Rate-Limit-Limit`, `X-Rate-Limit-Retry`; Limit 100{answer}"
@@ -215,7 +215,7 @@ def test_rate_limit_headers_are_named(reset: str, answer: str) -> None:
     ],
 )
 def test_downloads_may_count_as_calls(rest: str, answer: str) -> None:
-    """What is left falls by one for each call that counts."""
+    """The remaining calls fall by one for each call that counts."""
     seen = limited(
         ("list", {"X-Rate-Limit-Remaining": "99"}),
         ("download", {}),

@@ -41,7 +41,7 @@ def test_a_cell_has_a_form(cell: str, form: str) -> None:
     ],
 )
 def test_a_file_may_be_json(content: bytes, form: str) -> None:
-    """Names of members may be data, and are not shown."""
+    """Property names may be data, and are not shown."""
     assert json_form(content) == form
 
 
