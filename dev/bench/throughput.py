@@ -54,8 +54,8 @@ def measure(rounds: int, *, instructions: bool = False) -> Iterator[str]:
             _, log = _run(contender, config, f"{url}{file.name}", COUNT_INSTRUCTIONS)
             counts[contender] = int(re.findall(r"I +refs: +([\d,]+)", log)[-1].replace(",", ""))
     yield (
-        f"{ROWS:,} vouchers, {megabytes:.0f} MB of CSV, {rounds} rounds, whose CPU seconds were "
-        f"up to {_spread(usages):.0%} from the median:"
+        f"{ROWS:,} vouchers, {megabytes:.0f} MB of CSV, {rounds} rounds, CPU seconds within "
+        f"{_spread(usages):.0%} of the median:"
     )
     yield from ("", "Records, as JSON lines:", "")
     yield from _table(RECORDS, ("stock", "polars", "DuckDB"), usages, counts)
