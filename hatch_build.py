@@ -1,4 +1,4 @@
-"""Compile the scanner into the package, where there is a compiler."""
+"""Compile the scanner for the package, if there is a compiler."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ OPTIONS = ("-std=c99", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
 class CompiledScanner(BuildHookInterface[Any]):
-    """Puts the compiled scanner into the wheel, which is then one of a platform."""
+    """Adds the compiled scanner to the wheel, which is then specific to the platform."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, in the folder of the source, which an editable installation uses as well."""
+        """Compile the library next to its source, where an editable installation finds it too."""
         _ = version
         if not compile_scanner(Path(self.root) / SOURCE, Path(self.root) / LIBRARY):
-            self.app.display_warning("no compiler: the package is in pure Python, and slower")
+            self.app.display_warning("no compiler: the package will be pure Python, and slower")
             return
         build_data["artifacts"].append(LIBRARY)
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
@@ -34,9 +34,9 @@ class CompiledScanner(BuildHookInterface[Any]):
 
 
 def compile_scanner(source: Path, library: Path, *options: str) -> bool:
-    """Compile the scanner and return whether that was possible.
+    """Compile the scanner and return whether that succeeded.
 
-    `CC` names the compiler; with `TAP_VOUCHERIFY_PURE` there is none.
+    `CC` names the compiler; `TAP_VOUCHERIFY_PURE` skips compilation.
     """
     library.unlink(missing_ok=True)
     compiler = shlex.split(os.environ.get("CC", "cc"))
