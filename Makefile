@@ -4,10 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 START := $(shell date +%s)
-# Where Meltano keeps its logs, which are otherwise below the home directory.
+# Meltano keeps its logs there, by default below the home directory.
 export XDG_STATE_HOME := $(CURDIR)/.meltano
 
-# One thing is checked while another is installed.
+# Install one thing while checking another.
 MAKEFLAGS += --jobs=2
 
 .DEFAULT_GOAL := help
@@ -29,7 +29,7 @@ demo-dbt: .demo/complete .venv-dbt/installed ## Build and test the example's dbt
 	$(MAKE) demo
 
 .PHONY: check
-check: format-check lint types test-unit ## Check format, lint, imports and types, and run the unit and api tests (within a minute)
+check: format-check lint types test-unit ## Check format, lint, imports and types, and run the unit and api tests (under a minute)
 	@echo "All checks passed in $$(($$(date +%s) - $(START))) seconds"
 
 .PHONY: test
@@ -44,11 +44,11 @@ test-wheel: .venv/installed .meltano/installed .meltano/loaders-installed ## Run
 	$(BIN)/nox
 
 .PHONY: test-airflow
-test-airflow: .venv/installed .venv-airflow/installed .venv-meltano/installed ## Run the example of a sharded backfill in Airflow
+test-airflow: .venv/installed .venv-airflow/installed .venv-meltano/installed ## Run the sharded backfill example in Airflow
 	$(BIN)/python -m tests.airflow
 
 .PHONY: bench
-bench: .venv/installed .venv-bench/installed .meltano/installed .meltano/loaders-installed ## Measure the tap beside other tools
+bench: .venv/installed .venv-bench/installed .meltano/installed .meltano/loaders-installed ## Benchmark the tap against other tools
 	$(BIN)/python -m dev.bench
 
 .PHONY: fuzz
@@ -100,7 +100,7 @@ define new-venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo 'Python 3.10 or newer is needed: make PYTHON=/path/to/python3' >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(1)
-	$(1)/bin/python -m pip install --quiet --upgrade 'pip>=25.1' # the first to know dependency groups
+	$(1)/bin/python -m pip install --quiet --upgrade 'pip>=25.1' # the first that supports dependency groups
 endef
 
 .venv/installed: pyproject.toml hatch_build.py tap_voucherify/files/scanner.c
@@ -123,7 +123,7 @@ endef
 	.venv-bench/bin/python -m pip install --quiet --group bench
 	touch $@
 
-# Less than .venv, so that a first look takes little time.
+# Smaller than .venv, for a quick first look.
 .venv-demo/installed: pyproject.toml
 	$(call new-venv,.venv-demo)
 	.venv-demo/bin/python -m pip install --quiet --group demo
@@ -134,14 +134,14 @@ endef
 	.venv-dbt/bin/python -m pip install --quiet --group dbt
 	touch $@
 
-# Python 3.14 came after the last DuckDB that the loader in meltano.yml works with.
+# The loader in meltano.yml works only with versions of DuckDB that predate Python 3.14.
 .meltano/installed: .venv-meltano/installed meltano.yml
 	@.venv-meltano/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 14))' || \
 		{ echo 'Python 3.13 or older is needed: make clean, then add PYTHON=/path/to/python3' >&2; exit 1; }
 	.venv-meltano/bin/meltano install
 	touch $@
 
-# Beside the demo's, and after them, since both share Meltano's database.
+# After the demo's plugins, since both share Meltano's database.
 .meltano/loaders-installed: .venv-meltano/installed tests/loaders/meltano.yml | .meltano/installed
 	cd tests/loaders && MELTANO_SYS_DIR_ROOT=../../.meltano ../../.venv-meltano/bin/meltano install
 	touch $@

@@ -1,8 +1,7 @@
 """Build the wheel and test it on every supported Python that is installed.
 
-The Python that runs nox gets all tests; the others get the tests of `unit` and `api`, and one sync,
-and one of them reads files without compiled code. `make test` does all of it; `nox --session
-wheel-3.12` does one.
+The Python that runs nox runs all tests. The others run those of `unit` and `api` and one sync, one
+of them without compiled code. `make test` tests all; `nox --session wheel-3.12` tests one.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ SUPPORTED = nox.project.python_versions(nox.project.load_toml(ROOT / "pyproject.
 OTHERS = [version for version in SUPPORTED if version != MAIN]
 PURE = OTHERS[0]
 
-# Tests of commands wait part of their time, so one more process than there are cores.
+# One process more than there are cores, since tests of commands spend part of their time waiting.
 PROCESSES = f"--numprocesses={(os.cpu_count() or 1) + 1}"
-# To measure coverage takes a third of the time, and the slow tests add nothing to it.
+# Measuring coverage takes a third of the time, and the slow tests add nothing to it.
 MEASURED = ("tests/unit", "tests/api", "tests/cli")
 MEASURED_TESTS = (PROCESSES, *MEASURED, "--cov")
 OTHER_TESTS = (PROCESSES, *(f"--ignore={folder}" for folder in MEASURED))
@@ -39,7 +38,7 @@ nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 nox.options.parallel = os.cpu_count()
 
-# The commands of pyenv start only the versions that are switched on.
+# pyenv's commands start only the versions that are enabled.
 if root := os.environ.get("PYENV_ROOT"):
     os.environ["PYENV_VERSION"] = ":".join(
         path.name for path in sorted(Path(root).glob("versions/3.*"))

@@ -1,4 +1,4 @@
-"""What developers run: the sandbox, the demo, the benchmarks and the generators.
+"""Tools for developers: the sandbox, the demo, the benchmarks and the generators.
 
 Attributes:
     ROOT: The checkout.

@@ -1,1 +1,1 @@
-"""What a sync costs, measured beside other ways to get the same data (`make bench`)."""
+"""Benchmarks of the tap against other ways to get the same data (`make bench`)."""

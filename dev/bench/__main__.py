@@ -1,4 +1,4 @@
-"""Measure what a sync costs and print it as Markdown (`make bench`)."""
+"""Measure the cost of a sync and print it as Markdown (`make bench`)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ OTHERS = ("airbyte-cdk", "dlt", "pandas", "polars", "duckdb", "pyarrow")
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m dev.bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs")
-    parser.add_argument("--large", action="store_true", help="read two million rows as well")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contender")
+    parser.add_argument("--large", action="store_true", help="also read two million rows")
     parser.add_argument(
-        "--instructions", action="store_true", help="count instructions as well, with valgrind"
+        "--instructions", action="store_true", help="also count instructions, with valgrind"
     )
     options = parser.parse_args()
 

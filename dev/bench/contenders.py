@@ -1,4 +1,4 @@
-"""What is measured: the tap, taps on the same SDK, and other tools."""
+"""The contenders: the tap, taps on the same SDK, and other tools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# Not beside the tap: the SDK is slower to import where numpy is installed.
+# A separate environment: the SDK is slower to import where numpy is installed.
 VENV = ROOT / ".venv-bench"
 PACKAGES = [str(path) for path in VENV.glob("lib/*/site-packages")]
 VERSIONS = {found.name: found.version for found in distributions(path=PACKAGES)}
@@ -30,11 +30,11 @@ class Contender:
     """A process to measure.
 
     Attributes:
-        title: Its row in the table.
+        title: Label of its row in the table.
         name: Its module in `rivals`; "compiled" or "pure" for the tap.
-        suffix: That of its files; records on standard output count as JSON lines.
-        limits: The most CPU it may take, as a share of others'.
-        limit_mib: The most memory it may take.
+        suffix: Suffix of its files; records on standard output count as JSON lines.
+        limits: Maximum CPU, as a share of that of others, by their names.
+        limit_mib: Maximum memory.
     """
 
     title: str
@@ -44,12 +44,12 @@ class Contender:
     limit_mib: float | None = None
 
     def __str__(self) -> str:
-        """Name it in the output of the benchmark."""
+        """Return its name in the benchmark's output."""
         return f"{self.title}, {self.suffix}"
 
     @property
     def missing(self) -> str:
-        """Why it cannot run, or nothing."""
+        """Why it cannot run; empty if it can."""
         if self.name == "compiled":
             return "" if _is_compiled() else "not compiled"
         is_here = self.name.lower() in {"pure", "stock", "tuned", *VERSIONS}
@@ -60,7 +60,7 @@ class Contender:
 
         Args:
             directory: The directory.
-            config: Settings of a client of the sandbox, for those who export.
+            config: The sandbox's client settings, for contenders that export.
             url: The exported file, for all others.
         """
         if self.name in {"compiled", "pure"}:
@@ -86,7 +86,7 @@ def rival(name: str, *arguments: str) -> list[str]:
 
 @cache
 def _is_compiled() -> bool:
-    """Return whether the tap reads files with compiled code, which it says itself."""
+    """Return whether the tap reads files with compiled code, by its debug log."""
     version = subprocess.run(
         (PYTHON, "-m", "tap_voucherify", "--version"),
         env={**os.environ, "LOGLEVEL": "debug"},

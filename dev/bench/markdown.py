@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def limited(value: float, limit: float | None, digits: int) -> str:
-    """Return a value with the most it may be in parentheses, marked if it exceeds that."""
+    """Return a value with its limit in parentheses, in bold if it exceeds the limit."""
     shown = f"{value:.{digits}f}"
     if limit is None:
         return shown

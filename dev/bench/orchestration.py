@@ -35,19 +35,19 @@ QUICK_SECONDS = 0.3
 
 WINDOWS = 20
 WINDOWS_EXPORT_SECONDS = 1.5
-# Eight at once, each noticed by its second look.
+# Eight at a time, each noticed by its second poll.
 WINDOWS_LIMIT_SECONDS = 1.3 * 3 * 2
 
 
 class Task(NamedTuple):
-    """A sync, and what it may take.
+    """A sync and its limits.
 
     Attributes:
-        what: What it syncs.
+        what: What it syncs, for the table.
         streams: The streams.
-        export_seconds: How long each export takes.
-        limit_seconds: The most it may take; None for no limit.
-        limit_calls: The most calls it may make; None for no limit.
+        export_seconds: Duration of each export.
+        limit_seconds: Maximum elapsed time; None for no limit.
+        limit_calls: Maximum number of calls; None for no limit.
         settings: Settings of the tap.
     """
 
@@ -59,7 +59,7 @@ class Task(NamedTuple):
     settings: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
     def measure(self) -> str:
-        """Return a line of a Markdown table, marked where a limit is exceeded."""
+        """Return a line of a Markdown table, in bold where a limit is exceeded."""
         dataset = Dataset(sizes=dict.fromkeys(OBJECTS, ROWS), start=START)
         with (
             scratch() as directory,
@@ -76,10 +76,10 @@ class Task(NamedTuple):
 
 
 def measure(start_up_seconds: float) -> Iterator[str]:
-    """Yield what the tasks took, beside what they may take.
+    """Yield the lines of a Markdown table of the tasks' costs and limits.
 
     Args:
-        start_up_seconds: What an empty sync takes.
+        start_up_seconds: Elapsed time of an empty sync.
     """
     yield "| | wall s (at most) | calls (at most) | |"
     yield "|---|--:|--:|---|"
@@ -103,7 +103,7 @@ def measure(start_up_seconds: float) -> Iterator[str]:
         Task("one export", ONE, MINUTE_SECONDS, limit_calls=16),
         Task("seven exports", SEVEN, MINUTE_SECONDS, limit_calls=30),
     )
-    # They wait nearly all the time, and so do not disturb each other.
+    # They mostly wait, so they do not disturb each other.
     with ThreadPoolExecutor(len(long_tasks)) as pool:
         yield from pool.map(Task.measure, long_tasks)
 

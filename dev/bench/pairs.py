@@ -45,7 +45,7 @@ class Pair:
     """A loader, with the settings that differ from its defaults.
 
     Attributes:
-        title: Its row in the table.
+        title: Label of its row in the table.
         loader: Name of the loader, or "" for DuckDB reading the tap's files.
         encoding: Encoding of batch files, if any.
         settings: Settings of the loader.
@@ -75,7 +75,7 @@ PAIRS = (
     Pair("target-jsonl, defaults", "target-jsonl"),
     Pair("no loader: DuckDB reads parquet batches", "", PARQUET),
 )
-# Options of dlt, which does both without a tap.
+# Options of dlt, which extracts and loads without a tap.
 DLT: Mapping[str, Sequence[str]] = {
     "dlt: pages of rows into PostgreSQL, defaults": (),
     "dlt: Arrow tables into PostgreSQL, as CSV": ("--arrow",),
@@ -92,7 +92,7 @@ class Cost(NamedTuple):
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m dev.bench.pairs", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each pair runs")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each pair")
     print("", *measure(parser.parse_args().rounds), sep="\n")
 
 
@@ -170,7 +170,7 @@ def _run(pair: Pair, directory: Path, config: Mapping[str, str], server: Postgre
 
 
 def _pipe(tap: Sequence[str], loader: Sequence[str], log: Path) -> Cost:
-    """Run the tap into the loader."""
+    """Pipe the tap into the loader."""
     with log.open("wb") as stderr:
         source = subprocess.Popen(
             tap, stdout=subprocess.PIPE, stderr=stderr, cwd=ROOT, env=ENVIRONMENT

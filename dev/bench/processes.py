@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PYTHON = sys.executable
 
-# Without variables such as PYTHONDONTWRITEBYTECODE, with which each start compiles the tap.
+# Without variables such as PYTHONDONTWRITEBYTECODE, which makes every start compile the tap.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if "PYTHON" not in name}
 
 Json = dict[str, Any]
@@ -57,7 +57,7 @@ def run(command: Sequence[str], output: Path) -> Usage:
 
 @contextmanager
 def sandbox(vouchers: int) -> Iterator[Json]:
-    """Run a sandbox in a separate process; yields the settings of a client."""
+    """Run a sandbox in a separate process; yields the client settings."""
     sizes = ("--vouchers", str(vouchers), "--export-seconds", "0")
     command = (PYTHON, "-m", "dev.sandbox", *sizes)
     with subprocess.Popen(
@@ -77,7 +77,7 @@ def sandbox(vouchers: int) -> Iterator[Json]:
 
 @contextmanager
 def exported(vouchers: int) -> Iterator[tuple[Json, Path]]:
-    """Run a sandbox that has written its file once; yields the settings, and a copy of the file."""
+    """Run a sandbox that has already written its file; yields the settings and a copy of it."""
     with scratch() as directory, sandbox(vouchers) as config:
         file = directory / "vouchers.csv"
         settings = write_json(directory / "config.json", config)
@@ -88,7 +88,7 @@ def exported(vouchers: int) -> Iterator[tuple[Json, Path]]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Make a directory of one's own, for as long as a `with` block."""
+    """Yield a temporary directory."""
     with tempfile.TemporaryDirectory(prefix="tap-voucherify-bench-") as name:
         yield Path(name)
 
@@ -124,7 +124,7 @@ def write_json(path: Path, content: object) -> str:
 def tap_command(
     directory: Path, config: Mapping[str, Any], streams: Sequence[str] = ("vouchers",)
 ) -> list[str]:
-    """Return the command that syncs a few streams whole."""
+    """Return the command that syncs these streams in full."""
     settings = write_json(directory / "config.json", config)
     discovered = directory / "catalog.json"
     run([PYTHON, "-m", "tap_voucherify", "--config", settings, "--discover"], discovered)

@@ -11,15 +11,15 @@ from .processes import PYTHON, Usage, run, scratch, tap_command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Without a selected stream there is no call that would need a key.
+# With no stream selected, no call needs a key.
 CONFIG = {"app_id": "-", "app_token": "-"}
 
 
 class StartUp(NamedTuple):
-    """What starting costs, as the median of some rounds.
+    """The median cost of start-up.
 
     Attributes:
-        sdk: The import of `singer_sdk.Tap`.
+        sdk: Importing `singer_sdk.Tap`.
         tap: An empty sync.
     """
 
@@ -41,7 +41,7 @@ class StartUp(NamedTuple):
 
 
 def measure(rounds: int) -> StartUp:
-    """Run both in turn."""
+    """Run both in turn and return their medians."""
     with scratch() as directory:
         commands = (
             [PYTHON, "-c", "from singer_sdk import Tap"],

@@ -35,8 +35,8 @@ def measure(rounds: int, *, instructions: bool = False) -> Iterator[str]:
     """Run all contenders in turn and yield the lines of Markdown tables.
 
     Args:
-        rounds: How often each contender runs.
-        instructions: Whether to count instructions as well, if valgrind is installed.
+        rounds: Runs of each contender.
+        instructions: Whether to also count instructions, if valgrind is installed.
     """
     usages: Usages = {each: [] for each in (*RECORDS, *FILES) if not each.missing}
     counts: dict[Contender, int] = {}
@@ -54,8 +54,8 @@ def measure(rounds: int, *, instructions: bool = False) -> Iterator[str]:
             _, log = _run(contender, config, f"{url}{file.name}", COUNT_INSTRUCTIONS)
             counts[contender] = int(re.findall(r"I +refs: +([\d,]+)", log)[-1].replace(",", ""))
     yield (
-        f"{ROWS:,} vouchers, {megabytes:.0f} MB of CSV, {rounds} rounds, whose CPU seconds were "
-        f"up to {_spread(usages):.0%} from the median:"
+        f"{ROWS:,} vouchers, {megabytes:.0f} MB of CSV, {rounds} rounds, CPU seconds within "
+        f"{_spread(usages):.0%} of the median:"
     )
     yield from ("", "Records, as JSON lines:", "")
     yield from _table(RECORDS, ("stock", "polars", "DuckDB"), usages, counts)
@@ -91,7 +91,7 @@ def _run(
 
 
 def _count_rows(output: Path) -> int:
-    """Return the number of rows on standard output and in the files that stand beside it."""
+    """Return the number of rows on standard output and in the files next to it."""
     rows = 0
     with output.open("rb") as lines:
         rows += sum(line.startswith(b'{"type":"RECORD"') for line in lines)
@@ -105,7 +105,7 @@ def _count_rows(output: Path) -> int:
 
 
 def _spread(usages: Usages) -> float:
-    """Return how far the CPU seconds of a contender were from their median at most."""
+    """Return the largest relative deviation of CPU seconds from a contender's median."""
     return max(
         abs(usage.cpu_seconds / statistics.median(each.cpu_seconds for each in used) - 1)
         for used in usages.values()
@@ -119,7 +119,7 @@ def _table(
     usages: Usages,
     counts: dict[Contender, int],
 ) -> Iterator[str]:
-    """Yield the lines of a table with shares of the CPU of some contenders."""
+    """Yield the lines of a table, with CPU as a share of the references'."""
     others = [
         next(each for each in (*contenders, STOCK) if each.name == name) for name in references
     ]

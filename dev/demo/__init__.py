@@ -1,1 +1,1 @@
-"""A pipeline on this machine: mock Voucherify, tap, Meltano, DuckDB."""
+"""A local pipeline: mock Voucherify, tap, Meltano, DuckDB."""

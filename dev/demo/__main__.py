@@ -53,7 +53,7 @@ ACTIVITY = {
 #: The key of each table.
 TABLES = {**KEYS, **{table: ["id"] for table in LISTS}}
 
-#: From a cell's text to the value DuckDB returns, by column type; text stays text.
+#: Parsers of a cell's text to the value DuckDB returns, by column type; other types stay text.
 READERS: dict[str, Callable[[str], object]] = {
     "BOOLEAN": {"true": True, "false": False}.__getitem__,
     "DOUBLE": float,
@@ -70,7 +70,7 @@ def main() -> None:
     OUTPUT.mkdir()
     dataset = Dataset(seed=7, sizes=SIZES)
     with Sandbox(dataset, latency_seconds=1.0) as sandbox:
-        say(f"A mock Voucherify runs at {sandbox.api_url}")
+        say(f"A mock Voucherify is running at {sandbox.api_url}")
         say("First run: everything")
         run(sandbox)
         shutil.copy(DATABASE, AFTER_FIRST_RUN)
@@ -81,11 +81,11 @@ def main() -> None:
         say(f"Tables in {DATABASE.relative_to(ROOT)}")
         with duckdb.connect(str(DATABASE), read_only=True) as database:
             show(database, read_bookmarks(sandbox))
-            say("Comparing every value with the mock's")
+            say("Comparing every value with the mock's data")
             problems = [line for table in TABLES for line in compare(database, table, sandbox)]
             if problems:
                 sys.exit("\n".join([*problems[:5], f"{len(problems)} rows differ."]))
-            print("All tables equal the mock's data.")
+            print("All tables match the mock's data.")
             say("Redemptions by day and result")
             print(*redemptions_by_day(database), sep="\n")
     (OUTPUT / "complete").touch()
@@ -119,7 +119,7 @@ def meltano(sandbox: Sandbox, *arguments: str, capture: bool = False) -> str:
         text=True,
     )
     if finished.returncode:
-        sys.exit(f"meltano {' '.join(arguments)} ended with exit code {finished.returncode}")
+        sys.exit(f"meltano {' '.join(arguments)} failed with exit code {finished.returncode}")
     return finished.stdout
 
 
@@ -141,7 +141,7 @@ def read_bookmarks(sandbox: Sandbox) -> dict[str, str]:
 
 
 def show(database: duckdb.DuckDBPyConnection, bookmarks: Mapping[str, str]) -> None:
-    """Print each table's rows, new rows and bookmark."""
+    """Print each table's number of rows and of new rows, and its bookmark."""
     database.execute(f"ATTACH '{AFTER_FIRST_RUN}' AS after_first_run (READ_ONLY)")
     query = "\nUNION ALL\n".join(
         f"""

@@ -68,7 +68,7 @@ def outdated() -> list[Path]:
 
 
 def main() -> None:
-    """Write outdated files, or exit with 1 if only checking."""
+    """Update outdated files; with `--check`, only list them and exit with 1 if there are any."""
     parser = argparse.ArgumentParser(prog="python -m dev.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing")
     only_check = parser.parse_args().check

@@ -38,6 +38,6 @@ def settings(*, with_sdk: bool = False) -> dict[str, dict[str, Any]]:
 
 
 def json_type(schema: dict[str, Any]) -> str:
-    """Return the type of a setting, apart from null."""
+    """Return the type of a setting, ignoring null."""
     (name,) = set(schema["type"]) - {"null"}
     return str(name)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tap_voucherify.declared import DeclaredStream
 
-#: The settings of README's table; docs/settings.md has all of them.
+#: The settings in README's table; docs/settings.md lists all.
 COMMON = (
     "app_id",
     "app_token",
@@ -29,7 +29,7 @@ COMMON = (
     "emit_activate_version_messages",
 )
 
-# How JSON schema's limits read in a table, for a value of theirs.
+# How the limits of a JSON schema read in a table, as formats of their values.
 LIMITS = {"minimum": "from {:,}", "exclusiveMinimum": "above {:,}", "maximum": "up to {:,}"}
 
 FORMATS = {"date-time": "date or time"}
@@ -69,7 +69,7 @@ def streams_table() -> str:
 
 
 def questions_table() -> str:
-    """Return the table of what the documentation leaves open, which a survey asks."""
+    """Return the table of the survey's questions: what the documentation leaves open."""
     return table(("Question", "What the tap does"), map(question, QUESTIONS))
 
 
@@ -84,7 +84,7 @@ def _stream_row(stream: type[DeclaredStream]) -> tuple[str, ...]:
     if stream.updated_column:
         key += f"; `{MODIFIED_AT.name}` with `track_updates`"
     return (
-        # mypy takes the SDK's `name` for an attribute of instances alone.
+        # mypy regards the SDK's `name` as an attribute of instances only.
         f"`{vars(stream)['name']}`",
         " ".join(inspect.cleandoc(stream.__doc__ or "").split()),
         ", ".join(f"`{key}`" for key in stream.primary_keys),

@@ -1,4 +1,4 @@
-"""A mock Voucherify server, for tests and for trying things out.
+"""A mock Voucherify server, for tests and experiments.
 
 A real HTTP server that follows the documentation and knows nothing about its clients::
 

@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
     with sandbox:
         for setting, value in sandbox.config.items():
             print(f"TAP_VOUCHERIFY_{setting.upper()}={value}", flush=True)  # noqa: T201 - for a shell
-        print("Ctrl-C ends it.", file=sys.stderr)  # noqa: T201 - for a person
-        # A shell lets its background jobs ignore SIGINT, and SIGTERM would leave files behind.
+        print("Press Ctrl-C to stop.", file=sys.stderr)  # noqa: T201 - for a person
+        # Shells make background jobs ignore SIGINT, and SIGTERM would leave files behind.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         try:
@@ -48,9 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dev.sandbox", description=__doc__)
     add = parser.add_argument
     add("--seed", type=int, default=7, help="the seed of the data")
-    add("--days", type=float, default=30, help="how many days, up to now, the data spreads over")
+    add("--days", type=float, default=30, help="how many days, up to now, the data covers")
     add("--export-seconds", type=float, default=2.0, help="how long an export takes")
-    add("--grow-every", type=float, metavar="SECONDS", help="add one percent of rows that often")
+    add("--grow-every", type=float, metavar="SECONDS", help="add one percent of rows this often")
     add("--service", choices=SERVICE_NAMES, default="default", help="how it behaves")
     add("--ports", type=int, nargs=2, default=(0, 0), metavar=("API", "DOWNLOAD"))
     for plural, name in _PLURALS.items():

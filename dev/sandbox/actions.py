@@ -38,11 +38,11 @@ class Action:
         return response
 
     def shape(self, pieces: AsyncIterator[bytes], length: int) -> AsyncIterator[bytes]:  # noqa: ARG002 - for those that cut at a fraction
-        """Return the bytes that are actually sent of a body of this length."""
+        """Return the bytes actually sent for a body of this length."""
         return pieces
 
     def shape_head(self, pieces: AsyncIterator[bytes], length: int) -> AsyncIterator[bytes]:  # noqa: ARG002 - for subclasses
-        """Return the bytes that are actually sent of the status line and the headers."""
+        """Return the bytes actually sent for the status line and the headers."""
         return pieces
 
     def greeting(self) -> Greeting | None:
@@ -52,7 +52,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Reply(Action):
-    """Sends another response: an error, a redirect, a 429 with headers, any body.
+    """Sends a different response: an error, a redirect, a 429 with headers, any body.
 
     Attributes:
         status: The HTTP status.
@@ -67,7 +67,7 @@ class Reply(Action):
     handled: bool = False
 
     def instead(self) -> Response | None:
-        """Response at once, unless the request is to be handled."""
+        """Respond at once, unless the request is to be handled."""
         return None if self.handled else self._response()
 
     def rewrite(self, response: Response) -> Response:  # noqa: ARG002 - replaced whole
@@ -98,7 +98,7 @@ class Raw(Action):
     pause_seconds: float = 0.0
 
     def instead(self) -> RawResponse | None:
-        """Response at once, unless the request is to be handled."""
+        """Respond at once, unless the request is to be handled."""
         return None if self.handled else self._response()
 
     def rewrite(self, response: Response) -> RawResponse:  # noqa: ARG002 - replaced whole
@@ -146,7 +146,7 @@ class Amend(Action):
 
 @dataclass(frozen=True)
 class Cut(Action):
-    """Ends the connection in the middle of a body; the headers announce all of it.
+    """Ends the connection in the middle of a body; the headers announce its full length.
 
     Attributes:
         after: The part of the body to send: a number of bytes, or a fraction.
@@ -175,7 +175,7 @@ class Stall(Action):
 
     Attributes:
         seconds: Length of the pause.
-        after: Bytes to send before.
+        after: Bytes to send first.
     """
 
     seconds: float
@@ -260,7 +260,7 @@ class Handshake(Action):
         return self.how
 
 
-#: Informational responses without end (RFC 9110, 15.2: a client must be able to parse several).
+#: Endless informational responses (RFC 9110, 15.2: a client must be able to parse several).
 ENDLESS_CONTINUE = Raw(forever=b"HTTP/1.1 100 Continue\r\n\r\n", pause_seconds=0.01)
 #: Line breaks and terminal escapes that would forge a line in a log.
 FORGED_TEXT = "\r\n2026-01-01 00:00:00 ERROR forged\x1b[2K\x1b[31m\u2028forged\x00"

@@ -1,4 +1,4 @@
-"""CSV whose cells with CRLF lie across the borders of blocks."""
+"""CSV in which a CRLF in a cell lies across the border of two blocks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def aligned(
 ) -> Iterator[str]:
     """Yield lines in which, wherever possible, a CR in a cell is the last byte of a block.
 
-    The values are not changed: cells are moved by quoting others before them that need no quotes,
-    which adds two bytes each.
+    The values do not change: a cell moves because cells before it are quoted without need, which
+    adds two bytes each.
 
     Args:
         rows: The cells.
@@ -53,7 +53,7 @@ def aligned(
 
 
 def _needs_quotes(cell: str) -> bool:
-    """Whether a cell cannot stand without quotes."""
+    """Return whether a cell must be quoted."""
     return any(character in cell for character in ',"\r\n')
 
 

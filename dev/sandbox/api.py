@@ -52,11 +52,11 @@ class Request:
         method: The HTTP method.
         path: The path without the query.
         query: The query.
-        headers: The headers, by their names in lower case.
+        headers: The headers, by lower-case name.
         body: The body.
         site: The API or the download host.
         at: Time of receipt, in Unix seconds.
-        export_id: The export it concerns or created, or empty.
+        export_id: ID of the export that it concerns or created; empty if none.
         status: The response status; None before the response, and if none is sent.
     """
 

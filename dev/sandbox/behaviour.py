@@ -21,10 +21,10 @@ RowOrder: TypeAlias = Literal["requested", "ascending", "descending", "shuffled"
 
 @dataclass
 class Behaviour:
-    """How the server behaves where the documentation is silent, or was seen to vary.
+    """How the server behaves where the documentation is silent, or the service was seen to vary.
 
     Switches that affect the content of a file are read when the export is created, all others at
-    each request. What is not marked otherwise is unknown.
+    each request. The true behaviour is unknown unless a source is given.
 
     Attributes:
         after_inclusive: Whether `$after` includes its own instant.
@@ -40,7 +40,7 @@ class Behaviour:
 
         honours_order: False shuffles the rows, the same way every time.
         row_order: The order of the rows: `ascending` and `descending` by creation ignore the
-            requested order; `nearly_sorted` moves each row up to four places from it.
+            requested order; `nearly_sorted` moves each row by up to four positions.
 
         column_order: The order of the columns. Voucherify docs: that of the requested fields, for
             vouchers. `documented` is that of the reference, `shuffled` a fixed random one.
@@ -48,11 +48,11 @@ class Behaviour:
         titles: Titles that replace the default ones, by object and field (most are unknown).
         title_style: `display` titles are documented, `name` is the name of the field, `unknown`
             a title that cannot be guessed.
-        creation_title: The title of `created_at` (both were seen in the documentation).
-        metadata_position: Metadata columns stand after the standard columns (seen in production)
-            or where the field `metadata` was requested.
-        metadata_prefix: Metadata columns are headed by the plain key (seen in production) or by
-            `metadata.X`.
+        creation_title: The title of `created_at` (both are in the documentation).
+        metadata_position: Whether metadata columns come after the standard columns (seen in
+            production) or where the field `metadata` was requested.
+        metadata_prefix: Whether metadata columns have the title `metadata.X`, rather than the plain
+            key (seen in production).
         metadata_order: The order of metadata columns (alphabetical: seen in production).
         exports_undefined_metadata: Whether keys that no metadata schema defines are exported
             (evidence in production files: no).
@@ -62,24 +62,24 @@ class Behaviour:
             `metadata` of products.
         rejected_fields: Fields that are not allowed, by object, as on an older cluster.
 
-        date_skew_ms: The exported creation and update times differ by up to this much from the
-            instants that are filtered on, row by row.
+        date_skew_ms: By how much, at most, a row's exported creation and update times differ from
+            the instants that are filtered on.
         time_digits: Fractional digits of exported times, 0 to 9. Voucherify docs: 3; JSON responses
             were seen with 6.
         time_zone: Suffix of exported times, such as `Z`, `+00:00`, `+00`, `+05:30`, or nothing.
-        dates_with_times: Whether dates such as `expires_at` are exported with a time of the day.
+        dates_with_times: Whether dates such as `expires_at` are exported with a time of day.
         blanks: Every nth row has an empty cell in these columns, by object and field.
         footer: Text in the first cell of an additional last row; `{rows}` is the number of rows.
         trailing_lines: Number of empty lines at the end of a file.
-        empty_export: A file without rows is a header, or 0 bytes.
+        empty_export: Whether a file without rows is a header, or 0 bytes.
 
         bom: Whether files begin with a byte order mark.
         line_terminator: The end of each line of a file.
         quoting: Whether all cells are quoted, or only those that need it.
         escaping: How quotes in cells are written; `backslash` quotes all cells.
-        crlf_block_bytes: Quotes further cells so that the CR of a cell with CRLF is the last byte
-            of a block of this size, wherever possible; 0 disables this.
-        response_format: What becomes of the parameter `response_format: JSON` (hinted at).
+        crlf_block_bytes: Quotes additional cells so that the CR of a cell with CRLF is the last
+            byte of a block of this size, wherever possible; 0 disables this.
+        response_format: The effect of the parameter `response_format: JSON` (hinted at).
 
         filters_echo: The name under which filters are echoed: `filters` in the reference,
             `filter` in the guide.
@@ -87,7 +87,7 @@ class Behaviour:
         echoes_response_format: Whether `response_format: CSV` is echoed (seen in the reference).
         list_filters_echo: Replaces `filters_echo` in the list of exports.
         list_omits: Parameters that are not echoed in the list of exports.
-        list_results: Whether the list of exports has the result of finished ones (documented).
+        list_results: Whether the list of exports has the results of finished ones (documented).
         list_lag_seconds: Age of the statuses in the list of exports.
         unlisted_objects: Objects whose exports are not listed. Voucherify docs: the list names all
             but `product`, `sku` and `api_log`.
@@ -98,18 +98,19 @@ class Behaviour:
             shape no client can expect (the shape for several files is unknown).
         extra_result: Additional properties of `result`: harmless ones, a link, or a list.
             Voucherify docs: properties may be added anywhere.
-        part_links: Whether the links of several files differ in their token only, or in their path.
-        rotates_links: Whether the links of several files come in another order at each request.
+        part_links: Whether the links of several files differ only in their tokens, or in their
+            paths.
+        rotates_links: Whether the links of several files change their order at each request.
         export_delay_seconds: How long a new export is not found.
         result_delay_seconds: How long a finished export has no result.
         file_delay_seconds: How long the file of a finished export is not found.
         latency_seconds: Seconds from SCHEDULED to DONE, or a function of the export.
-        token_seconds: How long a download token lives. Voucherify docs: "short-lived".
-        download_errors: The form of errors of the download host. Voucherify docs: `api`, with 401
+        token_seconds: Lifetime of a download token. Voucherify docs: "short-lived".
+        download_errors: The format of the download host's errors. Voucherify docs: `api`, with 401
             for an expired token; object stores use XML or JSON of their own, with 403.
 
         gzip: Whether files are compressed for clients that accept it.
-        names_identity: Whether other files have `Content-Encoding: identity` (RFC 9110,
+        names_identity: Whether uncompressed files have `Content-Encoding: identity` (RFC 9110,
             8.4.1, reserves the word for requests, but servers send it).
         transfer: How the end of a file is signalled: by length, by chunked coding, or only by
             closing the connection.
@@ -118,7 +119,7 @@ class Behaviour:
         rate_limit_period_seconds: The period, which begins with the first call. Voucherify docs:
             an hour on the sandbox plan, a minute on the others.
         rate_limit_type: `X-Rate-Limit-Type`; `api_calls_cycle` is the quota of the plan.
-        rate_limit_downloads: Whether calls of the download host count.
+        rate_limit_downloads: Whether calls to the download host count.
         rate_limit_unit: The unit of `X-Rate-Limit-Retry`. Voucherify docs: seconds.
         rate_limit_headers: Headers that replace those about the limit, in every response.
         retry_after_header: Whether 429 carries the optional `Retry-After`.
@@ -126,7 +127,7 @@ class Behaviour:
 
         page_changes: What happens to a list of campaigns, rules, assignments or tiers when a page
             after the first is requested: the first object is deleted, a new one created, or both.
-        page_change_limit: How often that happens to each list.
+        page_change_limit: How many times that happens to each list.
         forbidden_endpoints: Endpoints that return 403, by the names of faults, as `campaigns`.
         missing_endpoints: Endpoints that return 404, as on an older cluster.
 

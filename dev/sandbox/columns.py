@@ -33,7 +33,7 @@ def columns_of(
     """Return the columns of a file.
 
     Voucherify docs: columns come in the order of the requested fields. Seen in production: the
-    field `metadata` becomes one column per key, whichever the project has.
+    field `metadata` becomes one column per metadata key of the project.
     """
     declared = OBJECTS[table.name]
     rejected = behaviour.rejected_fields.get(table.name, ())

@@ -100,7 +100,7 @@ class Credentials:
 
     @property
     def secrets(self) -> list[str]:
-        """All secrets so far; the application id is none."""
+        """All secrets so far; the application ID is not one."""
         return [self.app_token, *list(self._oauth_tokens), *list(self._download_tokens)]
 
     def identifier(self, prefix: str, length: int = 24) -> str:

@@ -63,7 +63,7 @@ def render(
 
 
 def compress(path: Path) -> Path:
-    """Return a gzip file with the content of another, written at the first call."""
+    """Return the gzip copy of a file, written at the first call."""
     compressed = path.with_suffix(".gz")
     if not compressed.exists():
         with path.open("rb") as source, gzip.open(compressed, "wb", compresslevel=1) as target:
@@ -76,7 +76,7 @@ def _write_json(
     columns: Sequence[Column],
     rows: Iterable[Sequence[str]],
 ) -> None:
-    """Write rows as a JSON array of objects; the true form is unknown."""
+    """Write rows as a JSON array of objects; the true format is unknown."""
     names = [f"metadata.{column.name}" if column.is_metadata else column.name for column in columns]
     json.dump([dict(zip(names, row, strict=True)) for row in rows], file, ensure_ascii=False)
 
@@ -88,7 +88,7 @@ def _write_csv(
     count: int,
     behaviour: Behaviour,
 ) -> None:
-    """Write a header and rows in the form that the switches say."""
+    """Write a header and rows as the switches specify."""
     footer = [[behaviour.footer.format(rows=count), *[""] * (len(columns) - 1)]]
     lines = chain([[column.title for column in columns]], rows, footer if behaviour.footer else [])
     if behaviour.bom:
@@ -118,7 +118,7 @@ def _cells(
     columns: Sequence[Column],
     behaviour: Behaviour,
 ) -> Iterator[list[str]]:
-    """Yield the cells of rows, changed as the switches say."""
+    """Yield the cells of rows, changed as the switches specify."""
     changes = [_change(name, column, behaviour) for column in columns]
     is_changed = any(changes)
     for number, row in enumerate(rows, 1):
@@ -136,7 +136,7 @@ def _cells(
 
 
 def _change(name: str, column: Column, behaviour: Behaviour) -> Callable[[str, int], str] | None:
-    """Return how the cells of a column are changed, given the number of the row; None if not."""
+    """Return the function of cell and row number that changes a column's cells, or None."""
     if column.is_metadata:
         return None
     nth = behaviour.blanks.get((name, column.name))
@@ -157,7 +157,7 @@ def _change(name: str, column: Column, behaviour: Behaviour) -> Callable[[str, i
 
 
 def _retimed(cell: str, behaviour: Behaviour) -> str:
-    """Return a time with the digits and the time zone that the switches say."""
+    """Return a time with the digits and the time zone that the switches specify."""
     instant = parse(cell) or 0
     finer = crc32(cell.encode()) % 1_000_000
     return format_instant(instant, behaviour.time_digits, behaviour.time_zone, finer)

@@ -120,7 +120,7 @@ class Dataset:
                     table.updated.append(NEVER)
 
     def touch(self, name: str, count: int, *, now: datetime | None = None) -> list[Row]:
-        """Update existing rows: they get a newer `updated_at` and a changed amount or count.
+        """Update existing rows, each with a newer `updated_at` and a changed amount or count.
 
         Args:
             name: `voucher`, `customer` or `order`, the objects that have `updated_at`.
@@ -155,14 +155,14 @@ class Dataset:
         cells: Mapping[str, str] | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Row:
-        """Add one row at any time, also before rows that exist.
+        """Add one row created at any time, even before existing rows.
 
         Args:
             name: The exported object.
             created: When it was created.
             updated: When it was last updated.
             cells: Cells that replace the generated ones, dates included.
-            metadata: All its metadata, instead of the generated.
+            metadata: All its metadata, replacing the generated metadata.
 
         Returns:
             The row.

@@ -21,7 +21,7 @@ class ApiError(Exception):
             status: The HTTP status, repeated as `code`.
             key: The identifier of the error.
             message: The message.
-            more: Further members such as `details`.
+            more: Other members, such as `details`.
         """
         super().__init__(message)
         self.status = status
@@ -42,7 +42,7 @@ class ApiError(Exception):
         return json_response(self.body | forged | {"request_id": request_id}, self.status)
 
     def storage_response(self, form: ErrorForm) -> Response:
-        """Return what an object store says in its place.
+        """Return an object store's equivalent.
 
         Amazon S3 docs, "List of error codes": `AccessDenied`, `ExpiredToken`, `NoSuchKey`.
         """
@@ -116,7 +116,7 @@ def unauthorized() -> NoReturn:
 
 
 def missing_scope(status: int) -> NoReturn:
-    """Reject an OAuth token of other scopes; the status is unknown.
+    """Reject an OAuth token without the scope; the status is unknown.
 
     Raises:
         ApiError: Always.

@@ -36,9 +36,9 @@ class Export:
         created: When it was created, in Unix seconds.
         clock: Unix time in seconds.
         latency_seconds: Seconds until it is done.
-        deleted: Whether it was deleted, or has vanished by a fault.
-        forced_status: A status that replaces the true one, by a fault.
-        described: How often its result was returned.
+        deleted: Whether it was deleted, or removed by a fault.
+        forced_status: A status set by a fault, which replaces the true one.
+        described: How many times its result was returned.
     """
 
     id: str
@@ -135,7 +135,7 @@ class Exports:
         """Return an export.
 
         Raises:
-            ApiError: If it does not exist, or does not yet show.
+            ApiError: If it does not exist, or is not visible yet.
         """
         export = self.find(export_id)
         if export is None or export.age < behaviour.export_delay_seconds:
@@ -224,7 +224,7 @@ class Exports:
         """Wait until a file of an export is written, and return its path.
 
         Raises:
-            ApiError: If the file does not yet show.
+            ApiError: If the file is not visible yet.
         """
         if export.age < export.latency_seconds + behaviour.file_delay_seconds:
             export_not_found(export.id)
@@ -272,7 +272,7 @@ class Exports:
         return self._renderings[key][0]
 
     def _effective(self, export: Export, behaviour: Behaviour) -> Mapping[str, Any]:
-        """Return the parameters that decide which rows an export has."""
+        """Return the parameters that determine which rows an export has."""
         filters = export.parameters.get("filters") or {}
         if "created_at" in filters:
             first = self._first_filters.setdefault(export.exported_object, filters)

@@ -1,6 +1,6 @@
 r"""Faults: actions that affect certain requests.
 
-Several faults on one request all apply, in the order in which they were added::
+Several faults on one request all apply, in the order they were added::
 
     Fault(on="poll", nth=2, action=Reply(502))
     Fault(on="create", action=Raw(handled=True))                    # the response is lost
@@ -50,7 +50,7 @@ class Fault:
     Attributes:
         on: The endpoint.
         action: The effect.
-        nth: The first matching request to affect, counted from when the fault was added.
+        nth: The first matching request to affect, counted since the fault was added.
         times: The number of requests to affect; None for all that follow.
         object: Counts only requests that concern exports of this object.
         seen: The number of matching requests so far.

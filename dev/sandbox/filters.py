@@ -23,7 +23,7 @@ _JUNCTIONS = ("and", "or")
 
 
 class _Value(NamedTuple):
-    """A value that compares with values of its own kind only."""
+    """A value that is compared only with values of its own kind."""
 
     text: str
     kind: str

@@ -1,4 +1,4 @@
-"""Unusual headers: other titles of keys, and metadata keys that equal standard titles."""
+"""Unusual headers: other titles for keys, and metadata keys that equal standard titles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def plausible_titles(exported_object: str) -> tuple[str, ...]:
-    """Return titles that the key of an object may have; the true one is mostly unknown."""
+    """Return plausible titles of an object's key; most of the true ones are unknown."""
     name = exported_object.replace("_", " ").title()
     return (f"{name} ID", f"{name} Identifier", "Identifier", "Unique ID", f"{name} No.", "Key")
 

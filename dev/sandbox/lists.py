@@ -1,4 +1,4 @@
-"""List endpoints of the objects that exports refer to, and pages that change while being read."""
+"""Lists of the objects that exports refer to, which can change while they are read."""
 
 from __future__ import annotations
 

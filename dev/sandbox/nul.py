@@ -14,13 +14,13 @@ _NUL, _STAND_IN = "\0", "\udc00"
 
 
 class _Restoring:
-    """A file that gets its NULs back."""
+    """A text file in which stand-ins become NULs again."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
     def write(self, text: str) -> int:
-        """Write."""
+        """Write text with its NULs restored."""
         return self._file.write(text.replace(_STAND_IN, _NUL))
 
 

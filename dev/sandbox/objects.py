@@ -49,7 +49,7 @@ class ExportedObject:
         default_fields: The exported fields when none are requested.
         orders: The fields by which an export can be ordered, up or down.
         filters: The allowed filters, with the operators of each.
-        open_filters: Beginnings of further filters that are allowed.
+        open_filters: Prefixes of other filters that are allowed.
         cells_of: The field that a filter or an order reads, where the names differ.
         undocumented_fields: Fields that only the dashboard offers; unknown whether they can be
             requested.
@@ -164,7 +164,7 @@ _DECLARATIONS = (
         fields=_names(
             "voucher_code customer_id customer_source_id date channel campaign is_winner metadata"
         ),
-        # Voucherify docs: the prose calls the first one `code`, which the enum does not know.
+        # Voucherify docs: the prose calls the first one `code`, which the enum lacks.
         default_fields=("voucher_code", "customer_id", "date", "channel"),
         orders=("id", "voucher_code", "tracking_id", "customer_id", "created_at", "channel"),
         filters=_filters(
@@ -260,7 +260,7 @@ _DECLARATIONS = (
         filters=_filters("created_at voucher_id campaign_id"),
     ),
     ExportedObject(
-        # Voucherify docs: product and sku stand in the prose only, without orders or filters.
+        # Voucherify docs: product and sku are in the prose only, without orders or filters.
         "product",
         fields=_names("id name price image_url source_id attributes created_at"),
         default_fields=_names("id name price image_url source_id attributes created_at"),

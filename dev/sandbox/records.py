@@ -1,4 +1,4 @@
-"""Generated records: each is a function of the seed and its number alone."""
+"""Generated records; each depends only on the seed and its number."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Generated campaigns, validation rules, assignments and promotion tiers.
 
-Each is a function of the seed and its number alone.
+Each depends only on the seed and its number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Json: TypeAlias = dict[str, Any]
 
-#: Stands for an optional property that the API leaves out.
+#: Marks an optional property that the API leaves out.
 ABSENT = object()
 _CHARSET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _CAMPAIGN_TYPES = (
@@ -154,7 +154,7 @@ def _campaign(project: Project, position: int, created: int) -> Json:
 
 
 def _metadata(number: int) -> Json:
-    """Return metadata, some with numbers of more digits than a float has."""
+    """Return metadata, some with numbers of more digits than a float holds."""
     if number % 3 == 0:
         return {}
     return {"region": "AMER", "größe": number / 8, "big": 12345678901234567890, "tags": ["a", "b"]}

@@ -72,12 +72,12 @@ class References:
     """The objects of all list endpoints, which can be created and deleted."""
 
     def __init__(self, project: Project, start_ms: int, end_ms: int) -> None:
-        """Generate them.
+        """Generate the objects.
 
         Args:
-            project: The project, which has their numbers.
-            start_ms: None is created earlier.
-            end_ms: None is created later.
+            project: The project, which says how many there are.
+            start_ms: Earliest creation time, in milliseconds.
+            end_ms: Latest creation time, in milliseconds.
         """
         self._project = project
         self._lock = threading.Lock()
@@ -131,7 +131,7 @@ class References:
             del self._created[name][numbers[object_id]]
 
     def _own(self, name: str) -> list[Json]:
-        """Return the objects of a list, without what depends on other lists, by creation."""
+        """Return the objects of a list by creation, without what depends on other lists."""
         with self._lock:
             created = self._created[name]
             numbers = sorted(created, key=lambda number: (created[number], number))

@@ -40,7 +40,7 @@ def select(
 def _ordered(
     numbers: list[int], table: Table, order: str | None, behaviour: Behaviour
 ) -> list[int]:
-    """Order rows that are in server order as a switch or the request says."""
+    """Reorder rows from server order, as a switch or the request specifies."""
     if not behaviour.honours_order or behaviour.row_order == "shuffled":
         return sorted(numbers, key=lambda number: crc32(b"%d" % number))
     if behaviour.row_order == "ascending":

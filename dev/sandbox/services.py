@@ -1,4 +1,4 @@
-"""Named sets of switches: the services that the real one may turn out to be."""
+"""Named sets of switches: how the real service may turn out to behave."""
 
 from __future__ import annotations
 
@@ -71,6 +71,6 @@ def service(name: str) -> Behaviour:
     `unusual` combines everything that a client can cope with.
 
     Raises:
-        KeyError: If there is none of that name.
+        KeyError: If there is no such name.
     """
     return replace(_SERVICES[name])

@@ -17,7 +17,7 @@ def error_body(code: str, message: str, form: ErrorForm = "xml") -> tuple[bytes,
     Args:
         code: The code, such as `ExpiredToken`.
         message: The message.
-        form: XML, as object stores send it, or JSON, as gateways before them do.
+        form: XML, as object stores send it, or JSON, as gateways in front of them do.
     """
     if form == "json":
         body = {"Code": code, "Message": message, "RequestId": "4442587FB7D0A2F9"}

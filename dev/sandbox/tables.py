@@ -24,7 +24,7 @@ NEVER = -1
 
 @dataclass(frozen=True)
 class Change:
-    """Differences of a row from the generated one."""
+    """How a row differs from the generated one."""
 
     cells: Cells = field(default_factory=dict)
     metadata: Cells | None = None
@@ -111,7 +111,7 @@ class Table:
         created: The creation time of each row, in milliseconds.
         updated: The time of each row's last update, in milliseconds.
         changes: Differences from the generated rows, by number.
-        version: Number of changes of the dataset so far.
+        version: Number of changes to the dataset so far.
     """
 
     name: str
@@ -137,7 +137,7 @@ class Table:
         return sorted(range(len(self.created)), key=self.created.__getitem__)
 
     def row(self, number: int, skew_ms: int = 0, hidden_metadata: Collection[str] = ()) -> Row:
-        """Return a row whose exported dates are off by up to `skew_ms`."""
+        """Return a row; its exported dates are off by up to `skew_ms`."""
         return Row(self, number, skew_ms, hidden_metadata)
 
     def rows(self, skew_ms: int = 0, hidden_metadata: Collection[str] = ()) -> Iterator[Row]:

@@ -76,7 +76,7 @@ async def _greet(
     context: ssl.SSLContext,
     how: Greeting | None,
 ) -> None:
-    """Hand a connection to the server, or end its handshake."""
+    """Pass a connection to the server, or end its handshake."""
     loop = asyncio.get_running_loop()
     # A client that rejects the certificate ends the handshake itself.
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Words and names that generated records are made of."""
+"""The words and names in generated records."""
 
 CAMPAIGNS = (
     "",

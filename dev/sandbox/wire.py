@@ -92,16 +92,16 @@ class HangUp(Exception):  # noqa: N818 - an action, not an error
     """Raised to end the connection."""
 
     def __init__(self, *, reset: bool = False) -> None:
-        """End the connection, with a reset or in order."""
+        """End the connection, with a reset or cleanly."""
         super().__init__()
         self.reset = reset
 
 
 class Sent(web.StreamResponse):
-    """Stands for a response that was already written, for aiohttp."""
+    """A placeholder for aiohttp: the response was already written."""
 
     def __init__(self, *, keep_alive: bool) -> None:
-        """Reuse the connection for the next request, or not."""
+        """Set whether the connection is kept for the next request."""
         super().__init__()
         self._is_kept_alive = keep_alive
 
@@ -151,7 +151,7 @@ async def _write(
     """Write a response and return whether the connection can be reused.
 
     Raises:
-        HangUp: If the response ends with the connection.
+        HangUp: If the connection must end after the response.
     """
     writer = request.writer
     if isinstance(response, RawResponse):

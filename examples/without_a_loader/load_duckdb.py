@@ -24,7 +24,7 @@ UPSERT = """
     COMMIT;
 """
 
-# The last row per key; metadata, whose keys differ from file to file, as JSON.
+# The last row per key. Metadata becomes JSON, since its keys differ between files.
 ROWS = """
     SELECT * EXCLUDE (file_row_number) {metadata}
     FROM read_parquet('{path}', file_row_number = true)
@@ -33,7 +33,7 @@ ROWS = """
 
 
 def main() -> None:
-    """Load what the tap writes to this program's standard input."""
+    """Load the tap's output from standard input."""
     schemas = {}
     state = None
     with duckdb.connect(sys.argv[1]) as database, TemporaryDirectory() as folder:
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def upsert(schema: dict, path: Path) -> str:
-    """Return the statements that load a file."""
+    """Return the SQL that loads a file."""
     key = ", ".join(schema["key_properties"])
     has_metadata = "metadata" in schema["schema"]["properties"]
     metadata = "REPLACE (to_json(metadata) AS metadata)" if has_metadata else ""

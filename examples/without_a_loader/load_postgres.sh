@@ -6,13 +6,13 @@
 #     sed -n 's/^{"type":"STATE","value":\(.*\)}$/\1/p' messages.jsonl | tail -n 1 > state.json
 #
 # `config.json` has `batch_config: {"encoding": {"format": "jsonl", "compression": "gzip"}, ...}`.
-# psql takes the connection from PGHOST, PGUSER and so on. The files are deleted once their rows
-# are committed.
+# psql reads the connection from PGHOST, PGUSER and so on. The files are deleted once their rows are
+# committed.
 set -eu
 folder=$1
 stream=$2
 
-# Oldest first: of several rows with one key, the last counts.
+# Oldest first: the last row per key wins.
 IFS='
 '
 set -- $(ls -tr "$folder/$stream"-*.gz 2>/dev/null)
@@ -24,7 +24,7 @@ DROP TABLE IF EXISTS ${stream}_staging;
 CREATE UNLOGGED TABLE ${stream}_staging (number bigserial, record jsonb);
 SQL
 
-# One JSON document per row: no character of JSON is a quote or a delimiter here.
+# One JSON document per row: JSON text contains neither of these quote and delimiter characters.
 gzip -dc "$@" | psql --quiet --set ON_ERROR_STOP=1 --command \
     "COPY ${stream}_staging (record) FROM STDIN WITH (FORMAT csv, QUOTE e'\\x01', DELIMITER e'\\x02')"
 

@@ -258,7 +258,7 @@ def test_the_costs_are_those_of_the_default_streams() -> None:
     assert "hourly sync takes {:,} to {:,} calls in 31 days".format(*hourly) in text
     for plan, quota in (("Business", 100_000), ("Organization", 300_000)):
         low, high = (math.ceil(100 * calls / quota) for calls in hourly)
-        assert f"{low} to {high} % of {plan}'s {quota:,}" in text
+        assert f"{low} to {high}% of {plan}'s {quota:,}" in text
 
 
 # docs/troubleshooting.md

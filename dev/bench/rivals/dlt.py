@@ -22,7 +22,7 @@ PAGE_ROWS = 1000
 
 
 def main(url: str, target: str, option: str = "") -> None:
-    """Load a file into another, or into a database, there with "--arrow" as Arrow tables."""
+    """Load a file into another, or into a database, as Arrow tables with the option `--arrow`."""
     dlt.config["runtime.dlthub_telemetry"] = False
     dlt.config["normalize.data_writer.disable_compression"] = True
     is_arrow = target.endswith(".parquet") or option == "--arrow"
@@ -40,7 +40,7 @@ def main(url: str, target: str, option: str = "") -> None:
 
 
 def pages(url: str) -> Iterator[list[dict[str, str]]]:
-    """Yield some rows at a time."""
+    """Yield pages of rows."""
     rows = csv.DictReader(io.TextIOWrapper(_body(url), encoding="utf-8", newline=""))
     while page := list(islice(rows, PAGE_ROWS)):
         yield page

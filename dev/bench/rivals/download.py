@@ -10,7 +10,7 @@ CHUNK_BYTES = 1 << 20
 
 
 def download(url: str, target: str) -> str:
-    """Save a file beside another, and return its name."""
+    """Save a file next to the target and return its name."""
     path = Path(target).with_suffix(".csv")
     with urlopen(url) as body, path.open("wb") as file:
         shutil.copyfileobj(body, file, CHUNK_BYTES)

@@ -1,4 +1,4 @@
-"""DuckDB, which knows the formats by the names of the files."""
+"""DuckDB, which infers formats from file names."""
 
 from __future__ import annotations
 

@@ -51,12 +51,13 @@ def download(config: Mapping[str, Any], fields: Iterable[str] = FIELDS) -> reque
 
 
 def save(config: str, file: str) -> None:
-    """Save the file of an export, with distinct titles, which many tools need."""
-    with download(json.loads(Path(config).read_text())) as answer, Path(file).open("wb") as target:
-        (titles,) = csv.reader([answer.raw.readline().decode()])
+    """Save an exported file with distinct titles, which many tools need."""
+    settings = json.loads(Path(config).read_text())
+    with download(settings) as response, Path(file).open("wb") as target:
+        (titles,) = csv.reader([response.raw.readline().decode()])
         attributes = (f"metadata.{name}" for name in titles[len(FIELDS) :])
         target.write(f"{','.join([*FIELDS, *attributes])}\r\n".encode())
-        shutil.copyfileobj(answer.raw, target)
+        shutil.copyfileobj(response.raw, target)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A tap as one writes it on the SDK's defaults: the text of the file through a `DictReader`."""
+"""A tap on the SDK's defaults, which reads the text of the file with a `DictReader`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def schema_of(name: str) -> type[th.JSONTypeHelper[Any]]:
 
 
 def value_of(name: str, cell: str) -> object:
-    """Return what a cell stands for."""
+    """Return the typed value of a cell."""
     if not cell:
         return None
     if name in NUMBERS:

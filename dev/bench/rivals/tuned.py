@@ -1,4 +1,4 @@
-"""The same tap with what the SDK offers for speed: no conformance, msgspec, a streamed file."""
+"""The same tap, with the SDK's options for speed: no conformance, msgspec, a streamed file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Vouchers(stock.Vouchers):
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
 
     def lines(self) -> Iterator[str]:
-        """Return the lines of the file as they come in."""
+        """Return the lines of the file as they arrive."""
         body = download(self.config).raw
         body.auto_close = False
         return io.TextIOWrapper(cast("IO[bytes]", body), encoding="utf-8", newline="")

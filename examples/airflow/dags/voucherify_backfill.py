@@ -1,7 +1,7 @@
 """Backfill Voucherify month by month, several months at once.
 
-Every month is a task: one run of the tap over `[start_date, end_date)`, with a state and a folder
-of its own. docs/airflow.md has the rules.
+Each month is a task: one run of the tap over `[start_date, end_date)`, with its own state and
+folder. docs/airflow.md has the rules.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import Param, dag, task
 
-#: Where meltano.yml is.
+#: The folder of meltano.yml.
 PROJECT = Path(__file__).resolve().parent.parent
 
 #: Streams without a time to shard by: every shard would read all of them.
@@ -27,8 +27,8 @@ FULL_TABLE_STREAMS = (
     "promotion_tiers",
 )
 
-# `meltano el` gives each run a folder; `meltano run` keeps the catalog and the state that it hands
-# to the tap in one for all runs, whatever their state ids are, and so would mix up the shards.
+# `meltano el` gives each run a folder. `meltano run` keeps the tap's catalog and state in one
+# folder for all runs, whatever their state IDs, and so would mix up the shards.
 LOAD = " ".join(
     (
         "meltano el tap-voucherify target-jsonl",
@@ -46,7 +46,7 @@ def next_month(month: str) -> str:
 
 
 def month_param(description: str) -> Param:
-    """Return a parameter that is a month."""
+    """Return a parameter that takes a month."""
     return Param(
         description=description,
         type="string",
@@ -63,11 +63,11 @@ def month_param(description: str) -> Param:
     },
 )
 def voucherify_backfill() -> None:
-    """Load each month with a run of its own."""
+    """Load each month in a separate run."""
 
     @task
     def shards(params: dict[str, Any]) -> list[dict[str, str]]:
-        """Return what each month's run finds in its environment."""
+        """Return the environment variables of each month's run."""
         starts = [params["first_month"]]
         while starts[-1] <= params["last_month"]:
             starts.append(next_month(starts[-1]))

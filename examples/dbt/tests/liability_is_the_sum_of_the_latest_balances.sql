@@ -1,4 +1,4 @@
--- The last day of each campaign agrees with the balance of its cards.
+-- Each campaign's liability on its last day equals the balances of its cards.
 with latest as (
     select
         coalesce(arg_max_null(campaign_id, (created_at, transaction_id)), '(none)') as campaign_id,

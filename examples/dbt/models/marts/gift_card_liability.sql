@@ -1,10 +1,10 @@
 -- Per campaign and day: credits added and used, and the balance left on all gift cards at its end.
 with movements as (
     select
-        -- Of the card's latest transaction, so that a card counts for one campaign.
+        -- The campaign of the card's latest transaction, so that a card counts for one campaign.
         coalesce(first_value(campaign_id) over latest, '(none)') as campaign_id,
         cast(created_at as date) as day,
-        -- Not `amount`: a card's first transaction in the warehouse need not be its first.
+        -- Not `amount`: a card's first transaction in the warehouse need not be its first ever.
         balance - lag(balance, 1, 0) over card as change
     from {{ ref('stg_voucher_transactions') }}
     where is_gift_card

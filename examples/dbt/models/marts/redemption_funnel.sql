@@ -18,7 +18,7 @@ attempted as (
         count(distinct customer_id) filter (where is_success) as customers,
         coalesce(sum(order_amount) filter (where is_success), 0) as order_amount
     from {{ ref('stg_redemptions') }}
-    where is_redemption  -- not its rollback
+    where is_redemption  -- excludes rollbacks
     group by all
 )
 

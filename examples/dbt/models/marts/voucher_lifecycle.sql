@@ -1,4 +1,4 @@
--- Per voucher: when it was created, published, first and last redeemed, and where it stands now.
+-- Per voucher: when it was created, published, first and last redeemed, and its current stage.
 with published as (
     select voucher_code, min(created_at) as first_published_at
     from {{ ref('stg_publications') }}
