@@ -93,7 +93,7 @@ class ProbedStream(DeclaredStream):
             column, title = binding.unverified
             parts.append(f"{column.api_field!r} accepted by position as {title!r}")
         if self.file_reader.titles:
-            parts.append("titles learned from the service")
+            parts.append("titles learned from Voucherify")
         if missing:
             parts.append(f"{missing} missing")
         if binding.metadata:

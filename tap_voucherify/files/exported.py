@@ -12,7 +12,7 @@ from tap_voucherify.files.order import measure
 from tap_voucherify.files.reader import ExportReader
 from tap_voucherify.files.rows import ROWS_PER_BLOCK, CsvRows
 from tap_voucherify.files.scanned import read_blocks
-from tap_voucherify.files.titles import LearnedTitles, ambiguous_header, ask_service
+from tap_voucherify.files.titles import LearnedTitles, ambiguous_header, learn_titles
 from tap_voucherify.instants import Span
 
 if t.TYPE_CHECKING:
@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
     from tap_voucherify.files.header import Binding
     from tap_voucherify.files.reader import RowBlock
     from tap_voucherify.files.selection import Selection
-    from tap_voucherify.files.titles import Fields, Header
+    from tap_voucherify.files.titles import Ask
 
     AnyRows: TypeAlias = RowBlock | ArrowBlock
 
@@ -57,7 +57,7 @@ class FileReader:
         as_tables: bool,
         is_flattened: bool,
         warn: Callable[[str], None],
-        ask: Callable[[list[Fields]], list[Header]] | None = None,
+        ask: Ask | None = None,
         titles: object = None,
         compiled: Compiled | None = None,
     ) -> None:
@@ -133,7 +133,7 @@ class FileReader:
         else:
             binding = bind(header, known, with_metadata=with_metadata)
         if binding is None and self._ask:
-            self._learned = ask_service(known, self._ask)
+            self._learned = learn_titles(known, self._ask)
             # At most once per stream and run.
             self._ask = None
             if new := self._learned.unknown_titles(known):

@@ -81,6 +81,7 @@ class ColumnField(Field):
         position: The position of the column; None if the file lacks it.
         type: Its type.
         is_key: Whether the column is a key; an empty cell is then invalid.
+        has_replacements: Whether half of a surrogate pair was replaced in a JSON cell.
     """
 
     def __init__(self, column: Column, position: int | None, *, is_key: bool) -> None:
@@ -88,6 +89,7 @@ class ColumnField(Field):
         self.position = position
         self.is_key = is_key
         self.type = column.type
+        self.has_replacements = False
         self._conversion = CONVERSIONS[column.type]
         self._cache = _CellCache(self._parse_cell)
 
@@ -134,36 +136,16 @@ class ColumnField(Field):
     def _parse_cell(self, cell: str) -> t.Any:
         if not cell:
             return None
-        value = self._conversion.convert(cell)
+        try:
+            value = self._conversion.convert(cell)
+        except ValueError:
+            if not self.type.is_json:
+                raise
+            value = self._conversion.convert(replace_lone_surrogates(cell))
+            self.has_replacements = True
         # A number keeps its digits; an integer drops its fraction, which is all zeros.
         digits = cell.partition(".")[0] if self.type is INTEGER else cell
         return Raw(digits) if self._conversion.is_json else value
-
-
-class ObjectField(ColumnField):
-    """A column of JSON objects or arrays.
-
-    Attributes:
-        has_replacements: Whether half of a surrogate pair was replaced in any cell.
-    """
-
-    def __init__(self, column: Column, position: int | None, *, is_key: bool) -> None:
-        super().__init__(column, position, is_key=is_key)
-        self.has_replacements = False
-
-    def _parse_cell(self, cell: str) -> t.Any:
-        try:
-            return super()._parse_cell(cell)
-        except ValueError:
-            value = super()._parse_cell(replace_lone_surrogates(cell))
-            self.has_replacements = True
-            return value
-
-
-def column_field(column: Column, position: int | None, *, is_key: bool) -> ColumnField:
-    """Return the field for a column."""
-    field_type = ObjectField if column.type.is_json else ColumnField
-    return field_type(column, position, is_key=is_key)
 
 
 class DigestField(Field):

@@ -9,13 +9,12 @@ from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.cells import encode_lines, shorten
 from tap_voucherify.files.fields import (
     CoalescedField,
+    ColumnField,
     DigestField,
     Field,
     MetadataField,
     MetadataOptions,
-    ObjectField,
     RecordLayout,
-    column_field,
 )
 from tap_voucherify.instants import Span
 
@@ -158,7 +157,7 @@ class ExportReader:
         bound = list(zip(columns, binding.positions, strict=True))
         self.missing = [column for column, position in bound if position is None]
         bound_fields = {
-            column.name: column_field(column, position, is_key=column.name in keys)
+            column.name: ColumnField(column, position, is_key=column.name in keys)
             for column, position in bound
         }
         fields: dict[str, Field] = {**bound_fields}
@@ -190,7 +189,7 @@ class ExportReader:
         return [
             field.name
             for field in self.fields
-            if isinstance(field, ObjectField) and field.has_replacements
+            if isinstance(field, ColumnField) and field.has_replacements
         ]
 
     def to_block(self, rows: Sequence[Sequence[str]]) -> Block:

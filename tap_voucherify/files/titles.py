@@ -6,8 +6,6 @@ Voucherify's own order. Fields whose known titles are not in it are numbered fro
 of these numbers, one more export requests the known fields and those whose number has that bit. A
 title appears exactly in the exports that request its field, so these spell the field's number. A
 number without a title is a field that Voucherify leaves out.
-
-Nothing here sends a request: `learn_titles` yields what to request and receives the headers.
 """
 
 from __future__ import annotations
@@ -21,12 +19,14 @@ from tap_voucherify.errors import ExportFileError
 from tap_voucherify.files.header import Binding, KnownTitles, bind
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from tap_voucherify.columns import Column
 
-Fields = tuple[str, ...]
-Header = list[str]
+    Fields: TypeAlias = tuple[str, ...]
+    Header: TypeAlias = list[str]
+    Ask: TypeAlias = Callable[[list[Fields]], list[Header]]
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,19 @@ class LearnedTitles:
         )
 
 
-def learn_titles(known: KnownTitles) -> Generator[list[Fields], list[Header], LearnedTitles]:
-    """Yield lists of fields to export without metadata; receive the headers of these exports.
+def learn_titles(known: KnownTitles, ask: Ask) -> LearnedTitles:
+    """Learn the titles of columns.
 
     Args:
         known: The titles of the requested columns.
+        ask: Exports each list of fields without metadata, and returns the headers of the files.
 
     Raises:
         ExportFileError: If the headers are ambiguous.
     """
     columns = known.columns
     every = tuple(column.api_field for column in columns)
-    (header,) = yield [every]
+    (header,) = ask([every])
     owners = known.owners(header)
     column_of = {
         title: owner
@@ -138,7 +139,7 @@ def learn_titles(known: KnownTitles) -> Generator[list[Fields], list[Header], Le
         column_of[unknown[0]] = numbered[0]
     elif unknown:
         numbers = dict(zip(range(1, len(numbered) + 1), numbered, strict=True))
-        column_of |= yield from _spell(columns, header, column_of, numbers)
+        column_of |= _spell(columns, header, column_of, numbers, ask)
     return LearnedTitles(
         tuple((every[column_of[title]], title) for title in header),
         tuple(field for index, field in enumerate(every) if index not in column_of.values()),
@@ -150,7 +151,8 @@ def _spell(
     header: Header,
     column_of: dict[str, int],
     numbers: dict[int, int],
-) -> Generator[list[Fields], list[Header], dict[str, int]]:
+    ask: Ask,
+) -> dict[str, int]:
     """Return the columns of the titles that are not in `column_of`.
 
     Args:
@@ -158,6 +160,7 @@ def _spell(
         header: The header of an export of all of them.
         column_of: The columns of the known titles.
         numbers: The columns whose titles are unknown, by their numbers.
+        ask: See `learn_titles`.
     """
     number_of = {index: number for number, index in numbers.items()}
     bits = range(max(numbers).bit_length())
@@ -169,9 +172,8 @@ def _spell(
         )
         for bit in bits
     ]
-    headers = yield requests
     spelled = dict.fromkeys((title for title in header if title not in column_of), 0)
-    for bit, requested, titles in zip(bits, requests, headers, strict=True):
+    for bit, requested, titles in zip(bits, requests, ask(requests), strict=True):
         if len(set(titles)) < len(titles) or not column_of.keys() <= set(titles) <= set(header):
             raise ambiguous_header(titles, requested)
         for title in titles:
@@ -180,26 +182,6 @@ def _spell(
     if len(set(spelled.values())) < len(spelled) or not set(spelled.values()) <= numbers.keys():
         raise ambiguous_header(header, [column.api_field for column in columns])
     return {title: numbers[number] for title, number in spelled.items()}
-
-
-def ask_service(known: KnownTitles, ask: Callable[[list[Fields]], list[Header]]) -> LearnedTitles:
-    """Learn the titles of columns with a function that exports lists of fields.
-
-    Args:
-        known: The titles of the requested columns.
-        ask: Returns the header for each list of fields.
-
-    Raises:
-        ExportFileError: If the headers are ambiguous.
-    """
-    questions = learn_titles(known)
-    requests = next(questions)
-    try:
-        while True:
-            requests = questions.send(ask(requests))
-    except StopIteration as end:
-        learned: LearnedTitles = end.value
-        return learned
 
 
 def ambiguous_header(header: Sequence[str], fields: Sequence[str]) -> ExportFileError:
