@@ -142,7 +142,7 @@ class DeclaredStream(BlockStream):
         elif activates_version and is_complete:
             self.warn(
                 "no ACTIVATE_VERSION is emitted, since there are no records: the table "
-                "keeps the rows it has",
+                "keeps the rows it has"
             )
 
     @property
@@ -202,7 +202,7 @@ class DeclaredStream(BlockStream):
         if obstacles:
             self.warn(
                 f"no ACTIVATE_VERSION is emitted, since {' and '.join(obstacles)} is set: "
-                "loaders keep the rows that no longer exist in Voucherify",
+                "loaders keep the rows that no longer exist in Voucherify"
             )
         return not obstacles
 

@@ -170,7 +170,7 @@ class ExportStream(ProbedStream):
         self.warn(
             f"the bookmark {format_instant(t.cast('dt.datetime', bookmark.instant))} is ahead of "
             f"the server's time {format_instant(server_time)}; reading from then instead, since "
-            "the bookmark would hide every record until it is reached",
+            "the bookmark would hide every record until it is reached"
         )
         bookmark.rewind(server_time)
 
@@ -179,7 +179,7 @@ class ExportStream(ProbedStream):
         if self.is_sorted and span.rows and not span.is_ascending:
             self.warn(
                 f"rows are not in order of {self.replication_key}; if the run is interrupted, the "
-                "export is read again from its start",
+                "export is read again from its start"
             )
         return self.is_sorted and span.is_ascending
 
@@ -194,7 +194,7 @@ class ExportStream(ProbedStream):
         if is_foreign(self.stream_state, self.replication_key):
             self.warn(
                 f"the state's bookmark is not for {self.replication_key}, but for another "
-                "replication key or another tap; every record is read again",
+                "replication key or another tap; every record is read again"
             )
         return Bookmark(
             self.stream_state,

@@ -59,12 +59,7 @@ class Vouchers(ExportStream):
         Column("start_date", TIMESTAMP, "When the code becomes active."),
         Column("expiration_date", TIMESTAMP, "When the code expires."),
         Column("gift_balance", NUMBER, "Amount left to spend."),
-        Column(
-            "loyalty_balance",
-            NUMBER,
-            "Points left to use.",
-            title="Loyalty Card Balance",
-        ),
+        Column("loyalty_balance", NUMBER, "Points left to use.", title="Loyalty Card Balance"),
         Column(
             "redemption_quantity",
             INTEGER,
@@ -81,52 +76,28 @@ class Vouchers(ExportStream):
             "Whether the voucher is a referral code.",
             title="Is referral code?",
         ),
+        Column("created_at", TIMESTAMP, "When the voucher was created.", title="Creation Date"),
         Column(
-            "created_at",
-            TIMESTAMP,
-            "When the voucher was created.",
-            title="Creation Date",
-        ),
-        Column(
-            "updated_at",
-            TIMESTAMP,
-            "When the voucher was last updated.",
-            title="Last Update Date",
+            "updated_at", TIMESTAMP, "When the voucher was last updated.", title="Last Update Date"
         ),
         Column(
             "validity_timeframe_interval",
             TEXT,
             "ISO 8601 duration between the starts of two active periods.",
         ),
-        Column(
-            "validity_timeframe_duration",
-            TEXT,
-            "ISO 8601 duration of an active period.",
-        ),
+        Column("validity_timeframe_duration", TEXT, "ISO 8601 duration of an active period."),
         Column(
             "validity_day_of_week",
             TEXT,
             "Days of the week on which the voucher is valid, such as 1,2,3,4,5.",
         ),
-        Column(
-            "discount_amount_limit",
-            NUMBER,
-            "Maximum amount of a PERCENT discount.",
-        ),
+        Column("discount_amount_limit", NUMBER, "Maximum amount of a PERCENT discount."),
         Column("campaign_id", TEXT, "ID of the parent campaign."),
         Column("additional_info", TEXT, "Any extra information about the code."),
         Column("customer_id", TEXT, "ID of the customer it was published to."),
         Column("discount_effect", TEXT, "What the discount applies to."),
-        Column(
-            "discount_unit_type",
-            TEXT,
-            "ID of the shipping or product of a UNIT discount.",
-        ),
-        Column(
-            "discount_unit_effect",
-            TEXT,
-            "ADD_MANY_ITEMS, ADD_MISSING_ITEMS or ADD_NEW_ITEMS.",
-        ),
+        Column("discount_unit_type", TEXT, "ID of the shipping or product of a UNIT discount."),
+        Column("discount_unit_effect", TEXT, "ADD_MANY_ITEMS, ADD_MISSING_ITEMS or ADD_NEW_ITEMS."),
         Column("validation_rules_id", TEXT, "ID of the validation rules."),
         Column(
             "customer_source_id",
@@ -172,12 +143,7 @@ class Redemptions(ExportStream):
         Column("customer_name", TEXT, "Name of the redeeming customer."),
         Column("tracking_id", TEXT, "Tracking ID of the redeeming customer."),
         Column("order_id", TEXT, "ID of the order."),
-        Column(
-            "order_amount",
-            NUMBER,
-            "Order total before all discounts.",
-            title="Order Amount",
-        ),
+        Column("order_amount", NUMBER, "Order total before all discounts.", title="Order Amount"),
         Column("gift_amount", NUMBER, "Gift credits used."),
         Column("loyalty_points", NUMBER, "Loyalty points used."),
         Column("result", TEXT, "SUCCESS or FAILURE."),
@@ -336,12 +302,7 @@ class VoucherTransactions(ExportStream):
             TEXT,
             "ID of the other card's transaction in a transfer of points.",
         ),
-        Column(
-            "created_at",
-            TIMESTAMP,
-            "When the transaction was created.",
-            title="Creation Date",
-        ),
+        Column("created_at", TIMESTAMP, "When the transaction was created.", title="Creation Date"),
         Column("details", JSON_OBJECT, "Details of the transaction."),
     )
 

@@ -80,9 +80,7 @@ def coerce(config: Mapping[str, t.Any], schema: Mapping[str, t.Any]) -> dict[str
 
 
 def validate(
-    config: dict[str, t.Any],
-    schema: dict[str, t.Any],
-    streams: Sequence[type[StreamSettings]],
+    config: dict[str, t.Any], schema: dict[str, t.Any], streams: Sequence[type[StreamSettings]]
 ) -> list[Problem]:
     """Set the defaults, and return the rules that the settings break.
 

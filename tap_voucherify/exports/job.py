@@ -183,8 +183,7 @@ class ExportRunner:
         def attempt() -> int:
             try:
                 return links.download(
-                    index,
-                    lambda url, until: self._api.download(url, file, job.deadline, until),
+                    index, lambda url, until: self._api.download(url, file, job.deadline, until)
                 )
             except NotFoundError as error:
                 grace.wait(_missing(error))

@@ -51,9 +51,7 @@ class ExportPrefetcher:
         self._workers.add(exports)
 
     def read(
-        self,
-        stream: str,
-        recover: Callable[[StreamError], list[ExportRequest]] = lambda _: [],
+        self, stream: str, recover: Callable[[StreamError], list[ExportRequest]] = lambda _: []
     ) -> Iterator[ExportedFiles]:
         """Yield the exports of a stream in order, as their files become available.
 

@@ -167,10 +167,7 @@ class ScannedRows:
         if not rows:
             return Span()
         return Span(
-            rows,
-            least.raw.decode(),
-            greatest.raw.decode(),
-            is_ascending=bool(is_ascending.value),
+            rows, least.raw.decode(), greatest.raw.decode(), is_ascending=bool(is_ascending.value)
         )
 
     def values(self, name: str) -> list[str | None]:

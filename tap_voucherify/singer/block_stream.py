@@ -72,10 +72,7 @@ class BlockStream(Stream, abc.ABC):
         """
 
     @override
-    def get_records(
-        self,
-        context: types.Context | None,
-    ) -> Iterator[Record]:
+    def get_records(self, context: types.Context | None) -> Iterator[Record]:
         """Yield the records one by one, for callers other than `sync`."""
         for block in self.blocks():
             if block:
@@ -95,9 +92,7 @@ class BlockStream(Stream, abc.ABC):
 
     @override
     def get_batches(
-        self,
-        batch_config: BatchConfig,
-        context: types.Context | None = None,
+        self, batch_config: BatchConfig, context: types.Context | None = None
     ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
         """Write all records to batch files and yield their manifests.
 
@@ -122,10 +117,7 @@ class BlockStream(Stream, abc.ABC):
 
     @override
     def _sync_records(
-        self,
-        context: types.Context | None = None,
-        *,
-        write_messages: bool = True,
+        self, context: types.Context | None = None, *, write_messages: bool = True
     ) -> t.Generator[Record, t.Any, t.Any]:
         """Emit the records of all blocks; unlike the SDK's, it yields none of them."""
         yield from ()
