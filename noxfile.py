@@ -22,11 +22,11 @@ OTHERS = [version for version in SUPPORTED if version != MAIN]
 PURE = OTHERS[0]
 
 # One process more than there are cores, since tests of commands spend part of their time waiting.
-PROCESSES = f"--numprocesses={(os.cpu_count() or 1) + 1}"
+PROCESSES = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=worksteal")
 # Measuring coverage takes a third of the time, and the slow tests add nothing to it.
 MEASURED = ("tests/unit", "tests/api", "tests/cli")
-MEASURED_TESTS = (PROCESSES, *MEASURED, "--cov")
-OTHER_TESTS = (PROCESSES, *(f"--ignore={folder}" for folder in MEASURED))
+MEASURED_TESTS = (*PROCESSES, *MEASURED, "--cov")
+OTHER_TESTS = (*PROCESSES, *(f"--ignore={folder}" for folder in MEASURED))
 QUICK_TESTS = (
     *("--numprocesses", "auto", "-p", "no:cacheprovider"),
     "--ignore=tests/unit/exports",  # thousands of simulated schedules, the same on every Python
