@@ -564,7 +564,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the first project")
     parser.add_argument("--nights", type=int, default=30, help="total number of nights")
     parser.add_argument("--jobs", type=int, default=1, help="number of projects in parallel")
-    parser.add_argument("--seconds", type=float, default=1e9, help="start no project later")
+    parser.add_argument("--seconds", type=float, default=1e9, help="start no project after SECONDS")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     full, rest = divmod(options.nights, NIGHTS)
