@@ -848,7 +848,7 @@ def test_a_file_can_be_cut(transfer: Any, after: float) -> None:
 
 
 def test_a_compressed_file_can_lack_its_end() -> None:
-    """The framing is right, and only the gzip stream shows it."""
+    """A gzip stream can lack its end although the length of the body is right."""
     with serving(Behaviour(gzip=True)) as client:
         client.sandbox.faults.add(Fault(on="download", action=Rewrite(lambda body: body[:-8])))
         response = client.fetch(client.done("voucher")["url"], stream=True)
@@ -860,7 +860,7 @@ def test_a_compressed_file_can_lack_its_end() -> None:
 
 
 def test_a_compressed_file_can_be_corrupt() -> None:
-    """Bytes in the middle differ."""
+    """A gzip stream can be corrupt in the middle."""
     corrupt = Rewrite(lambda body: body[:50] + b"\xff" * 20 + body[70:])
     with serving(Behaviour(gzip=True)) as client:
         client.sandbox.faults.add(Fault(on="download", action=corrupt))
@@ -870,7 +870,7 @@ def test_a_compressed_file_can_be_corrupt() -> None:
 
 
 def test_json_can_be_changed() -> None:
-    """Members are replaced, or the whole is anything else; it can be cut short as well."""
+    """A JSON response can have other members, be another value, or be cut short."""
     with serving() as client:
         export_id = client.create("order").json()["id"]
         client.sandbox.faults.add(
@@ -888,7 +888,7 @@ def test_json_can_be_changed() -> None:
 
 @pytest.mark.parametrize("on", ["create", "poll"])
 def test_an_export_can_fail_or_disappear(on: Any) -> None:
-    """The change is permanent."""
+    """An export that a fault makes fail or disappear stays that way."""
     with serving() as client:
         client.sandbox.faults.add(
             Fault(on=on, action=Turn("ERROR")),
@@ -902,7 +902,7 @@ def test_an_export_can_fail_or_disappear(on: Any) -> None:
 
 
 def test_a_body_can_come_slowly() -> None:
-    """It drips or stalls, and is complete in the end; the faults of one request combine."""
+    """A body can drip or stall and still be complete; faults of one request combine."""
     with serving() as client:
         whole = client.file("order")
         client.sandbox.faults.add(
@@ -917,7 +917,7 @@ def test_a_body_can_come_slowly() -> None:
 
 
 def test_equal_exports_share_their_files() -> None:
-    """A large export is written once for as long as the data stays the same."""
+    """Equal exports share a file as long as the data does not change."""
     with serving() as client:
         for _ in range(2):
             client.done("order")
