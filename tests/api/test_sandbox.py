@@ -103,7 +103,7 @@ def test_touching_a_row_updates_it(name: str) -> None:
 
 
 def test_objects_without_updates_cannot_be_touched() -> None:
-    """Redemptions are never updated."""
+    """Objects that are never updated cannot be touched."""
     with pytest.raises(KeyError):
         Dataset(sizes=SMALL).touch("redemption", 1)
 

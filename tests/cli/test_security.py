@@ -157,7 +157,7 @@ SCENES = {
     "echo": Scene(echo, exit_code=1),
     "oauth_rejected": Scene(faulty("oauth", Reply(403)), {"use_oauth": True}, exit_code=1),
     "links_expired": Scene(expire, exit_code=1),
-    "no_answer": Scene(faulty("download", Raw(reset=True)), IMPATIENT, exit_code=1),
+    "no_response": Scene(faulty("download", Raw(reset=True)), IMPATIENT, exit_code=1),
     "closed_port": Scene(lambda v: lead_elsewhere(v, "http://127.0.0.1:1"), IMPATIENT, exit_code=1),
     "insecure_link": Scene(lambda v: lead_elsewhere(v, "http://example.com"), exit_code=1),
     "broken_link": Scene(lambda v: lead_elsewhere(v, "https://[::1"), exit_code=1),

@@ -207,16 +207,16 @@ TRANSPORT = {
         creates=0,
     ),
     "create_reset_once": Row(faults=(fault("create", Raw(reset=True)),), creates=2),
-    "create_answer_lost": Row(
+    "create_response_lost": Row(
         faults=(fault("create", Raw(handled=True)),),
         warnings=("if an export was created anyway, it is ignored",),
         creates=2,
     ),
-    "create_answer_lost_twice": Row(
+    "create_response_lost_twice": Row(
         faults=(fault("create", Raw(handled=True, reset=True), times=2),), creates=3
     ),
-    "create_answer_cut": Row(faults=(fault("create", Cut(0.5)),), creates=2),
-    "create_unanswered_forever": Row(faults=(forever("create", Raw()),), error="no response from"),
+    "create_response_cut": Row(faults=(fault("create", Cut(0.5)),), creates=2),
+    "create_no_response_forever": Row(faults=(forever("create", Raw()),), error="no response from"),
     "list_reset_once": Row(faults=(Fault(on="list", action=Raw(reset=True)),), creates=1),
     "poll_closed_twice": Row(faults=(fault("poll", Raw(), times=2),), creates=1),
     "poll_reset_forever": Row(
@@ -236,7 +236,7 @@ TRANSPORT = {
         creates=1,
     ),
     "poll_endless_header": Row(faults=(fault("poll", ENDLESS_HEADER),), creates=1),
-    "download_reset_before_answer": Row(faults=(fault("download", Raw(reset=True)),), creates=1),
+    "download_reset_before_response": Row(faults=(fault("download", Raw(reset=True)),), creates=1),
     "download_refused_forever": Row(
         faults=(forever("poll", result({"url": f"{CLOSED_PORT}/file"})),),
         error="no response from",

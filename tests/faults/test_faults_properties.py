@@ -47,10 +47,10 @@ few = settings(
 
 KINDS: tuple[Kind, ...] = ("create", "poll", "download", "list", "delete")
 ACTIONS: dict[str, Action] = {
-    "no_answer": Raw(),
+    "no_response": Raw(),
     "reset": Raw(reset=True),
-    "answer_lost": Raw(handled=True),
-    "answer_lost_by_reset": Raw(handled=True, reset=True),
+    "response_lost": Raw(handled=True),
+    "response_lost_by_reset": Raw(handled=True, reset=True),
     "no_http": Raw(b"\x16\x03\x01"),
     "empty": Reply(200),
     "no_content": Reply(204),
@@ -173,7 +173,7 @@ def test_a_truncated_file_is_never_emitted(  # noqa: PLR0913 - each is a fixture
     nth=st.integers(1, 5),
     times=st.sampled_from([1, 1, 1, 2, None]),
 )
-@example(kind="create", name="answer_lost", nth=2, times=2)
+@example(kind="create", name="response_lost", nth=2, times=2)
 @example(kind="poll", name="failed", nth=3, times=2)
 @example(kind="download", name="vanished", nth=2, times=1)
 def test_a_single_fault_anywhere_loses_nothing(
