@@ -247,7 +247,7 @@ def test_a_cell_in_unusual_form_may_come_late(
 def test_rows_out_of_order_end_one_file_only(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str
 ) -> None:
-    """Disorder moves STATE back once, and ends one file only."""
+    """Disorder ends at most one file early, and leaves rows and state as they are in records."""
     sandbox.dataset.grow({"order": 4 * ROWS_PER_BLOCK})
     sandbox.behaviour = Behaviour(honours_order=False)
     catalog = select(discovered, ["orders"])

@@ -404,7 +404,7 @@ def test_a_key_that_only_exports_still_exports(
     assert len(run.records("vouchers")) == 40
 
 
-def test_wrong_credentials_are_no_matter_of_a_list(sandbox: Sandbox, tap: Tap) -> None:
+def test_wrong_credentials_are_not_blamed_on_a_list(sandbox: Sandbox, tap: Tap) -> None:
     """Wrong credentials end the run in one line that does not blame a list."""
     run = tap.run(app_token="wrong")
 

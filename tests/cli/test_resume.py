@@ -268,7 +268,7 @@ def test_an_output_that_cannot_be_written_ends_the_run(tap: Tap) -> None:
 
 
 @pytest.mark.parametrize(("closed", "exit_code"), [(">&-", 1), ("2>&-", 0)])
-def test_b13_a_closed_output_is_no_bug(
+def test_b13_a_closed_output_is_reported(
     tap: Tap, discovered: Json, closed: str, exit_code: int
 ) -> None:
     """A closed standard output is one error line; a closed standard error does not matter."""

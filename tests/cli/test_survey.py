@@ -165,7 +165,7 @@ def changed(report: Report, usual: Mapping[str, str]) -> set[str]:
     return {text for text, answer in report.answers.items() if answer != usual[text]} - TIMED
 
 
-def test_the_usual_form_answers_every_question(usual: Mapping[str, str]) -> None:
+def test_every_question_is_answered(usual: Mapping[str, str]) -> None:
     """Every question is answered, except about a rate limit that the sandbox does not have."""
     unclear = {text for text, answer in usual.items() if "unclear" in answer}
 

@@ -270,7 +270,7 @@ def test_an_idle_stream_moves_on(sandbox: Sandbox, tap: Tap, discovered: Json) -
     assert not second.records("orders")
 
 
-def test_an_end_that_moves_on_leaves_nothing_behind(
+def test_removing_the_end_date_misses_nothing(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
     """Removing `end_date` leaves no row behind, even one that was updated after it."""
