@@ -270,9 +270,7 @@ def test_an_idle_stream_moves_on(sandbox: Sandbox, tap: Tap, discovered: Json) -
     assert not second.records("orders")
 
 
-def test_removing_the_end_date_misses_nothing(
-    sandbox: Sandbox, tap: Tap, discovered: Json
-) -> None:
+def test_removing_the_end_date_misses_nothing(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
     """Removing `end_date` leaves no row behind, even one that was updated after it."""
     rows = sandbox.rows("voucher")
     middle = rows[len(rows) // 2].cells["created_at"]
