@@ -1,4 +1,4 @@
-"""A small sandbox for each test, and the tap set up for it."""
+"""Fixtures: a small sandbox for each test, and the tap configured for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.runner import Json, Tap
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# How long an example takes says more about the machine than about the code.
+# An example's duration depends more on the machine than on the code.
 settings.register_profile("tap", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tap")
 
@@ -33,7 +33,7 @@ SIGNAL_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that makes sure which package is tested."""
+    """Add the option that checks which package is tested."""
     parser.addoption("--package-below", help="fail unless the tested package is in this folder")
 
 
@@ -55,7 +55,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(autouse=True)
 def _keep_signal_handlers() -> Iterator[None]:
-    """Let Ctrl-C end the tests, not a tap that one of them has made."""
+    """Make Ctrl-C stop the tests, not a tap that one of them created."""
     for number, handler in SIGNAL_HANDLERS.items():
         signal.signal(number, handler)
     yield
@@ -65,20 +65,20 @@ def _keep_signal_handlers() -> Iterator[None]:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Return a Voucherify with a few rows of everything."""
+    """Yield a sandbox with a few rows of every object."""
     with Sandbox(Dataset(seed=7, sizes=dict.fromkeys(OBJECTS, ROWS))) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def tap(sandbox: Sandbox, tmp_path: Path) -> Tap:
-    """Return the tap, set up for the sandbox."""
+    """Return the tap, configured for the sandbox."""
     return Tap(tmp_path, sandbox.config)
 
 
 @pytest.fixture(scope="session")
 def discovered(tmp_path_factory: pytest.TempPathFactory) -> Json:
-    """Return the catalog as the tap discovers it."""
+    """Return the discovered catalog."""
     run = Tap(tmp_path_factory.mktemp("discovery"), {}).command("--discover")
     catalog: Json = json.loads(run.stdout)
     return catalog

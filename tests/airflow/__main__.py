@@ -1,7 +1,7 @@
-"""Install and run the example DAG with two workers and check what arrived (`make test-airflow`).
+"""Install and run the example DAG with two workers and check the result (`make test-airflow`).
 
-Exits with 1 if a shard differs from what the sandbox holds, if its state is not its own, or if no
-two shards ran at the same time.
+Exits with 1 if a shard differs from the sandbox, if it lacks a state of its own, or if no two
+shards ran at the same time.
 """
 
 from __future__ import annotations
@@ -54,18 +54,18 @@ TIMEOUT_SECONDS = 240
 SECOND = timedelta(seconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 LOOKBACK = 60 * SECOND
-#: Where the shards begin, and where the last one ends.
+#: The starts of the shards, and the end of the last one.
 BOUNDARIES = [datetime(2026, month, 1, tzinfo=timezone.utc) for month in (1, 2, 3, 4, 5)]
-#: Each shard's first instant, and the first after it.
+#: The start and the exclusive end of each shard.
 SHARDS = {f"{start:%Y-%m}": (start, end) for start, end in pairwise(BOUNDARIES)}
 AGAIN = ("2026-02", "2026-03")
 
 
 def main() -> None:
-    """Run the DAG from nothing, and once more from where each shard's own state ends."""
+    """Run the DAG from scratch, and once more from each shard's own bookmark."""
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir(parents=True)
-    # Exported times differ a little from those that are filtered on.
+    # Exported times differ slightly from those filtered on.
     behaviour = Behaviour(latency_seconds=2.0, date_skew_ms=500)
     with Sandbox(make_dataset(), behaviour) as sandbox:
         environment = make_environment(sandbox)
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def make_dataset() -> Dataset:
-    """Return rows of all months, with some right at the boundaries."""
+    """Return rows of all months, some of them right at the boundaries."""
     sizes = {OBJECTS[stream]: 150 for stream in INCREMENTAL}
     days = (BOUNDARIES[-1] - BOUNDARIES[0]).days
     dataset = Dataset(seed=7, sizes=sizes, start=BOUNDARIES[0], days=days)
@@ -101,7 +101,7 @@ def make_dataset() -> Dataset:
 
 
 def make_environment(sandbox: Sandbox) -> dict[str, str]:
-    """Return the environment of Airflow and of Meltano, which its tasks start."""
+    """Return the environment of Airflow and of Meltano, which its tasks run."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -112,7 +112,7 @@ def make_environment(sandbox: Sandbox) -> dict[str, str]:
         **inherited,
         **settings,
         "PATH": os.pathsep.join([str(MELTANO.parent), str(AIRFLOW.parent), os.environ["PATH"]]),
-        # Away from the example itself, which holds only what is in git.
+        # Outside the example, which contains only files from Git.
         "MELTANO_PROJECT_ROOT": str(EXAMPLE),
         "MELTANO_SYS_DIR_ROOT": str(WORKSPACE / "meltano"),
         "MELTANO_DATABASE_URI": f"sqlite:///{RUN / 'meltano.db'}",
@@ -123,14 +123,14 @@ def make_environment(sandbox: Sandbox) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": str(WORKERS),
-        # A worker takes so long to notice that its task has ended.
+        # Seconds that a worker takes to notice that its task has ended.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }
 
 
 @contextmanager
 def api_server(environment: Mapping[str, str]) -> Iterator[None]:
-    """Serve the part of Airflow that its workers talk to."""
+    """Run the part of Airflow that its workers connect to."""
     command = [str(AIRFLOW), "api-server", "--apps=execution", "--host=127.0.0.1", "--workers=1"]
     with (RUN / "api-server.log").open("w") as log:
         server = start(command, environment, log)
@@ -165,7 +165,7 @@ def start(
     environment: Mapping[str, str],
     log: TextIO,
 ) -> subprocess.Popen[str]:
-    """Start a command as the head of a process group."""
+    """Start a command as the leader of a process group."""
     return subprocess.Popen(
         command,
         cwd=RUN,
@@ -178,7 +178,7 @@ def start(
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """Stop a command and everything that it has started."""
+    """Stop a command and everything that it started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     try:
@@ -223,7 +223,7 @@ def check(
     name: str,
     ranges: Mapping[str, tuple[datetime, datetime]],
 ) -> list[str]:
-    """Run the DAG and return what is wrong with what it did."""
+    """Run the DAG and return what is wrong with the outcome."""
     output = RUN / name
     conf = {"first_month": min(ranges), "last_month": max(ranges), "output": str(output)}
     earlier = len(sandbox.requests)
@@ -250,10 +250,10 @@ def check_records(
     output: Path,
     ranges: Mapping[str, tuple[datetime, datetime]],
 ) -> Iterator[str]:
-    """Say which shards differ from the rows of their range, in any value of any row.
+    """Report the shards that differ from the rows of their range, in any value of any row.
 
-    The ranges have no instant in common and no gaps, so this is also what makes the shards
-    disjoint and their union complete.
+    The ranges have no overlaps and no gaps, so this also proves that the shards are disjoint and
+    together complete.
     """
     expected_paths = {Path(month, f"{stream}.jsonl") for month in ranges for stream in INCREMENTAL}
     for path in sorted({path.relative_to(output) for path in output.glob("*/*")} - expected_paths):
@@ -272,7 +272,7 @@ def check_records(
 
 
 def check_states(environment: Mapping[str, str]) -> Iterator[str]:
-    """Say which shards have no state of their own that ends where the shard does."""
+    """Report the shards that lack a state of their own that ends where they do."""
     expected_ids = {f"voucherify-backfill-{month}": end for month, (_, end) in SHARDS.items()}
     ids = sorted(meltano(environment, "state", "list").split())
     if ids != sorted(expected_ids):
@@ -291,7 +291,7 @@ def check_states(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def check_exports(requests: Sequence[Request], shards: Collection[str]) -> Iterator[str]:
-    """Say whether the shards made other exports than one per stream."""
+    """Report if the shards created other exports than one per stream."""
     exports = Counter(
         (month_of(request), request.json["exported_object"])
         for request in requests
@@ -302,7 +302,7 @@ def check_exports(requests: Sequence[Request], shards: Collection[str]) -> Itera
 
 
 def check_overlap(requests: Sequence[Request]) -> Iterator[str]:
-    """Say whether each shard's exports were over before another's began."""
+    """Report if each shard's exports ended before another's began."""
     months = {each.export_id: month_of(each) for each in requests if each.kind == "create"}
     times = defaultdict(list)
     for request in requests:
@@ -318,7 +318,7 @@ def check_overlap(requests: Sequence[Request]) -> Iterator[str]:
 
 
 def month_of(request: Request) -> str:
-    """Return the month in which an export begins: it requests one second more than it keeps."""
+    """Return the month in which an export begins; it requests one second more than it keeps."""
     filters = request.json["parameters"].get("filters", {})
     if "created_at" not in filters:
         return "all months"
@@ -327,12 +327,12 @@ def month_of(request: Request) -> str:
 
 
 def say(text: str) -> None:
-    """Print to the terminal at once, ahead of what comes next."""
+    """Print to the terminal at once."""
     print(text, flush=True)  # noqa: T201 - the one place
 
 
 def to_text(moment: datetime) -> str:
-    """Return a moment as the tap writes it."""
+    """Return a time as the tap writes it."""
     return f"{moment:%Y-%m-%dT%H:%M:%S.000Z}"
 
 

@@ -22,7 +22,7 @@ NO_ROWS = dict.fromkeys(OBJECTS, 0)
 
 
 class Clock:
-    """A clock that only moves on demand."""
+    """A clock that moves only on demand."""
 
     def __init__(self) -> None:
         """Start on 1 March 2026."""

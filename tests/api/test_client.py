@@ -1,4 +1,4 @@
-"""What the tap does with each response, and how it masks secrets, below the command line."""
+"""The client's handling of each response, and the masking of secrets, without the command."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ AT_DATE = 1767225600
 
 @pytest.fixture(scope="module")
 def voucherify() -> Iterator[Sandbox]:
-    """Return a Voucherify without any data."""
+    """Yield a sandbox without rows."""
     with Sandbox(Dataset(sizes=dict.fromkeys(OBJECTS, 0))) as voucherify:
         yield voucherify
 
@@ -73,7 +73,7 @@ def send_list(client: Client, clock: Clock, deadline: Deadline | None = None) ->
 
 @contextmanager
 def faults(voucherify: Sandbox, *added: Fault) -> Iterator[None]:
-    """Let something go wrong for a while."""
+    """Add faults for the duration of a block."""
     voucherify.faults.add(*added)
     try:
         yield
@@ -84,7 +84,7 @@ def faults(voucherify: Sandbox, *added: Fault) -> Iterator[None]:
 def client_of(
     voucherify: Sandbox, clock: Clock, rate_limit: RateLimit | None = None, **options: Any
 ) -> Client:
-    """Return a client that pauses as long as it may."""
+    """Return a client whose pauses have no jitter."""
     return Client(
         api_url=voucherify.api_url,
         hosts=TrustedHosts(voucherify.api_url),
@@ -100,7 +100,7 @@ def client_of(
 
 
 def listing(voucherify: Sandbox) -> int:
-    """Return how many times the exports were listed."""
+    """Return how many times the exports have been listed."""
     return sum(request.kind == "list" for request in voucherify.requests)
 
 
@@ -108,7 +108,7 @@ def listing(voucherify: Sandbox) -> int:
 
 
 def test_pauses_grow_up_to_a_minute(voucherify: Sandbox) -> None:
-    """A call is retried for a quarter of an hour, with pauses that double up to a minute."""
+    """A call is retried for fifteen minutes, with pauses that double up to a minute."""
     before = listing(voucherify)
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=Raw(), times=None)):
         client = client_of(voucherify, clock)
@@ -125,7 +125,7 @@ def test_pauses_grow_up_to_a_minute(voucherify: Sandbox) -> None:
     "status", [408, 409, 425, 499, 500, 502, 503, 504, 507, *range(520, 528), 530, 598]
 )
 def test_a_status_that_may_pass_is_retried(voucherify: Sandbox, status: int) -> None:
-    """Whoever between the tap and Voucherify sends it."""
+    """A transient status is retried, whether Voucherify or a proxy sent it."""
     before = listing(voucherify)
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=Reply(status))):
         send_list(client_of(voucherify, clock), clock)
@@ -134,7 +134,7 @@ def test_a_status_that_may_pass_is_retried(voucherify: Sandbox, status: int) -> 
 
 
 def test_a_response_that_lost_its_body_is_retried(voucherify: Sandbox) -> None:
-    """Only a deletion has none."""
+    """A response without a body is retried, since only a deletion has none."""
     before = listing(voucherify)
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=Reply(200))):
         send_list(client_of(voucherify, clock), clock)
@@ -142,8 +142,8 @@ def test_a_response_that_lost_its_body_is_retried(voucherify: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("status", [203, 300, 304, 999])
-def test_only_the_statuses_of_success_are_one(voucherify: Sandbox, status: int) -> None:
-    """Whatever the body is; an error says which status it was."""
+def test_only_success_statuses_succeed(voucherify: Sandbox, status: int) -> None:
+    """A status other than a success is an error that shows the status, whatever the body."""
     reply = Reply(status, {"status": "DONE"})
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply)):
         client = client_of(voucherify, clock)
@@ -155,7 +155,7 @@ def test_only_the_statuses_of_success_are_one(voucherify: Sandbox, status: int) 
 
 
 def test_the_rate_limit_may_reject_a_request_eight_times(voucherify: Sandbox) -> None:
-    """Its waits are not counted as retries, but they are not endless."""
+    """A request that the rate limit rejects eight times fails."""
     reply = Reply(429, {}, {"Retry-After": "3000"})
     before = listing(voucherify)
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply, times=None)):
@@ -166,15 +166,15 @@ def test_the_rate_limit_may_reject_a_request_eight_times(voucherify: Sandbox) ->
 
 
 def test_the_tap_says_who_it_is(voucherify: Sandbox) -> None:
-    """Every request has a User-Agent with the version."""
+    """Every request has a User-Agent with the tap's version."""
     with VirtualClock() as clock:
         send_list(client_of(voucherify, clock), clock)
     agent = voucherify.requests[-1].headers["user-agent"]
     assert agent == f"tap-voucherify/{metadata.version('tap-voucherify')}"
 
 
-def test_a_token_is_looked_at_after_the_wait_for_the_rate_limit(voucherify: Sandbox) -> None:
-    """A wait of an hour outlasts every token; what its renewal takes is no export's time."""
+def test_a_token_is_renewed_after_the_wait_for_the_rate_limit(voucherify: Sandbox) -> None:
+    """A token that expires during the wait is renewed, and the time of that is not the export's."""
     with VirtualClock() as clock:
 
         def issue() -> tuple[str, float]:
@@ -193,18 +193,18 @@ def test_a_token_is_looked_at_after_the_wait_for_the_rate_limit(voucherify: Sand
     sent = voucherify.requests[-1].headers["authorization"]
     assert sent == f"Bearer {voucherify.app_token}-{len(tokens)}"
     assert tokens[1] > 3600
-    # All but the pause before the second try.
+    # Only the pause before the second attempt counts.
     assert deadline.remaining_seconds == 100 - 1
 
 
 def test_a_wait_for_the_rate_limit_is_no_slow_response(voucherify: Sandbox) -> None:
-    """Only the server's time counts against a request, not the wait for the rate limit."""
+    """The wait for the rate limit does not count towards a request's timeout."""
 
     class Busy(RateLimit):
-        """Makes every request wait."""
+        """A limit that makes every request wait."""
 
         def wait(self) -> None:
-            """Let time pass first."""
+            """Wait an hour more."""
             clock.spend(3600)
             super().wait()
 
@@ -218,7 +218,7 @@ def test_a_wait_for_the_rate_limit_is_no_slow_response(voucherify: Sandbox) -> N
 
 
 def test_a_wait_for_the_rate_limit_pauses_the_deadline(voucherify: Sandbox) -> None:
-    """Time spent waiting for the rate limit counts towards no export's deadline."""
+    """The wait for the rate limit does not count towards an export's deadline."""
     reply = Reply(429, {}, {"Retry-After": "70"})
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply)):
         deadline = Deadline(clock, 100)
@@ -230,7 +230,7 @@ def test_a_wait_for_the_rate_limit_pauses_the_deadline(voucherify: Sandbox) -> N
 
 @pytest.mark.parametrize("value", ["1e300", "9" * 400, "864000", "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_wait_that_is_not_believable_is_ignored(voucherify: Sandbox, value: str) -> None:
-    """No response makes the tap wait for more than an hour."""
+    """An implausible `Retry-After` is ignored."""
     reply = Reply(429, {}, {"Retry-After": value})
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply)):
         send_list(client_of(voucherify, clock), clock)
@@ -238,8 +238,8 @@ def test_a_wait_that_is_not_believable_is_ignored(voucherify: Sandbox, value: st
         assert clock.monotonic() == 1
 
 
-def test_a_wait_is_obeyed_even_if_its_reason_is_cut_short(voucherify: Sandbox) -> None:
-    """A 429 says how long to wait in its header, whatever becomes of its body."""
+def test_a_wait_is_obeyed_even_if_the_body_is_cut_short(voucherify: Sandbox) -> None:
+    """The `Retry-After` of a 429 is obeyed even if its body is incomplete."""
     reply = Raw(b"HTTP/1.1 429 X\r\nContent-Length: 99\r\nRetry-After: 50\r\n\r\n{")
     before = listing(voucherify)
     with VirtualClock() as clock, faults(voucherify, Fault(on="list", action=reply)):
@@ -260,7 +260,7 @@ def test_a_wait_is_obeyed_even_if_its_reason_is_cut_short(voucherify: Sandbox) -
     ids=["headers", "header", "body", "chunk"],
 )
 def test_an_endless_response_ends(voucherify: Sandbox, action: Action) -> None:
-    """Whatever a server sends without end, a call ends with an error."""
+    """A call ends with an error, whatever a server sends endlessly."""
     outcome: list[BaseException] = []
 
     def call() -> None:
@@ -281,7 +281,7 @@ def test_an_endless_response_ends(voucherify: Sandbox, action: Action) -> None:
 
 @contextmanager
 def server(*parts: bytes, forever: bytes = b"", pause: float = 0.02) -> Iterator[str]:
-    """Serve one connection at a time: parts at once, and then `forever` in small pieces."""
+    """Serve one connection at a time: send `parts` at once, then `forever` repeatedly."""
     over = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -310,7 +310,7 @@ def server(*parts: bytes, forever: bytes = b"", pause: float = 0.02) -> Iterator
 
 
 def client_at(url: str, clock: Clock, **options: Any) -> Client:
-    """Return a client for a server of our own."""
+    """Return a client for any server, by default without retries."""
     return Client(
         api_url=url,
         hosts=TrustedHosts(url),
@@ -348,7 +348,7 @@ def test_b7_a_trickle_ends_in_time(parts: tuple[bytes, ...], forever: bytes) -> 
 
 
 def test_the_headers_of_a_download_end_in_time() -> None:
-    """They are bounded as those of other responses."""
+    """The headers of a download are subject to the request timeout."""
     clock = Clock()
     with server(b"HTTP/1.1 200 OK\r\nX: ", forever=b"y") as url:
         client = client_at(url, clock)
@@ -357,7 +357,7 @@ def test_the_headers_of_a_download_end_in_time() -> None:
 
 
 def test_the_root_cause_is_that_of_the_chain() -> None:
-    """An error that another one replaces on purpose is not its cause."""
+    """The root cause follows causes and contexts, except a suppressed context."""
     replaced, cause, wrapper = ConnectionResetError("reset"), TimeoutError("late"), OSError("send")
     cause.__context__ = replaced
     assert root_cause(cause) == "reset"
@@ -367,7 +367,7 @@ def test_the_root_cause_is_that_of_the_chain() -> None:
 
 
 def test_a_download_ends_at_its_deadline() -> None:
-    """A file without length that is cut off there is not taken for complete."""
+    """A download without a length that its deadline cuts off is not taken as complete."""
     clock = Clock()
     with server(b"HTTP/1.1 200 OK\r\n\r\nID\r\n", forever=b"1\r\n") as url:
         client = client_at(url, clock)
@@ -376,7 +376,7 @@ def test_a_download_ends_at_its_deadline() -> None:
 
 
 def test_a_download_that_begins_at_its_deadline_is_not_read() -> None:
-    """Even if it would be complete."""
+    """A download that begins at its deadline fails even if it would be complete."""
     clock = Clock()
     with server(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nID\n") as url:
         client = client_at(url, clock)
@@ -392,7 +392,7 @@ class _FullDisk(io.BytesIO):
 
 
 def test_a_file_that_cannot_be_stored() -> None:
-    """The error says what to do."""
+    """A full disk is an error that says what to do."""
     clock = Clock()
     with server(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nID\n") as url:
         client = client_at(url, clock)
@@ -405,13 +405,13 @@ def test_a_file_that_cannot_be_stored() -> None:
     [("/", r"too many redirects \(5\)"), ("https://[", "redirects to an invalid URL")],
 )
 def test_redirects_that_lead_nowhere(location: str, error: str) -> None:
-    """They end in an error of the stream."""
+    """Endless and invalid redirects are final errors."""
     with pytest.raises(RequestError, match=error):
         download(f"302 Found\r\nLocation: {location}\r\nContent-Length: 0", b"")
 
 
 def download(head: str, body: bytes = b"ID\n", **options: Any) -> bytes:
-    """Return what the client makes of a response to a download."""
+    """Return what the client downloads from a server that sends this response."""
     clock = Clock()
     file = io.BytesIO()
     with server(f"HTTP/1.1 {head}\r\n\r\n".encode() + body) as url:
@@ -420,40 +420,40 @@ def download(head: str, body: bytes = b"ID\n", **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", "utf-8", "UTF-8", "Identity"])
-def test_encodings_that_are_none(encoding: str) -> None:
-    """Some servers send the character set, or nothing, in this header."""
+def test_encoding_headers_that_mean_none(encoding: str) -> None:
+    """An empty `Content-Encoding`, an identity or a character set means no encoding."""
     assert download(f"200 OK\r\nContent-Length: 3\r\nContent-Encoding: {encoding}") == b"ID\n"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZip"])
-def test_encodings_that_are_gzip(encoding: str) -> None:
-    """The old name is the same."""
+def test_encoding_headers_that_mean_gzip(encoding: str) -> None:
+    """The encodings `gzip` and `x-gzip` mean the same, in any case."""
     body = gzip.compress(b"ID\n")
     head = f"200 OK\r\nContent-Length: {len(body)}\r\nContent-Encoding: {encoding}"
     assert download(head, body) == b"ID\n"
 
 
 def test_a_body_that_is_not_what_its_encoding_says() -> None:
-    """It may have been damaged on the way."""
+    """A body that is not the gzip data that its header announces is a transient error."""
     with pytest.raises(TransientError, match="invalid gzip data"):
         download("200 OK\r\nContent-Length: 3\r\nContent-Encoding: gzip")
 
 
 def test_another_encoding() -> None:
-    """What was not requested is not guessed."""
+    """An encoding that was not requested is an error."""
     with pytest.raises(RequestError, match="unexpected Content-Encoding 'br'"):
         download("200 OK\r\nContent-Length: 3\r\nContent-Encoding: br")
 
 
 def test_chunks_in_capitals(caplog: pytest.LogCaptureFixture) -> None:
-    """The file is complete, and no doubt is logged."""
+    """A chunked transfer is recognised in any case, and its file known to be complete."""
     body = b"3\r\nID\n\r\n0\r\n\r\n"
     assert download("200 OK\r\nTransfer-Encoding: Chunked", body) == b"ID\n"
     assert "completeness" not in caplog.text
 
 
 def test_a_gzip_member_is_no_proof_that_none_follows(caplog: pytest.LogCaptureFixture) -> None:
-    """Without a length, a connection may have ended between two members, or before the first."""
+    """Complete gzip members do not prove that a file of unknown length is complete."""
     head = "200 OK\r\nContent-Encoding: gzip"
     for content in (b"", gzip.compress(b"ID\na")):
         with pytest.raises(TransientError, match=r"the exported file is (empty|truncated)"):
@@ -463,19 +463,19 @@ def test_a_gzip_member_is_no_proof_that_none_follows(caplog: pytest.LogCaptureFi
 
 
 def test_another_transfer_coding_is_no_length(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever its name contains."""
+    """A transfer coding other than `chunked` does not prove that a file is complete."""
     assert download("200 OK\r\nTransfer-Encoding: unchunked") == b"ID\n"
     assert "completeness cannot be verified" in caplog.text
 
 
 def test_two_lengths_are_a_fault_of_the_response() -> None:
-    """They say nothing against the address, and may be gone the next time."""
+    """A response with two lengths is a transient error."""
     with pytest.raises(TransientError, match=r"no response from 127\.0\.0\.1: Content-Length"):
         download("200 OK\r\nContent-Length: 3, 4")
 
 
 def test_b12_half_a_surrogate_pair_in_a_response(caplog: pytest.LogCaptureFixture) -> None:
-    """A name that was cut in the middle of a character hides no other object."""
+    """Half a surrogate pair in a response is replaced with a warning, and the rest is kept."""
     content = parse_object(rb'{"name": "cut \ud83d", "whole": "\ud83d\ude00", "total": 1}')
 
     assert content == {"name": "cut \ufffd", "whole": "\U0001f600", "total": 1}
@@ -508,7 +508,7 @@ XML += b"</Message><Token>0</Token></Error>"
 def test_a_download_that_is_rejected(
     status: int, body: bytes, error: type[Exception], text: str
 ) -> None:
-    """The storage's own code and message are shown, as one short line."""
+    """A rejected download shows the storage's own code and message as one short line."""
     length = f"\r\nContent-Length: {len(body)}" if status != 204 else ""
     with pytest.raises(error) as failure:
         download(f"{status} X{length}", body)
@@ -519,7 +519,7 @@ def test_a_download_that_is_rejected(
 
 
 def test_c2_secrets_are_masked_before_a_message_is_cut() -> None:
-    """No part of a secret is left at the end of what is shown."""
+    """Secrets are masked before a message is cut, so that no part of one is left at its end."""
     body = b'{"message": "' + b"a" * 195 + b's3cret-token"}'
     with pytest.raises(RequestError) as failure:
         download(
@@ -531,7 +531,7 @@ def test_c2_secrets_are_masked_before_a_message_is_cut() -> None:
 
 
 def test_a_link_that_grew_old_while_waiting_is_not_sent() -> None:
-    """The caller gets a fresh one; no call is claimed in vain."""
+    """A link that expires during the wait is not requested, and no call is claimed for it."""
     with VirtualClock() as clock:
         limit = RateLimit(clock, 0.1)
         acquire(limit)
@@ -544,10 +544,10 @@ def test_a_link_that_grew_old_while_waiting_is_not_sent() -> None:
 
 
 class Contended(RateLimit):
-    """A limit of which another thread takes the first call that is free.
+    """A limit whose first free call another thread takes.
 
     Attributes:
-        attempts: How often a call was claimed.
+        attempts: The number of attempts to claim a call.
     """
 
     attempts = 0
@@ -559,7 +559,7 @@ class Contended(RateLimit):
 
 
 def test_a_call_that_another_thread_takes_is_waited_for_again(voucherify: Sandbox) -> None:
-    """Between the wait and the claim."""
+    """A call that another thread claims after the wait is waited for again."""
     clock = Clock()
     limit = Contended(clock, 0)
     send_list(client_of(voucherify, clock, limit), clock)
@@ -567,13 +567,13 @@ def test_a_call_that_another_thread_takes_is_waited_for_again(voucherify: Sandbo
 
 
 def test_a_connection_that_is_not_known_is_not_watched() -> None:
-    """A SOCKS proxy's are made by another class."""
+    """Connections of other classes, such as a SOCKS proxy's, are not watched."""
     with Watchdog(1).body():
         pass
 
 
 def test_b8_a_failed_handshake_is_retried() -> None:
-    """Only a certificate that is not trusted is final."""
+    """A failed handshake is a transient error."""
     clock = Clock()
     with server() as url:
         client = client_at(url.replace("http:", "https:"), clock)
@@ -582,7 +582,7 @@ def test_b8_a_failed_handshake_is_retried() -> None:
 
 
 def test_c5_this_machine_is_not_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy would get the key in clear."""
+    """Requests to this machine bypass a proxy, which would see the key in clear text."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -590,7 +590,7 @@ def test_c5_this_machine_is_not_reached_through_a_proxy(monkeypatch: pytest.Monk
 
 
 def test_c7_a_proxy_that_rejects_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the host behind it."""
+    """An error of the proxy names the proxy, not the host behind it."""
     clock = Clock()
     with server(b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n") as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
@@ -599,7 +599,7 @@ def test_c7_a_proxy_that_rejects_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_missing_bundle_of_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variable is named."""
+    """The error for a missing bundle of certificates names its variable."""
     clock = Clock()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent")
     with pytest.raises(RequestError, match="check REQUESTS_CA_BUNDLE"):
@@ -630,14 +630,14 @@ def test_a_missing_bundle_of_certificates(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_c6_links_that_are_not_requested(url: str, error: str) -> None:
-    """No foreign link makes the tap look into the network that it runs in."""
+    """No foreign link makes the tap probe the network that it runs in."""
     with pytest.raises(RequestError, match=error):
         TrustedHosts("https://api.voucherify.io").may_receive_credentials(url)
 
 
 @pytest.mark.parametrize("api_url", ["https://10.0.0.1", "http://127.0.0.1:8000"])
 def test_an_internal_api_may_link_to_internal_hosts(api_url: str) -> None:
-    """A cluster of one's own; its credentials stay with the API's host."""
+    """An internal API or `download_host` allows links to internal hosts."""
     assert not TrustedHosts(api_url).may_receive_credentials("https://192.168.1.1/")
     assert TrustedHosts("https://example.com", "10.0.0.2").may_receive_credentials(
         "https://10.0.0.2/"
@@ -645,7 +645,7 @@ def test_an_internal_api_may_link_to_internal_hosts(api_url: str) -> None:
 
 
 class _Impatient(Clock):
-    """Gives up at the first pause."""
+    """A clock that fails at the first pause."""
 
     def sleep(self, seconds: float) -> None:
         """Fail instead of waiting."""
@@ -690,7 +690,7 @@ class _Impatient(Clock):
 def test_error_response(
     status: int, headers: Mapping[str, str], error: type[Exception], text: str
 ) -> None:
-    """Each status is an error by the way one recovers from it."""
+    """Each status raises the error that says how to recover from it."""
     failure = error_from_response(status, headers, b"", Clock())
 
     assert type(failure) is error
@@ -718,7 +718,7 @@ def test_error_response(
     ],
 )
 def test_b6_the_wait_of_a_429_may_be_a_date(headers: Mapping[str, str], seconds: float) -> None:
-    """The wait is in seconds, or else a time of the server's own clock."""
+    """The wait of a 429 is in seconds or a date, and implausible ones are ignored."""
     failure = error_from_response(429, headers, b"{}", Clock())
 
     assert isinstance(failure, RateLimitError)
@@ -728,7 +728,7 @@ def test_b6_the_wait_of_a_429_may_be_a_date(headers: Mapping[str, str], seconds:
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no tzset")
 @pytest.mark.parametrize("date", [DATE, "Thu Jan  1 00:00:00 2026", DATE.replace("GMT", "-0000")])
 def test_b6_dates_are_in_utc(monkeypatch: pytest.MonkeyPatch, date: str) -> None:
-    """In each of their forms, wherever the tap runs."""
+    """Dates are in UTC in all their forms, whatever the local time zone."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -752,7 +752,7 @@ def test_b6_dates_are_in_utc(monkeypatch: pytest.MonkeyPatch, date: str) -> None
     ],
 )
 def test_json_that_is_no_object(body: bytes, error: type[Exception]) -> None:
-    """What was cut short is requested again; what is whole but no object is an error."""
+    """Incomplete JSON is a transient error; complete JSON that is not an object is a final one."""
     with pytest.raises(error) as caught:
         parse_object(body)
 
@@ -761,7 +761,7 @@ def test_json_that_is_no_object(body: bytes, error: type[Exception]) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_the_hint_names_every_kind_of_key(voucherify: Sandbox, status: Literal[401, 403]) -> None:
-    """A token may have expired or lack a scope, and a key be bound to IP addresses."""
+    """The hint of a 401 or 403 covers tokens, regions and IP restrictions."""
     voucherify.behaviour = Behaviour(key_restriction="ip", key_restriction_status=status)
     with VirtualClock() as clock, pytest.raises((UnauthorizedError, RequestError)) as caught:
         send_list(client_of(voucherify, clock), clock)
@@ -774,7 +774,7 @@ def test_the_hint_names_every_kind_of_key(voucherify: Sandbox, status: Literal[4
 
 
 def test_numbers_may_keep_their_digits() -> None:
-    """Those that no decimal can hold are an error."""
+    """Numbers can be read with all their digits, and those beyond any decimal are an error."""
     body = b'{"a":1.10,"b":12345678901234567890123,"c":1e400}'
 
     exact = parse_object(body, keeps_digits=True)
@@ -836,7 +836,7 @@ def test_the_reserve_is_left_to_others(caplog: pytest.LogCaptureFixture) -> None
     ],
 )
 def test_headers_without_a_limit_are_ignored(headers: dict[str, str]) -> None:
-    """What is no number, or about the plan's quota, does not block."""
+    """Headers that are not numbers, or that report the plan's quota, do not block calls."""
     with VirtualClock() as clock:
         limit = RateLimit(clock, 0.1)
         for _ in range(3):
@@ -847,7 +847,7 @@ def test_headers_without_a_limit_are_ignored(headers: dict[str, str]) -> None:
 
 
 def test_responses_that_overtake_each_other() -> None:
-    """Of the responses of one period, the one with the least left counts."""
+    """Of the responses of one period, the one with the fewest calls left counts."""
     with VirtualClock() as clock:
         limit = RateLimit(clock, 0)
         acquire(limit)
@@ -864,7 +864,7 @@ def test_responses_that_overtake_each_other() -> None:
     "date", ["", "yesterday", "Thu, 99 Jan 2026 00:00:00 GMT", "Thu, 01 Jan 99999 00:00:00 GMT"]
 )
 def test_a_server_without_a_date(date: str) -> None:
-    """A server that does not report its time is taken to have ours."""
+    """A server that does not report a valid date is assumed to share the tap's clock."""
     before = time.time()
 
     assert server_time({"Date": date}, Clock()) >= before
@@ -873,7 +873,7 @@ def test_a_server_without_a_date(date: str) -> None:
 
 
 def test_quota_ends_the_run(voucherify: Sandbox) -> None:
-    """The exhausted quota of a plan is no reason to wait."""
+    """The exhausted quota of a plan ends the run without a wait."""
     usual = voucherify.behaviour
     voucherify.behaviour = Behaviour(rate_limit=0, rate_limit_type="api_calls_cycle")
     with VirtualClock() as clock:
@@ -888,7 +888,7 @@ def test_quota_ends_the_run(voucherify: Sandbox) -> None:
 
 
 def test_a_stopped_clock_ends_every_sleep() -> None:
-    """Nothing waits once the run has ended."""
+    """A stopped clock ends every sleep, even one of no time."""
     clock = Clock()
     clock.sleep(-1)
     clock.stop()
@@ -903,7 +903,7 @@ def test_a_stopped_clock_ends_every_sleep() -> None:
 
 
 def redaction_of(*secrets: object) -> SecretFilter:
-    """Return what masks these secrets."""
+    """Return a filter that masks these secrets."""
     redaction = SecretFilter()
     for secret in secrets:
         redaction.add(secret)
@@ -928,7 +928,7 @@ def redaction_of(*secrets: object) -> SecretFilter:
     ],
 )
 def test_redact(text: str, clean: str) -> None:
-    """Known secrets, tokens of links and bearer tokens are masked; nothing else is."""
+    """Known secrets, tokens of links and bearer tokens are masked, and nothing else is."""
     redaction = redaction_of("s3cret-1", "s3cret-12", "short", None, 7, "")
 
     assert redaction.redact(text) == clean
@@ -937,13 +937,13 @@ def test_redact(text: str, clean: str) -> None:
 
 
 def test_the_longest_secret_is_masked_first() -> None:
-    """Else a secret within another one would leave the rest of that readable."""
+    """A secret within a longer one leaves nothing of the longer one readable."""
     redaction = redaction_of("window", "a-window-of-my-house")
     assert redaction.redact("a-window-of-my-house, window") == f"{MASK}, {MASK}"
 
 
 def test_redaction_of_log_records() -> None:
-    """A record is masked in its message, its arguments and an error's traceback."""
+    """A log record is masked in its message, its arguments and its traceback."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     redaction = SecretFilter()

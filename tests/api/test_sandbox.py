@@ -1,4 +1,4 @@
-"""The sandbox follows the documentation, and switches cover what it leaves open."""
+"""The sandbox follows the documentation; switches cover what the documentation leaves open."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Client]:
-    """A sandbox for tests that do not change it."""
+    """Yield a sandbox for tests that do not change it."""
     with serving() as client:
         yield client
 
@@ -48,7 +48,7 @@ def shared() -> Iterator[Client]:
 
 
 def test_the_same_seed_gives_the_same_data() -> None:
-    """Two datasets of one seed are equal after the same calls, and differ from another seed's."""
+    """Datasets with the same seed and calls are equal; another seed gives other data."""
 
     def rows(seed: int) -> list[tuple[dict[str, str], dict[str, str]]]:
         dataset = Dataset(seed, SMALL)
@@ -60,14 +60,14 @@ def test_the_same_seed_gives_the_same_data() -> None:
 
 
 def test_many_records_share_one_millisecond() -> None:
-    """Bulk generation creates a tenth of the records in one millisecond."""
+    """Bulk generation creates at least a tenth of the records in one millisecond."""
     created = [row.created for row in Dataset(sizes={"voucher": 300}).rows("voucher")]
     assert max(map(created.count, created)) >= 29
     assert created == sorted(created)
 
 
 def test_growth_follows_the_newest_row_and_shares_its_millisecond() -> None:
-    """New rows come after the newest, the first ones in its very millisecond."""
+    """Growth adds newer rows, the first of them in the millisecond of the newest row."""
     dataset = Dataset(sizes=SMALL)
     before = dataset.rows("order")
     dataset.grow({"order": 8})
@@ -77,7 +77,7 @@ def test_growth_follows_the_newest_row_and_shares_its_millisecond() -> None:
 
 
 def test_nothing_is_later_than_now() -> None:
-    """Neither generated nor added nor updated rows are later than the `now` of the dataset."""
+    """No generated, added or updated row is later than the dataset's `now`."""
     now = datetime(2026, 1, 5, tzinfo=timezone.utc)
     dataset = Dataset(sizes=SMALL, now=now)
     dataset.grow({"voucher": 50})
@@ -103,13 +103,13 @@ def test_touching_a_row_updates_it(name: str) -> None:
 
 
 def test_objects_without_updates_cannot_be_touched() -> None:
-    """Redemptions are never updated."""
+    """Objects that are never updated cannot be touched."""
     with pytest.raises(KeyError):
         Dataset(sizes=SMALL).touch("redemption", 1)
 
 
 def test_a_row_can_be_added_anywhere() -> None:
-    """A row that is added late may be older than others, and has the given cells."""
+    """An added row may be older than others, and has the given cells."""
     dataset = Dataset(sizes=SMALL)
     row = dataset.add("voucher", NOON, updated=NOON, cells={"code": "00123"}, metadata={})
     assert (row.cells["code"], row.cells["created_at"], row.metadata) == ("00123", iso(NOON), {})
@@ -120,7 +120,7 @@ def test_a_row_can_be_added_anywhere() -> None:
 
 
 def test_records_are_awkward_where_voucherify_is() -> None:
-    """The data has the difficult values that the documentation mentions."""
+    """The data contains the difficult values that the documentation mentions."""
     dataset = Dataset()
     vouchers, publications = dataset.rows("voucher"), dataset.rows("publication")
     transactions = dataset.rows("voucher_transactions")
@@ -138,7 +138,7 @@ def test_records_are_awkward_where_voucherify_is() -> None:
 
 
 def test_an_export_is_scheduled_then_in_progress_then_done() -> None:
-    """The status follows the clock; the result appears with DONE."""
+    """An export's status follows the clock, and its result appears with DONE."""
     with serving(latency_seconds=10) as client:
         created = client.create("voucher").json()
         assert (created["status"], created["result"]) == ("SCHEDULED", None)
@@ -151,7 +151,7 @@ def test_an_export_is_scheduled_then_in_progress_then_done() -> None:
 
 
 def test_the_latency_may_depend_on_the_export() -> None:
-    """A function of the export says how long it takes."""
+    """The latency can be a function of the export."""
     slow = {"voucher": 5.0}
     with serving(latency_seconds=lambda export: slow.get(export.exported_object, 0)) as client:
         exports = [client.create(name).json() for name in ("voucher", "order")]
@@ -159,7 +159,7 @@ def test_the_latency_may_depend_on_the_export() -> None:
 
 
 def test_creation_echoes_the_request(shared: Client) -> None:
-    """The export object is as documented and echoes its parameters."""
+    """The created export object is as documented and echoes its parameters."""
     parameters = {"fields": ["id"], "order": "-created_at", "filters": {"junction": "and"}}
     export = shared.create("order", **parameters).json()
     assert export.pop("id").startswith("exp_")
@@ -176,14 +176,14 @@ def test_creation_echoes_the_request(shared: Client) -> None:
 
 
 def test_filters_may_be_echoed_as_filter() -> None:
-    """The guide's own echo says `filter`."""
+    """The filters can be echoed as `filter`, as in the guide."""
     with serving(Behaviour(filters_echo="filter")) as client:
         export = client.create("order", filters={"junction": "and"}).json()
         assert export["parameters"] == {"filter": {"junction": "and"}}
 
 
 def test_an_export_holds_the_data_of_its_creation() -> None:
-    """Rows that come later are not in it, even if it is downloaded later."""
+    """An export excludes rows created after it, even if it is downloaded later."""
     with serving() as client:
         early = client.done("voucher")["url"]
         client.sandbox.dataset.grow({"voucher": 4})
@@ -192,7 +192,7 @@ def test_an_export_holds_the_data_of_its_creation() -> None:
 
 
 def test_every_poll_gives_a_fresh_token() -> None:
-    """Two polls give two urls, and both lead to the file on the download site."""
+    """Two polls give two URLs, and both lead to the file on the download site."""
     with serving() as client:
         export_id = client.create("voucher").json()["id"]
         urls = [client.poll(export_id)["result"]["url"] for _ in range(2)]
@@ -203,7 +203,7 @@ def test_every_poll_gives_a_fresh_token() -> None:
 
 
 def test_a_download_token_expires() -> None:
-    """An expired token is 401 in spite of right credentials; a fresh one works."""
+    """An expired link returns 401 despite valid credentials; a fresh link works."""
     with serving(Behaviour(token_seconds=60)) as client:
         export_id = client.create("voucher").json()["id"]
         url = client.poll(export_id)["result"]["url"]
@@ -214,7 +214,7 @@ def test_a_download_token_expires() -> None:
 
 
 def test_a_download_needs_credentials_and_its_own_token() -> None:
-    """Neither a url alone nor the token of another export is enough."""
+    """A download needs credentials and the token of its own export."""
     with serving() as client:
         url, other = client.done("voucher")["url"], client.done("order")["url"]
         mixed = url.partition("=")[0] + "=" + other.partition("=")[2]
@@ -223,7 +223,7 @@ def test_a_download_needs_credentials_and_its_own_token() -> None:
 
 
 def test_a_deleted_export_is_gone() -> None:
-    """Deleting returns 204 once and 404 afterwards, as do polling and downloading."""
+    """Deleting an export returns 204 once, then 404, as do polling and downloading it."""
     with serving() as client:
         export_id = client.create("voucher").json()["id"]
         path = f"/v1/exports/{export_id}"
@@ -237,7 +237,7 @@ def test_a_deleted_export_is_gone() -> None:
 
 
 def test_an_unknown_export_is_not_found(shared: Client) -> None:
-    """The body of the 404 is the documented one."""
+    """An unknown export returns 404 with the documented body."""
     body = shared.poll("exp_unknown")
     assert body.pop("request_id").startswith("v-")
     assert body == {
@@ -251,7 +251,7 @@ def test_an_unknown_export_is_not_found(shared: Client) -> None:
 
 
 def test_exports_are_listed_in_pages() -> None:
-    """Lists have ten exports a page by default, newest first on request."""
+    """Exports are listed ten a page by default, newest first on request."""
     with serving() as client:
         ids = []
         for _ in range(12):
@@ -270,7 +270,7 @@ def test_exports_are_listed_in_pages() -> None:
 
 @pytest.mark.parametrize("query", ["limit=101", "limit=0", "page=0", "page=x", "order=id"])
 def test_a_list_takes_only_documented_queries(shared: Client, query: str) -> None:
-    """Limits and pages go from 1 to 100, and there are four orders."""
+    """The list rejects limits, pages and orders that are not documented."""
     rejected = shared.call("GET", f"/v1/exports?{query}")
     assert (rejected.status_code, rejected.json()["key"]) == (400, "invalid_payload")
 
@@ -280,7 +280,7 @@ def test_a_list_takes_only_documented_queries(shared: Client, query: str) -> Non
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_every_documented_field_can_be_exported(shared: Client, name: str) -> None:
-    """All fields of all nine objects come in the requested order."""
+    """All fields of every object can be exported, in the requested order."""
     declared = OBJECTS[name]
     fields = [field for field in reversed(declared.fields) if field != "metadata"]
     header, *rows = shared.table(name, fields=fields)
@@ -290,13 +290,13 @@ def test_every_documented_field_can_be_exported(shared: Client, name: str) -> No
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_default_fields(shared: Client, name: str) -> None:
-    """Without fields an export has the documented default ones."""
+    """An export without `fields` has the documented default fields."""
     declared = OBJECTS[name]
     assert shared.table(name) == shared.table(name, fields=list(declared.default_fields))
 
 
 def test_a_field_of_another_object_is_rejected(shared: Client) -> None:
-    """Transactions have no `status`; the error lists the fields there are."""
+    """An export of an unsupported field is rejected with the list of allowed fields."""
     rejected = shared.create("voucher_transactions", fields=["id", "status"])
     body = rejected.json()
     assert (rejected.status_code, body["key"]) == (400, "invalid_export_fields")
@@ -345,7 +345,7 @@ def test_an_invalid_payload_is_rejected(
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"exported_object": "voucher", "parameters": 1}'])
 def test_a_payload_is_a_json_object(shared: Client, body: bytes) -> None:
-    """Anything else is an invalid payload."""
+    """A payload that is not a JSON object of objects is invalid."""
     assert shared.call("POST", "/v1/exports", data=body).json()["key"] == "invalid_payload"
 
 
@@ -353,7 +353,7 @@ def test_a_payload_is_a_json_object(shared: Client, body: bytes) -> None:
 
 
 def edge_cases(inclusive: bool, operator: str) -> int:  # noqa: FBT001 - a parameter of the test
-    """Return how many of three records, one at the edge, pass a filter."""
+    """Return how many of three records, one of them at the bound, pass a filter."""
     dataset = Dataset(sizes=dict.fromkeys(OBJECTS, 0))
     for moment in (NOON - MILLISECOND, NOON, NOON + MILLISECOND):
         dataset.add("redemption", moment)
@@ -365,13 +365,13 @@ def edge_cases(inclusive: bool, operator: str) -> int:  # noqa: FBT001 - a param
 
 @pytest.mark.parametrize("operator", ["$after", "$before"])
 def test_whether_a_bound_includes_its_instant_is_a_switch(operator: str) -> None:
-    """Records at the very instant pass or do not."""
+    """A switch decides whether a record at the exact instant of a bound passes."""
     assert edge_cases(inclusive=True, operator=operator) == 2
     assert edge_cases(inclusive=False, operator=operator) == 1
 
 
 def test_a_window_is_the_same_whatever_the_order_of_rows(shared: Client) -> None:
-    """A window by `created_at` holds what was created in it, in the requested order."""
+    """A window by `created_at` contains the rows created in it, in the requested order."""
     begin, end = iso(NOON - timedelta(days=5)), iso(NOON + timedelta(days=5))
     conditions = {"$after": [begin], "$before": [end]}
     filters = {"junction": "and", "created_at": {"conditions": conditions}}
@@ -382,15 +382,15 @@ def test_a_window_is_the_same_whatever_the_order_of_rows(shared: Client) -> None
     assert dates[::-1] == shared.column("redemption", "date", filters=filters, order="-created_at")
 
 
-def test_or_ors_a_window_away(shared: Client) -> None:
-    """With the junction `or`, a row needs to pass one end of the window only."""
+def test_the_junction_or_defeats_a_window(shared: Client) -> None:
+    """With the junction `or`, a row needs to satisfy only one bound of the window."""
     conditions = {"$after": [iso(NOON)], "$before": [iso(NOON + MILLISECOND)]}
     filters = {"junction": "or", "created_at": {"conditions": conditions}}
     assert len(shared.column("voucher", "id", filters=filters)) == 30
 
 
-def test_a_record_never_updated_has_no_place_in_an_update_window(shared: Client) -> None:
-    """A filter on `updated_at` finds updated records only."""
+def test_a_record_never_updated_is_in_no_update_window(shared: Client) -> None:
+    """A filter on `updated_at` matches updated records only."""
     filters = after(datetime(2000, 1, 1, tzinfo=timezone.utc), "updated_at")
     updated = shared.column("customer", "updated_at", filters=filters)
     assert 0 < len(updated) < 30
@@ -398,7 +398,7 @@ def test_a_record_never_updated_has_no_place_in_an_update_window(shared: Client)
 
 
 def test_date_filters_may_be_ignored() -> None:
-    """As campaign voucher exports once did; other filters still work."""
+    """Date filters can be ignored while other filters still work."""
     with serving(Behaviour(honours_filters=False)) as client:
         ids = client.column("voucher", "id")
         assert client.column("voucher", "id", filters=after(datetime.now(tz=timezone.utc))) == ids
@@ -407,7 +407,7 @@ def test_date_filters_may_be_ignored() -> None:
 
 
 def test_the_order_may_be_ignored() -> None:
-    """The rows are all there, shuffled."""
+    """The order can be ignored: all rows are there, but shuffled."""
     with serving(Behaviour(honours_order=False)) as client:
         dates = client.column("redemption", "date", order="created_at")
         assert dates != sorted(dates)
@@ -438,7 +438,7 @@ def test_the_order_may_be_ignored() -> None:
     ],
 )
 def test_conditions_on_cells(name: str, condition: str, argument: object, passes: Any) -> None:
-    """Each operator lets through what its name says."""
+    """Each operator passes the cells that its name describes."""
     dataset = Dataset(sizes=dict.fromkeys(OBJECTS, 0))
     for amount, source_id in ((99, ""), (100, "00123"), (1000, "ä,2"), (-5, "0é")):
         dataset.add("order", NOON, cells={"amount": str(amount), "source_id": source_id})
@@ -460,7 +460,7 @@ def test_conditions_on_cells(name: str, condition: str, argument: object, passes
     ],
 )
 def test_conditions_on_days(condition: str, passes: Any) -> None:
-    """Relative dates are counted from the beginning of the present day."""
+    """Relative dates are counted from the start of the current day."""
     dataset = Dataset(sizes=dict.fromkeys(OBJECTS, 0))
     today = datetime(2026, 3, 1, tzinfo=timezone.utc)
     for days in range(-3, 4):
@@ -473,7 +473,7 @@ def test_conditions_on_days(condition: str, passes: Any) -> None:
 
 
 def test_filters_on_metadata_and_on_fields_of_other_names() -> None:
-    """A metadata key can be filtered on, and `campaign_name` means the cell `campaign`."""
+    """Metadata keys can be filtered on, and `campaign_name` filters the field `campaign`."""
     dataset = Dataset(sizes=dict.fromkeys(OBJECTS, 0))
     dataset.add("publication", NOON, cells={"campaign": "A"}, metadata={"year": "2025"})
     dataset.add("publication", NOON, cells={"campaign": "B"}, metadata={})
@@ -488,7 +488,7 @@ def test_filters_on_metadata_and_on_fields_of_other_names() -> None:
 
 
 def test_vouchers_of_one_campaign(shared: Client) -> None:
-    """`campaign_id` stands beside the filters."""
+    """The parameter `campaign_id` selects the vouchers of one campaign."""
     everything = shared.column("voucher", "campaign_id")
     campaign = next(filter(None, everything))
     found = shared.column("voucher", "campaign_id", campaign_id=campaign)
@@ -499,7 +499,7 @@ def test_vouchers_of_one_campaign(shared: Client) -> None:
 
 
 def test_titles() -> None:
-    """The header holds display titles; the known odd ones are as documented."""
+    """The header has display titles; irregular ones are as documented, and each can be set."""
     fields = [
         *("id", "code", "voucher_type", "value", "loyalty_balance", "redemption_quantity"),
         *("bar_code", "created_at", "updated_at", "is_referral_code", "customer_source_id"),
@@ -521,7 +521,7 @@ def test_titles() -> None:
 
 
 def test_metadata_is_one_column_per_key_of_the_project() -> None:
-    """Metadata columns stand at the end or in place, with plain or prefixed titles."""
+    """Metadata columns come last or in place, with plain or prefixed titles."""
     keys = {"order": (MetadataKey("status"), MetadataKey("größe"))}
     dataset = Dataset(sizes=dict.fromkeys(OBJECTS, 0), metadata_keys=keys)
     dataset.add("order", NOON, cells={"id": "ord_1", "status": "PAID"}, metadata={"größe": "XL"})
@@ -539,7 +539,7 @@ def test_metadata_is_one_column_per_key_of_the_project() -> None:
 
 
 def test_exported_dates_may_differ_from_the_instants_filtered_on() -> None:
-    """They differ by up to the skew, the same way each time, and `rows` has them too."""
+    """Exported dates differ by up to the skew, the same way in each export and in `rows`."""
     with serving(Behaviour(date_skew_ms=500)) as client:
         dates = client.column("redemption", "date", order="created_at")
         rows: list[Row] = client.sandbox.rows("redemption")
@@ -553,7 +553,7 @@ def test_exported_dates_may_differ_from_the_instants_filtered_on() -> None:
 
 
 def test_line_ends_and_byte_order_marks_are_switches() -> None:
-    """Both kinds of line ends, with and without a mark."""
+    """Files can have CRLF or LF line ends, and a byte order mark or none."""
     with serving() as client:
         plain = client.file("order")
         client.sandbox.behaviour = Behaviour(bom=True, line_terminator="\n")
@@ -565,7 +565,7 @@ def test_line_ends_and_byte_order_marks_are_switches() -> None:
 @pytest.mark.parametrize("transfer", ["length", "chunked", "close"])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_transfer_and_compression_are_switches(transfer: Any, *, compressed: bool) -> None:
-    """The same file arrives by each way of signalling its end, compressed or not."""
+    """The file is the same however its end is signalled, compressed or not."""
     with serving(Behaviour(transfer=transfer, gzip=compressed)) as client:
         url = client.done("voucher")["url"]
         response = client.fetch(url)
@@ -587,7 +587,7 @@ def test_transfer_and_compression_are_switches(transfer: Any, *, compressed: boo
     ],
 )
 def test_a_result_may_be_split(shape: Any, urls: Any) -> None:
-    """Each file has a header and its share of the rows."""
+    """Each file of a split result has a header and its share of the rows."""
     with serving(Behaviour(files=3, result_shape=shape)) as client:
         files = [parsed(client.fetch(url).content) for url in urls(client.done("order"))]
         assert [len(rows) for rows in files] == [11, 11, 11]
@@ -600,7 +600,7 @@ def test_a_result_may_be_split(shape: Any, urls: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/exports", "/v1/exports/exp_1", "/v1/metadata-schemas"])
 def test_calls_need_credentials(shared: Client, path: str) -> None:
-    """Without the right key pair or token a call is 401."""
+    """A call without a valid key pair or token returns 401."""
     for headers in (
         {},
         {"X-App-Id": shared.sandbox.app_id},
@@ -612,7 +612,7 @@ def test_calls_need_credentials(shared: Client, path: str) -> None:
 
 
 def test_an_oauth_token_opens_its_scope_for_fifteen_minutes() -> None:
-    """A token works as Bearer until it expires, on both sites."""
+    """An OAuth token is valid for fifteen minutes, for the API and for downloads."""
     with serving() as client:
         form = {"grant_type": "client_credentials", "scope": "exports vouchers"}
         token = client.call("POST", "/v1/oauth/token", data=form).json()
@@ -638,7 +638,7 @@ def test_an_oauth_token_opens_its_scope_for_fifteen_minutes() -> None:
     ],
 )
 def test_a_scope_is_checked(scope: str, status: Any, expected: int) -> None:
-    """A call needs its own scope or `api`; the status of the error is a switch."""
+    """A call needs its own scope or `api`; a switch sets the status of the error."""
     with serving(Behaviour(missing_scope_status=status)) as client:
         form = {"grant_type": "client_credentials", "scope": scope}
         token = client.call("POST", "/v1/oauth/token", data=form).json()["access_token"]
@@ -661,7 +661,7 @@ def test_invalid_oauth_requests(
     form: dict[str, str],
     body: tuple[str, str],
 ) -> None:
-    """The errors are the documented ones."""
+    """Invalid OAuth requests return the documented errors."""
     rejected = shared.call("POST", "/v1/oauth/token", data=form)
     assert rejected.status_code == 400
     assert (rejected.json()["key"], rejected.json()["message"]) == body
@@ -670,7 +670,7 @@ def test_invalid_oauth_requests(
 
 
 def test_metadata_schemas_leave_out_what_was_never_defined(shared: Client) -> None:
-    """They show defined keys with their types, deleted ones marked, and no others."""
+    """Metadata schemas list only defined keys, with their types, deleted ones marked."""
     listed = shared.call("GET", "/v1/metadata-schemas").json()
     schemas = {schema["related_object"]: schema["properties"] for schema in listed["schemas"]}
     assert (listed["data_ref"], listed["total"]) == ("schemas", len(schemas))
@@ -684,7 +684,7 @@ def test_metadata_schemas_leave_out_what_was_never_defined(shared: Client) -> No
 
 
 def test_a_rate_limit_is_reported_and_enforced() -> None:
-    """The headers count down; 429 comes with `Retry-After`, and ends with the period."""
+    """The limit's headers count down to a 429 with `Retry-After`, which ends with the period."""
     with serving(Behaviour(rate_limit=2, rate_limit_period_seconds=60)) as client:
         start = client.clock.now
         responses = []
@@ -703,7 +703,7 @@ def test_a_rate_limit_is_reported_and_enforced() -> None:
 
 
 def test_other_rate_limit_switches() -> None:
-    """`Retry-After` is optional, and downloads count or do not."""
+    """Switches decide whether `Retry-After` is sent and whether downloads count."""
     with serving(Behaviour(rate_limit=2, retry_after_header=False)) as client:
         url = client.done("order")["url"]
         assert client.fetch(url).status_code == 200
@@ -716,7 +716,7 @@ def test_other_rate_limit_switches() -> None:
 
 
 def test_requests_are_recorded() -> None:
-    """Each request is there with all that was sent and the status of its response."""
+    """Each request is recorded with everything sent and the status of its response."""
     with serving() as client:
         export_id = client.create("order", fields=["id"]).json()["id"]
         client.fetch(client.poll(export_id)["result"]["url"])
@@ -740,7 +740,7 @@ def test_requests_are_recorded() -> None:
 
 
 def test_dates_follow_the_clock() -> None:
-    """The `Date` of a response and `created_at` of an export are the sandbox's own time."""
+    """The `Date` of a response and the `created_at` of an export are the sandbox's own time."""
     with serving() as client:
         response = client.create("order")
         assert response.headers["Date"] == "Sun, 01 Mar 2026 00:00:00 GMT"
@@ -748,7 +748,7 @@ def test_dates_follow_the_clock() -> None:
 
 
 def test_ports_are_free_afterwards() -> None:
-    """Both sites are gone after the block, even if a response is still stalling."""
+    """Both ports are closed after the block, even if a response is still stalling."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="list", action=Stall(60)))
         ports = [
@@ -763,7 +763,7 @@ def test_ports_are_free_afterwards() -> None:
 
 
 def test_a_port_in_use_is_an_error(shared: Client) -> None:
-    """The sandbox does not start, and says why."""
+    """A port in use stops the start with an error that says so."""
     port = int(shared.sandbox.api_url.rpartition(":")[2])
     with pytest.raises(OSError, match="in use"), serving(ports=(0, port)):
         pass
@@ -773,7 +773,7 @@ def test_a_port_in_use_is_an_error(shared: Client) -> None:
 
 
 def test_a_fault_strikes_the_requests_it_is_meant_for() -> None:
-    """It counts matching requests only, and ends after its times."""
+    """A fault counts matching requests only, and ends after its number of times."""
     with serving() as client:
         fault = Fault(on="create", nth=2, times=2, object="voucher", action=Reply(503))
         client.sandbox.faults.add(fault)
@@ -787,7 +787,7 @@ def test_a_fault_strikes_the_requests_it_is_meant_for() -> None:
 
 
 def test_responses_can_be_replaced() -> None:
-    """A reply has any status, headers and body."""
+    """A reply can have any status, headers and body."""
     with serving() as client:
         limits = {"Retry-After": "7", "X-Rate-Limit-Type": "api_calls_cycle"}
         client.sandbox.faults.add(
@@ -809,7 +809,7 @@ def test_responses_can_be_replaced() -> None:
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("handled", [False, True])
 def test_responses_can_be_lost(*, reset: bool, handled: bool) -> None:
-    """The connection is closed or reset, before or after the request is handled."""
+    """The connection can be closed or reset, before or after the request is handled."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="create", action=Raw(reset=reset, handled=handled)))
         with pytest.raises(requests.ConnectionError) as caught:
@@ -821,7 +821,7 @@ def test_responses_can_be_lost(*, reset: bool, handled: bool) -> None:
 
 
 def test_a_header_line_without_end() -> None:
-    """The client gives up, and the sandbox survives it."""
+    """An endless header line makes the client give up, and the sandbox survives it."""
     with serving() as client:
         endless = Raw(b"HTTP/1.1 200 OK\r\nX-Endless: ", forever=b"x" * 65536)
         client.sandbox.faults.add(Fault(on="list", action=endless))
@@ -848,7 +848,7 @@ def test_a_file_can_be_cut(transfer: Any, after: float) -> None:
 
 
 def test_a_compressed_file_can_lack_its_end() -> None:
-    """The framing is right, and only the gzip stream shows it."""
+    """A gzip stream can lack its end although the length of the body is right."""
     with serving(Behaviour(gzip=True)) as client:
         client.sandbox.faults.add(Fault(on="download", action=Rewrite(lambda body: body[:-8])))
         response = client.fetch(client.done("voucher")["url"], stream=True)
@@ -860,7 +860,7 @@ def test_a_compressed_file_can_lack_its_end() -> None:
 
 
 def test_a_compressed_file_can_be_corrupt() -> None:
-    """Bytes in the middle differ."""
+    """A gzip stream can be corrupt in the middle."""
     corrupt = Rewrite(lambda body: body[:50] + b"\xff" * 20 + body[70:])
     with serving(Behaviour(gzip=True)) as client:
         client.sandbox.faults.add(Fault(on="download", action=corrupt))
@@ -870,7 +870,7 @@ def test_a_compressed_file_can_be_corrupt() -> None:
 
 
 def test_json_can_be_changed() -> None:
-    """Members are replaced, or the whole is anything else; it can be cut short as well."""
+    """A JSON response can have other members, be another value, or be cut short."""
     with serving() as client:
         export_id = client.create("order").json()["id"]
         client.sandbox.faults.add(
@@ -888,7 +888,7 @@ def test_json_can_be_changed() -> None:
 
 @pytest.mark.parametrize("on", ["create", "poll"])
 def test_an_export_can_fail_or_disappear(on: Any) -> None:
-    """The change is permanent."""
+    """An export that a fault makes fail or disappear stays that way."""
     with serving() as client:
         client.sandbox.faults.add(
             Fault(on=on, action=Turn("ERROR")),
@@ -902,7 +902,7 @@ def test_an_export_can_fail_or_disappear(on: Any) -> None:
 
 
 def test_a_body_can_come_slowly() -> None:
-    """It drips or stalls, and is complete in the end; the faults of one request combine."""
+    """A body can drip or stall and still be complete; faults of one request combine."""
     with serving() as client:
         whole = client.file("order")
         client.sandbox.faults.add(
@@ -917,7 +917,7 @@ def test_a_body_can_come_slowly() -> None:
 
 
 def test_equal_exports_share_their_files() -> None:
-    """A large export is written once for as long as the data stays the same."""
+    """Equal exports share a file as long as the data does not change."""
     with serving() as client:
         for _ in range(2):
             client.done("order")

@@ -1,4 +1,4 @@
-"""Switches of the sandbox about columns: order, titles, metadata, fields that are rejected."""
+"""Switches of the sandbox for columns: order, titles, metadata and rejected fields."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KEYS = {"order": (MetadataKey("b"), MetadataKey("a", defined=False), MetadataKey
 def test_columns_come_in_the_requested_order_or_the_services_own(
     order: Any, expected: list[str]
 ) -> None:
-    """The cells move with their titles; metadata stays at the end."""
+    """Cells move with their titles, and metadata stays at the end."""
     fields = ["status", "metadata", "amount", "id", "source_id"]
     with serving(Behaviour(column_order=order), Dataset(sizes=SMALL, metadata_keys=KEYS)) as client:
         header, *rows = client.table("order", fields=fields)
@@ -49,7 +49,7 @@ def test_columns_come_in_the_requested_order_or_the_services_own(
 
 
 def test_the_services_own_order_does_not_depend_on_the_request() -> None:
-    """Any subset of fields comes in the same order."""
+    """The service's own order is the same for any subset of fields."""
     behaviour = Behaviour(column_order="shuffled", metadata_position="in_place")
     with serving(behaviour, Dataset(sizes=NO_ROWS, metadata_keys=KEYS)) as client:
         fields = list(OBJECTS["order"].fields)
@@ -61,14 +61,14 @@ def test_the_services_own_order_does_not_depend_on_the_request() -> None:
 
 
 def test_a_column_may_be_left_out() -> None:
-    """The field is accepted, and its column missing."""
+    """A field can be accepted without its column being exported."""
     with serving(Behaviour(omitted_columns={("order", "id")})) as client:
         assert client.table("order", fields=["id", "status"])[0] == ["Status"]
         assert client.table("sku", fields=["id", "sku"])[0] == ["ID", "Sku"]
 
 
 def test_titles_may_be_unknown_or_names() -> None:
-    """All of them, but for those that are set one by one; metadata keeps its keys."""
+    """A title style applies to all titles except those set one by one; metadata keeps its keys."""
     dataset = Dataset(sizes=NO_ROWS, metadata_keys=KEYS)
     titles = {("order", "id"): "Key"}
     fields = ["id", "source_id", "status", "metadata"]
@@ -84,7 +84,7 @@ def test_titles_may_be_unknown_or_names() -> None:
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_plausible_titles_of_keys_are_not_titles_of_the_object(name: str) -> None:
-    """At least five of each object are not those of another of its columns."""
+    """At least five plausible key titles are not titles of another column of the object."""
     with serving(dataset=Dataset(sizes=NO_ROWS)) as client:
         fields = [field for field in OBJECTS[name].fields if field != "metadata"]
         assert len({*plausible_titles(name)} - {*client.table(name, fields=fields)[0]}) >= 5
@@ -95,7 +95,7 @@ def test_plausible_titles_of_keys_are_not_titles_of_the_object(name: str) -> Non
 
 @pytest.mark.parametrize("count", [0, 3, 60])
 def test_metadata_may_collide_with_standard_titles(count: int) -> None:
-    """The first keys are the titles of the object's own columns."""
+    """The first colliding metadata keys equal the titles of the object's own columns."""
     dataset = Dataset(sizes=NO_ROWS, metadata_keys=colliding_metadata(count))
     with serving(Behaviour(metadata_order="defined"), dataset) as client:
         for name in ("voucher", "customer", "order", "product"):
@@ -108,7 +108,7 @@ def test_metadata_may_collide_with_standard_titles(count: int) -> None:
 
 
 def test_only_attributes_of_a_metadata_schema_may_be_exported() -> None:
-    """As production files suggest."""
+    """A switch excludes metadata keys that no schema defines."""
     behaviour = Behaviour(exports_undefined_metadata=False)
     with serving(behaviour, Dataset(sizes=NO_ROWS, metadata_keys=KEYS)) as client:
         assert client.table("order", fields=["id", "metadata"])[0] == ["ID", "b", "status"]
@@ -120,7 +120,7 @@ def test_only_attributes_of_a_metadata_schema_may_be_exported() -> None:
 
 
 def test_metadata_comes_in_alphabetical_order() -> None:
-    """Or, as a switch, in the order of its definition."""
+    """Metadata columns are in alphabetical order or, by a switch, in order of definition."""
     with serving(dataset=Dataset(sizes=NO_ROWS, metadata_keys=KEYS)) as client:
         assert client.table("order", fields=["metadata", "id"])[0] == ["ID", "a", "b", "status"]
         client.sandbox.behaviour = Behaviour(metadata_order="defined")
@@ -129,7 +129,7 @@ def test_metadata_comes_in_alphabetical_order() -> None:
 
 @pytest.mark.parametrize(("titles", "title"), [("plain", "b"), ("prefixed", "metadata.b")])
 def test_one_attribute_can_be_requested(titles: Any, title: str) -> None:
-    """By a field `metadata.X`, whose column stands where it was requested."""
+    """A field `metadata.X` exports one key, in the requested position."""
     dataset = Dataset(sizes=NO_ROWS, metadata_keys=KEYS)
     dataset.add("order", NOON, cells={"id": "ord_1", "status": "PAID"}, metadata={"b": "x"})
     with serving(Behaviour(metadata_field_titles=titles), dataset) as client:
@@ -151,14 +151,14 @@ def test_one_attribute_can_be_requested(titles: Any, title: str) -> None:
     ],
 )
 def test_metadata_may_be_rejected(behaviour: Behaviour, name: str, field: str) -> None:
-    """For objects without metadata always, elsewhere as a switch."""
+    """Objects without metadata reject its fields; switches make others reject them."""
     with serving(behaviour) as client:
         error = client.create(name, fields=["id", field])
     assert (error.status_code, error.json()["key"]) == (400, "invalid_export_fields")
 
 
 def test_products_and_skus_may_have_metadata() -> None:
-    """The dashboard offers it."""
+    """Products and SKUs can have metadata."""
     dataset = Dataset(sizes=SMALL, metadata_keys={**METADATA_KEYS, **PRODUCT_METADATA_KEYS})
     with serving(dataset=dataset) as client:
         header, *rows = client.table("product", fields=["id", "metadata"])
@@ -173,7 +173,7 @@ def test_products_and_skus_may_have_metadata() -> None:
 
 
 def test_fields_may_be_rejected() -> None:
-    """The error lists those that are allowed; default fields leave the others out."""
+    """The error of a rejected field lists the allowed ones, and default fields exclude it."""
     rejected = {"customer": {"birthdate", "metadata", "source_id"}}
     with serving(Behaviour(rejected_fields=rejected)) as client:
         fields = list(OBJECTS["customer"].fields)
@@ -189,7 +189,7 @@ def test_fields_may_be_rejected() -> None:
 
 
 def test_the_response_format_is_ignored_rejected_or_json() -> None:
-    """JSON is an array of objects, and only on request."""
+    """A requested JSON format can be ignored, rejected or honoured as an array of objects."""
     with serving(dataset=Dataset(sizes=SMALL, metadata_keys=KEYS)) as client:
         wanted: dict[str, Any] = {"fields": ["id", "metadata"], "response_format": "JSON"}
         csv = client.file("order", **wanted)
@@ -210,7 +210,7 @@ def test_the_response_format_is_ignored_rejected_or_json() -> None:
 
 
 def test_api_logs_are_believable() -> None:
-    """Bodies are JSON, and the application depends on the channel."""
+    """API logs have JSON bodies, and an application only if their channel is the API."""
     rows = [row.cells for row in Dataset().rows("api_log")]
     assert {row["status"] for row in rows} == {"200", "400", "404", "429"}
     assert all(json.loads(row["response_body"]) for row in rows)
@@ -220,7 +220,7 @@ def test_api_logs_are_believable() -> None:
 
 
 def test_api_logs_can_be_filtered() -> None:
-    """By creation time, status and channel."""
+    """API logs can be filtered by status, and ordered by creation time only."""
     with serving() as client:
         conditions = {"$is": ["429"]}
         statuses = client.column(
@@ -238,7 +238,7 @@ def test_api_logs_can_be_filtered() -> None:
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize(("restriction", "words"), [("ip", "IP address"), ("oauth_v2", "OAuth v2")])
 def test_a_key_may_be_restricted(status: Any, restriction: Any, words: str) -> None:
-    """To other IP addresses, or to OAuth v2: neither calls nor tokens are allowed."""
+    """A key restricted by IP address or to OAuth v2 allows neither calls nor tokens."""
     behaviour = Behaviour(key_restriction=restriction, key_restriction_status=status)
     with serving(behaviour) as client:
         form = {"grant_type": "client_credentials", "scope": "exports"}
@@ -253,7 +253,7 @@ def test_a_key_may_be_restricted(status: Any, restriction: Any, words: str) -> N
 
 
 def test_a_token_has_the_ip_addresses_of_its_key() -> None:
-    """It is rejected as soon as the key is bound to other addresses."""
+    """A token is rejected as soon as its key is bound to other IP addresses."""
     with serving() as client:
         form = {"grant_type": "client_credentials", "scope": "exports"}
         token = client.call("POST", "/v1/oauth/token", data=form).json()["access_token"]

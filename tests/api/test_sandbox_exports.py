@@ -1,4 +1,4 @@
-"""Switches of the sandbox about exports: echoes, lists, late files, links, the shape of results."""
+"""Switches of the sandbox for exports: echoes, lists, late files, links and results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def listed(client: Client, query: str = "limit=100") -> list[dict[str, Any]]:
 
 
 def test_a_list_may_echo_in_part() -> None:
-    """The list lacks a parameter and renames another; polls are complete."""
+    """A list can omit one parameter and rename another while polls are complete."""
     behaviour = Behaviour(list_omits=["campaign_id"], list_filters_echo="filter")
     with serving(behaviour) as client:
         export_id = client.create("voucher", **PARAMETERS).json()["id"]
@@ -38,7 +38,7 @@ def test_a_list_may_echo_in_part() -> None:
 
 
 def test_every_response_may_echo_in_part() -> None:
-    """The create response, polls and the list agree; the export itself is as requested."""
+    """All responses can omit a parameter that the export itself honours."""
     with serving(Behaviour(echo_omits=["filters"], echoes_response_format=True)) as client:
         everything = client.column("order", "id")
         created = client.create("order", fields=["id"], filters=after(NOON)).json()
@@ -51,7 +51,7 @@ def test_every_response_may_echo_in_part() -> None:
 
 
 def test_a_list_may_lack_objects() -> None:
-    """Their exports are found by id only."""
+    """Exports of unlisted objects can be found by ID only."""
     with serving(Behaviour(unlisted_objects={"product", "sku", "api_log"})) as client:
         ids = {name: client.create(name).json()["id"] for name in ("product", "order", "api_log")}
         assert [export["id"] for export in listed(client)] == [ids["order"]]
@@ -59,7 +59,7 @@ def test_a_list_may_lack_objects() -> None:
 
 
 def test_a_list_may_be_stale() -> None:
-    """It shows the status of some seconds ago; a fault's status shows at once."""
+    """A list can show the status of some seconds ago."""
     with serving(Behaviour(list_lag_seconds=15, latency_seconds=10)) as client:
         export_id = client.create("order").json()["id"]
         seen = []
@@ -77,14 +77,14 @@ def test_a_list_may_be_stale() -> None:
 
 
 def test_a_list_may_have_no_results() -> None:
-    """Only polls give links."""
+    """A list can lack the results, so that only polls give links."""
     with serving(Behaviour(list_results=False)) as client:
         client.done("order")
         assert [(e["status"], e["result"]) for e in listed(client)] == [("DONE", None)]
 
 
 def test_a_list_has_at_most_a_hundred_entries_a_page() -> None:
-    """Older exports are on the next page."""
+    """A page lists at most a hundred exports; older ones are on the next page."""
     with serving() as client:
         for _ in range(103):
             client.create("order", fields=["id"])
@@ -95,7 +95,7 @@ def test_a_list_has_at_most_a_hundred_entries_a_page() -> None:
 
 
 def test_a_list_may_fail_or_be_slow() -> None:
-    """By faults that last, or that delay a response which is then complete."""
+    """A list can fail repeatedly, or respond late but completely."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="list", action=Reply(500), times=None))
         assert [client.call("GET", "/v1/exports").status_code for _ in range(3)] == [500] * 3
@@ -110,7 +110,7 @@ def test_a_list_may_fail_or_be_slow() -> None:
 
 
 def test_a_new_export_may_not_be_found_yet() -> None:
-    """Neither by its id nor in the list, nor can it be deleted."""
+    """A new export may be missing at first, for polls, for the list and for deletions."""
     with serving(Behaviour(export_delay_seconds=2)) as client:
         export_id = client.create("order").json()["id"]
         assert client.poll(export_id)["key"] == "not_found"
@@ -122,7 +122,7 @@ def test_a_new_export_may_not_be_found_yet() -> None:
 
 
 def test_a_finished_export_may_have_no_result_yet() -> None:
-    """The status is DONE before there is a link; a single poll can lack it, too."""
+    """An export can be DONE before it has a result, and a single poll can lack it later."""
     with serving(Behaviour(result_delay_seconds=2, latency_seconds=10)) as client:
         export_id = client.create("order").json()["id"]
         client.clock.now += 11
@@ -137,7 +137,7 @@ def test_a_finished_export_may_have_no_result_yet() -> None:
 
 
 def test_a_file_may_not_be_found_yet() -> None:
-    """The link is there before the file is."""
+    """A link can exist before its file does."""
     with serving(Behaviour(file_delay_seconds=2)) as client:
         url = client.done("order")["url"]
         assert client.fetch(url).status_code == 404
@@ -159,7 +159,7 @@ def test_a_file_may_not_be_found_yet() -> None:
 def test_downloads_may_fail_in_the_words_of_an_object_store(
     form: Any, expired: tuple[int, str], missing: tuple[int, str]
 ) -> None:
-    """An expired link, and a file that is not there."""
+    """Expired links and missing files can fail with the errors of an object store."""
     with serving(Behaviour(download_errors=form, file_delay_seconds=5)) as client:
         url = client.done("order")["url"]
         for status, text in (missing, expired):
@@ -170,7 +170,7 @@ def test_downloads_may_fail_in_the_words_of_an_object_store(
 
 
 def test_renewed_links_may_come_in_another_order() -> None:
-    """The files are the same; their paths can identify them."""
+    """Renewed links can come in another order, with paths that identify the files."""
     behaviour = Behaviour(files=3, rotates_links=True, part_links="path")
     with serving(behaviour) as client:
         export_id = client.create("order", fields=["id"]).json()["id"]
@@ -187,7 +187,7 @@ def test_renewed_links_may_come_in_another_order() -> None:
 
 
 def test_renewed_links_may_differ_in_nothing_but_their_token() -> None:
-    """Then a client cannot know which is which."""
+    """Renewed links can come in another order and differ by nothing but their tokens."""
     with serving(Behaviour(files=2, rotates_links=True)) as client:
         export_id = client.create("order").json()["id"]
         polls = [client.poll(export_id)["result"]["url"] for _ in range(2)]
@@ -200,7 +200,7 @@ def test_renewed_links_may_differ_in_nothing_but_their_token() -> None:
     ("extra", "contains"), [("harmless", "checksum"), ("link", "location"), ("list", "part-2.csv")]
 )
 def test_results_may_have_further_properties(extra: Any, contains: str) -> None:
-    """Harmless ones, a link deep inside, or a list; the file is still there."""
+    """A result can have further properties, harmless or with a link or list, beside the file."""
     with serving(Behaviour(extra_result=extra)) as client:
         result = client.done("order")
         assert client.fetch(result.pop("url")).status_code == 200
@@ -212,7 +212,7 @@ def test_results_may_have_further_properties(extra: Any, contains: str) -> None:
 
 
 def test_ids_and_errors_may_hold_forged_text() -> None:
-    """Line breaks and escapes arrive as they are; such an export can be polled and deleted."""
+    """IDs and errors can contain line breaks and escapes; such exports can be read and deleted."""
     with serving(Behaviour(forged_text=FORGED_TEXT)) as client:
         created = client.create("order", fields=["id"]).json()
         assert created["id"].endswith(FORGED_TEXT)
@@ -226,7 +226,7 @@ def test_ids_and_errors_may_hold_forged_text() -> None:
 
 
 def test_statuses_may_hold_forged_text() -> None:
-    """By a fault, like any other unknown status."""
+    """A status can contain line breaks and escapes."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="create", action=Turn(f"WAITING{FORGED_TEXT}")))
         export = client.poll(client.create("order").json()["id"])

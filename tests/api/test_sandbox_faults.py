@@ -1,4 +1,4 @@
-"""Faults of the sandbox's transport: slow headers, TLS, rate-limit headers, object stores."""
+"""Faults of the sandbox's transport: slow headers, TLS, rate-limit headers, object-store errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def connection(client: Client) -> Iterator[socket.socket]:
 
 
 def test_headers_can_come_byte_by_byte() -> None:
-    """The response is complete in the end."""
+    """Headers can arrive byte by byte, and the response is complete in the end."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="list", action=DripHead(1, 0.001)))
         response = client.call("GET", "/v1/exports")
@@ -57,7 +57,7 @@ def test_headers_can_come_byte_by_byte() -> None:
 
 
 def test_informational_responses_without_end() -> None:
-    """They are well-formed, and nothing else follows; the sandbox survives the client's end."""
+    """Endless 100 responses are well-formed, and the sandbox survives the client's disconnect."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="list", action=ENDLESS_CONTINUE))
         received = b""
@@ -70,7 +70,7 @@ def test_informational_responses_without_end() -> None:
 
 
 def test_a_response_can_be_late() -> None:
-    """Until a client's patience ends."""
+    """A response can be delayed beyond the client's timeout."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="list", action=Delay(30)))
         with pytest.raises(requests.ReadTimeout):
@@ -84,7 +84,7 @@ def test_a_response_can_be_late() -> None:
     "status", [202, 204, 408, 409, 410, 425, 499, 507, *range(520, 528), 530, 598]
 )
 def test_any_status_can_be_sent(status: int) -> None:
-    """Also those that no standard knows."""
+    """A reply can have any status, even one that no standard defines."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="download", action=Reply(status)))
         url = client.done("order")["url"]
@@ -93,7 +93,7 @@ def test_any_status_can_be_sent(status: int) -> None:
 
 @pytest.mark.parametrize("form", ["xml", "json"])
 def test_downloads_can_fail_like_an_object_store(form: Any) -> None:
-    """With any code and message, in XML or JSON."""
+    """A download can fail with any code and message, in XML or JSON."""
     with serving() as client:
         fault = storage_reply(403, "ExpiredToken", "The <token> has expired.", form)
         client.sandbox.faults.add(Fault(on="download", action=fault))
@@ -111,7 +111,7 @@ def test_downloads_can_fail_like_an_object_store(form: Any) -> None:
 
 
 def test_retry_after_may_be_a_date() -> None:
-    """It is the end of the period."""
+    """`Retry-After` can be the date at which the period ends."""
     with serving(Behaviour(rate_limit=0, retry_after_form="date")) as client:
         response = client.call("GET", "/v1/exports")
         date = parsedate_to_datetime(response.headers["Retry-After"])
@@ -120,7 +120,7 @@ def test_retry_after_may_be_a_date() -> None:
 
 
 def test_the_reset_may_be_in_milliseconds() -> None:
-    """A thousand times the documented number."""
+    """The reset can be reported in milliseconds instead of seconds."""
     with serving(Behaviour(rate_limit=5, rate_limit_unit="milliseconds")) as client:
         headers = client.call("GET", "/v1/exports").headers
         assert int(headers["X-Rate-Limit-Retry"]) == (client.clock.now + 3600) * 1000
@@ -129,7 +129,7 @@ def test_the_reset_may_be_in_milliseconds() -> None:
 @pytest.mark.parametrize("value", ["9" * 400, "4102444800", "-1", "soon", ""])
 @pytest.mark.parametrize("limit", [None, 5])
 def test_rate_limit_headers_may_hold_anything(value: str, limit: int | None) -> None:
-    """They replace the true ones, or stand alone."""
+    """Rate-limit headers can have any value, in place of the true ones or without them."""
     strange = {"X-Rate-Limit-Retry": value, "X-Rate-Limit-Remaining": "0"}
     with serving(Behaviour(rate_limit=limit, rate_limit_headers=strange)) as client:
         headers = client.call("GET", "/v1/exports").headers
@@ -138,7 +138,7 @@ def test_rate_limit_headers_may_hold_anything(value: str, limit: int | None) -> 
 
 
 def test_a_token_may_expire_in_a_number_of_400_digits() -> None:
-    """JSON has no largest number."""
+    """A token can expire in a number of seconds with 400 digits."""
     with serving() as client:
         client.sandbox.faults.add(Fault(on="oauth", action=Amend({"expires_in": 10**399})))
         form = {"grant_type": "client_credentials", "scope": "exports"}
@@ -183,7 +183,7 @@ def test_both_hosts_may_have_tls(certificate: Path) -> None:
     ],
 )
 def test_a_handshake_can_fail_once(certificate: Path, how: Any, message: str) -> None:
-    """It ends with FIN, RST or an alert; the next one succeeds."""
+    """A handshake can end with FIN, RST or an alert; the next one succeeds."""
     with serving(certificate=certificate) as client:
         client.sandbox.faults.add(Fault(on="handshake", action=Handshake(how)))
         port = int(client.sandbox.api_url.rpartition(":")[2])

@@ -42,7 +42,7 @@ def everything(client: Client, name: str, query: str = ASCENDING) -> list[dict[s
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_all_pages_together_are_the_list(name: str) -> None:
-    """In ascending order of creation, with the total on each page."""
+    """The pages together hold all objects in order of creation, with the total on each page."""
     with serving(dataset=Dataset(sizes=SMALL, reference_sizes={name: 25})) as client:
         objects = everything(client, name)
         assert objects == client.sandbox.dataset.references.objects(name)
@@ -61,7 +61,7 @@ def test_all_pages_together_are_the_list(name: str) -> None:
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_a_list_is_ordered_on_request(name: str) -> None:
-    """Newest first by default; only some properties can be ordered by."""
+    """A list is newest first by default, and only some properties can be ordered by."""
     with serving(dataset=Dataset(sizes=SMALL, reference_sizes={name: 25})) as client:
         data_ref = REFERENCES[name].data_ref
         ascending = everything(client, name)
@@ -74,7 +74,7 @@ def test_a_list_is_ordered_on_request(name: str) -> None:
 
 
 def test_objects_are_as_documented() -> None:
-    """Required properties are always there, optional ones sometimes, and some are nested."""
+    """Required properties are always present, optional ones sometimes, and some are nested."""
     required = {
         "campaigns": "id name campaign_type type auto_join join_once created_at category_id "
         "categories use_voucher_metadata_schema creation_status vouchers_generation_status "
@@ -99,7 +99,7 @@ def test_objects_are_as_documented() -> None:
 
 
 def test_ids_of_exports_lead_to_objects() -> None:
-    """Every campaign, validation rule and promotion tier of every export is in its list."""
+    """Every campaign, validation rule and promotion tier in an export is in its list."""
     dataset = Dataset()
     ids = {
         name: {each["id"]: each for each in dataset.references.objects(name)} for name in REFERENCES
@@ -120,7 +120,7 @@ def test_ids_of_exports_lead_to_objects() -> None:
 
 
 def test_objects_refer_to_each_other() -> None:
-    """Assignments to rules and to what they restrict, promotion tiers to campaigns."""
+    """Assignments refer to rules and restricted objects, and promotion tiers to campaigns."""
     dataset = Dataset()
     campaigns, rules, assignments, tiers = map(dataset.references.objects, REFERENCES)
     ids = {each["id"] for each in (*campaigns, *rules, *tiers)}
@@ -140,7 +140,7 @@ def test_objects_refer_to_each_other() -> None:
 
 
 def test_an_account_may_have_nothing_to_refer_to() -> None:
-    """Exports then refer to nothing either."""
+    """Without campaigns and validation rules, no export refers to one."""
     dataset = Dataset(sizes=SMALL, reference_sizes=dict.fromkeys(REFERENCES, 0))
     with serving(dataset=dataset) as client:
         for name in REFERENCES:
@@ -160,7 +160,7 @@ def test_an_account_may_have_nothing_to_refer_to() -> None:
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_objects_can_be_created_and_deleted(name: str) -> None:
-    """A new one is the newest; a deleted one is gone for good."""
+    """A created object is the newest, and a deleted one is gone for good."""
     references = Dataset(sizes=SMALL).references
     before = references.objects(name)
     created = references.create(name)
@@ -175,7 +175,7 @@ def test_objects_can_be_created_and_deleted(name: str) -> None:
     ("changes", "missing", "total"), [("created", 0, 26), ("deleted", 1, 24), ("replaced", 1, 25)]
 )
 def test_pages_may_change_while_they_are_read(changes: Any, missing: int, total: int) -> None:
-    """Before the second page: the objects behind a deleted one move to the page before."""
+    """A deletion before the second page moves later objects to the page before."""
     behaviour = Behaviour(page_changes=changes)
     dataset = Dataset(sizes=SMALL, reference_sizes={"campaigns": 25})
     with serving(behaviour, dataset) as client:
@@ -187,7 +187,7 @@ def test_pages_may_change_while_they_are_read(changes: Any, missing: int, total:
 
 
 def test_pages_may_change_at_every_request() -> None:
-    """Newest first, a new object moves one to the next page, where it is seen again."""
+    """Newest first, each new object moves one to the next page, where it appears again."""
     behaviour = Behaviour(page_changes="created", page_change_limit=100)
     dataset = Dataset(sizes=SMALL, reference_sizes={"campaigns": 25})
     with serving(behaviour, dataset) as client:
@@ -201,7 +201,7 @@ def test_pages_may_change_at_every_request() -> None:
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_endpoints_may_be_forbidden_or_missing(name: Any) -> None:
-    """One by one; faults affect them, too."""
+    """Each endpoint can be forbidden, missing or hit by a fault."""
     with serving(Behaviour(forbidden_endpoints={name})) as client:
         path = REFERENCES[name].path
         error = client.call("GET", path)
@@ -218,7 +218,7 @@ def test_endpoints_may_be_forbidden_or_missing(name: Any) -> None:
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_each_list_has_its_own_scope(name: str) -> None:
-    """Or `api`; that of exports is not enough."""
+    """A list needs its own scope or `api`; the scope of exports is not enough."""
     with serving() as client:
         for scope, status in ((REFERENCES[name].scope, 200), ("api", 200), ("exports", 401)):
             form = {"grant_type": "client_credentials", "scope": scope}

@@ -1,4 +1,4 @@
-"""Switches of the sandbox that decide which rows a file has, in which order, and their cells."""
+"""Switches of the sandbox for the rows of a file, their order and their cells."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ def hourly(count: int) -> Dataset:
     ],
 )
 def test_rows_may_come_in_an_order_of_their_own(order: RowOrder, expected: Any) -> None:
-    """The requested order is ignored: oldest first or newest first."""
+    """Rows may come oldest first or newest first, whatever the requested order."""
     with serving(Behaviour(row_order=order), hourly(30)) as client:
         ids = [str(number) for number in range(29, -1, -1)]
         assert client.column("redemption", "tracking_id", order="-created_at") == expected(ids)
 
 
 def test_rows_may_be_nearly_sorted() -> None:
-    """Each row is at most four places from the requested order."""
+    """In a nearly sorted file each row is at most four positions from the requested order."""
     with serving(Behaviour(row_order="nearly_sorted"), hourly(100)) as client:
         numbers = list(map(int, client.column("redemption", "tracking_id", order="created_at")))
     assert numbers != sorted(numbers) == list(range(100))
-    assert max(abs(number - place) for place, number in enumerate(numbers)) <= 4
+    assert max(abs(number - position) for position, number in enumerate(numbers)) <= 4
 
 
 def test_rows_may_be_shuffled() -> None:
-    """Both switches shuffle alike."""
+    """`row_order="shuffled"` and `honours_order=False` shuffle the rows alike."""
     with serving(Behaviour(row_order="shuffled"), hourly(30)) as client:
         numbers = client.column("redemption", "tracking_id", order="created_at")
         client.sandbox.behaviour = Behaviour(honours_order=False)
@@ -69,7 +69,7 @@ def test_rows_may_be_shuffled() -> None:
 
 
 def test_all_rows_may_have_one_time() -> None:
-    """A dataset of no days was created in one millisecond."""
+    """All rows of a dataset of zero days are created in the same millisecond."""
     created = {row.created for row in Dataset(sizes=SMALL, days=0).rows("voucher")}
     assert len(created) == 1
 
@@ -79,7 +79,7 @@ def test_all_rows_may_have_one_time() -> None:
 
 @pytest.mark.parametrize(("offset", "first"), [(-5, 15), (0, 10), (2, 8), (5.5, 5)])
 def test_bounds_may_be_read_in_local_time(offset: float, first: int) -> None:
-    """A window of ten hours is shifted as a whole."""
+    """A UTC offset of the filters shifts a window of ten hours as a whole."""
     with serving(Behaviour(filter_utc_offset_hours=offset), hourly(72)) as client:
         start = NOON + 10 * HOUR - HOUR / 4
         filters = window(start, start + 10 * HOUR)
@@ -88,7 +88,7 @@ def test_bounds_may_be_read_in_local_time(offset: float, first: int) -> None:
 
 
 def test_a_shift_leaves_other_values_alone() -> None:
-    """A number in `$after` is no time."""
+    """A UTC offset of the filters does not change a number in `$after`."""
     with serving(Behaviour(filter_utc_offset_hours=-5), Dataset(sizes=NO_ROWS)) as client:
         client.sandbox.dataset.add("voucher", NOON, cells={"code": "00123"})
         filters = {"code": {"conditions": {"$after": ["00122"]}}}
@@ -96,7 +96,7 @@ def test_a_shift_leaves_other_values_alone() -> None:
 
 
 def test_every_window_may_have_the_rows_of_the_first() -> None:
-    """By object; an export without a window is not affected."""
+    """All windows of an object repeat the first one's rows; exports without a window do not."""
     with serving(Behaviour(repeats_first_window=True), hourly(72)) as client:
         day = 24 * HOUR
         windows = [window(NOON + n * day - HOUR / 2, NOON + (n + 1) * day) for n in range(3)]
@@ -116,7 +116,7 @@ def test_every_window_may_have_the_rows_of_the_first() -> None:
     ],
 )
 def test_single_conditions_may_be_ignored(ignored: Any, numbers: range) -> None:
-    """By the name of the filter or of the operator."""
+    """Conditions can be ignored by the name of their filter or of their operator."""
     with serving(Behaviour(ignored_conditions=ignored), hourly(10)) as client:
         filters = window(NOON + 1.5 * HOUR, NOON + 4.5 * HOUR)
         ids = client.column("redemption", "tracking_id", filters=filters)
@@ -124,7 +124,7 @@ def test_single_conditions_may_be_ignored(ignored: Any, numbers: range) -> None:
 
 
 def test_the_campaign_may_be_ignored() -> None:
-    """`campaign_id` beside the filters has no effect."""
+    """The parameter `campaign_id` can be ignored."""
     with serving(Behaviour(ignored_conditions=["campaign_id"])) as client:
         assert len(client.column("voucher", "id", campaign_id="camp_none")) == 30
 
@@ -147,7 +147,7 @@ def test_the_campaign_may_be_ignored() -> None:
 def test_times_have_any_number_of_digits_and_any_offset(
     digits: int, zone: str, pattern: str
 ) -> None:
-    """The instant stays the same; metadata and dates are not affected."""
+    """The format of times changes no instant, no metadata and no date."""
     dataset = Dataset(sizes=NO_ROWS)
     moment = NOON + timedelta(milliseconds=123)
     born = {"birthdate": "1990-02-03", "id": "cust_1"}
@@ -163,7 +163,7 @@ def test_times_have_any_number_of_digits_and_any_offset(
 
 
 def test_dates_may_have_a_time() -> None:
-    """Dates such as `expires_at` come with a time that is not midnight."""
+    """Dates such as `expires_at` can have a time that is not midnight."""
     with serving(Behaviour(dates_with_times=True, time_digits=6)) as client:
         times = client.column("points_expiration", "expires_at")
         dates = [row.cells["expires_at"] for row in client.sandbox.rows("points_expiration")]
@@ -172,15 +172,15 @@ def test_dates_may_have_a_time() -> None:
 
 
 def test_cells_may_be_empty() -> None:
-    """Every third row lacks its key."""
+    """Every third cell of a column can be empty."""
     with serving(Behaviour(blanks={("points_expiration", "id"): 3})) as client:
         ids = client.column("points_expiration", "id")
-        assert [place for place, cell in enumerate(ids, 1) if not cell] == list(range(3, 31, 3))
+        assert [number for number, cell in enumerate(ids, 1) if not cell] == list(range(3, 31, 3))
         assert "" not in client.column("order", "id")
 
 
 def test_a_row_may_have_an_empty_key_or_a_nul() -> None:
-    """Rows can be added with any text in their cells."""
+    """Rows can be added with any text in their cells, such as NUL or an empty key."""
     dataset = Dataset(sizes=NO_ROWS)
     dataset.add("voucher", NOON, cells={"id": "", "additional_info": "a\0b"})
     with serving(dataset=dataset) as client:
@@ -192,7 +192,7 @@ def test_a_row_may_have_an_empty_key_or_a_nul() -> None:
 
 
 def test_a_file_may_have_a_footer_and_empty_lines() -> None:
-    """The footer has as many cells as a row."""
+    """The footer of a file has as many cells as a row, and empty lines may follow it."""
     with serving(Behaviour(footer="Total: {rows} rows", trailing_lines=2)) as client:
         file = client.file("order", fields=["id", "status", "amount", "source_id"])
     assert file.endswith(b"\r\nTotal: 30 rows,,,\r\n\r\n\r\n")
@@ -200,7 +200,7 @@ def test_a_file_may_have_a_footer_and_empty_lines() -> None:
 
 @pytest.mark.parametrize("transfer", ["length", "chunked"])
 def test_an_export_without_rows_is_a_header_or_nothing(transfer: Any) -> None:
-    """The length of the empty file is certain in either case."""
+    """An export without rows is a header or 0 bytes, and its length is certain either way."""
     empty = after(NOON + 365 * 24 * HOUR)
     with serving(Behaviour(transfer=transfer)) as client:
         assert client.file("order", fields=["id"], filters=empty) == b"ID\r\n"
@@ -213,7 +213,7 @@ def test_an_export_without_rows_is_a_header_or_nothing(transfer: Any) -> None:
 
 @pytest.mark.parametrize("terminator", ["\r\n", "\n", "\r"])
 def test_lines_end_with_any_terminator(terminator: Any) -> None:
-    """With all cells quoted, too."""
+    """Lines can end with any terminator, and all cells can be quoted."""
     with serving(Behaviour(line_terminator=terminator, quoting="all")) as client:
         file = client.file("sku", fields=["id", "source_id"]).decode()
     lines = file.split(terminator)
@@ -222,7 +222,7 @@ def test_lines_end_with_any_terminator(terminator: Any) -> None:
 
 
 def test_quotes_may_be_escaped_with_backslashes() -> None:
-    """A backslash before each quote is no valid CSV."""
+    """Quotes can be escaped with backslashes, which is invalid CSV."""
     with serving(Behaviour(escaping="backslash"), Dataset(sizes=NO_ROWS)) as client:
         client.sandbox.dataset.add("voucher", NOON, cells={"additional_info": 'say "hi"'})
         assert client.file("voucher", fields=["additional_info"]) == (
@@ -235,7 +235,7 @@ def test_quotes_may_be_escaped_with_backslashes() -> None:
 def test_cells_with_crlf_may_lie_across_the_borders_of_blocks(
     terminator: Any, *, bom: bool
 ) -> None:
-    """The values are the same, and the CR is the last byte of most blocks."""
+    """A CR can be the last byte of most blocks of a file without changing its values."""
     usual = Behaviour(bom=bom, line_terminator=terminator)
     size = 16_384
     dataset = Dataset(sizes=NO_ROWS | {"voucher": 1000}, texts=["first\r\nsecond"])

@@ -43,20 +43,20 @@ def read(client: Client, name: str, fields: list[str], **parameters: object) -> 
 
 @pytest.mark.parametrize("name", SERVICE_NAMES)
 def test_every_service_exports_all_rows(name: str) -> None:
-    """Whatever the order, the titles and the form of the file."""
+    """Every service exports all rows, whatever its order, its titles and its file format."""
     with serving(service(name), Dataset(sizes=SMALL)) as client:
         for exported_object in ("order", "customer"):
             rows = client.sandbox.rows(exported_object)
             header, *cells = read(client, exported_object, ["id", "source_id"])
             position = next(
-                place for place, cell in enumerate(cells[0]) if cell.startswith(("ord_", "cust_"))
+                index for index, cell in enumerate(cells[0]) if cell.startswith(("ord_", "cust_"))
             )
             assert len(header) == 2
             assert sorted(row[position] for row in cells) == sorted(row.cells["id"] for row in rows)
 
 
 def test_the_unusual_service_is_unusual_in_all_ways_at_once() -> None:
-    """Unknown titles, rejected fields, microseconds, and 0 bytes where there are no rows."""
+    """The unusual service has unknown titles, rejected fields, microseconds and empty files."""
     with serving(service("unusual"), Dataset(sizes=SMALL)) as client:
         header, first, *_ = read(client, "order", ["created_at"], order="created_at")
         assert header[0].startswith("Column ")
@@ -70,8 +70,8 @@ def test_the_unusual_service_is_unusual_in_all_ways_at_once() -> None:
         assert len(metadata) == 1 + sum(key.defined for key in METADATA_KEYS["voucher"])
 
 
-def test_a_service_is_a_set_of_switches_of_its_own() -> None:
-    """Changing one does not change the next of that name."""
+def test_each_service_is_a_new_set_of_switches() -> None:
+    """Changing a service does not change the next one of the same name."""
     changed = service("late")
     changed.files = 3
     assert service("late") == Behaviour(
@@ -91,7 +91,7 @@ def test_a_service_is_a_set_of_switches_of_its_own() -> None:
     ],
 )
 def test_headers_can_be_unusual(headers: dict[str, str]) -> None:
-    """A fault's headers replace those of the response."""
+    """The headers of a fault replace those of the response."""
     with serving(Behaviour(transfer="chunked")) as client:
         client.sandbox.faults.add(
             Fault(on="download", action=Rewrite(lambda body: body, headers=headers))
@@ -102,7 +102,7 @@ def test_headers_can_be_unusual(headers: dict[str, str]) -> None:
 
 
 def test_the_command_serves_until_interrupted() -> None:
-    """It prints the settings of a client first, and has the requested service."""
+    """The command prints a client's settings, then runs the requested service until SIGINT."""
     command = (sys.executable, "-m", "dev.sandbox", "--service", "older_cluster", "--api-logs", "3")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 FORMS = pytest.mark.parametrize("form", ["jsonl", "parquet"])
 
-# Longer than any block in which a file is read.
+# Longer than any block of a file.
 HUGE = 1 << 22
 
-# No credentials anywhere, and no way to AWS.
+# No credentials, and no route to AWS.
 NO_AWS = {
     "AWS_ACCESS_KEY_ID": "",
     "AWS_CONFIG_FILE": os.devnull,
@@ -40,18 +40,18 @@ NO_AWS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
 
-# The columns of these have all types between them.
+# Their columns together have all types.
 OF_ALL_TYPES = ("vouchers", "customers", "voucher_transactions")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return where the batch files go."""
+    """Return the folder for the batch files."""
     return tmp_path / "batches"
 
 
 def batches(folder: Path, form: str, size: int = 15, compression: str = "gzip") -> Json:
-    """Return the setting that asks for batch files."""
+    """Return the setting for batch files."""
     return {
         "encoding": {"format": form, "compression": compression},
         "storage": {"root": folder.as_uri(), "prefix": "night-"},
@@ -80,7 +80,7 @@ def rows_in(path: Path) -> list[Json]:
 
 
 def in_json(name: str, value: Any) -> Any:
-    """Return a value of a parquet file as the same value of a record."""
+    """Return a value of a Parquet file as it is in a record."""
     if name == "metadata":
         return {key: text for key, text in (value or {}).items() if text is not None}
     if name == "details" and value is not None:
@@ -91,12 +91,12 @@ def in_json(name: str, value: Any) -> Any:
 
 
 def bookmark_form(instant: datetime) -> str:
-    """Return a time as records have it."""
+    """Return a time in the format of records."""
     return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond // 1000:03}Z"
 
 
 def comparable(value: Any) -> Any:
-    """Return a value whose numbers compare whatever digits follow their point."""
+    """Return a value with its numbers normalized, so that `1.0` equals `1.00`."""
     if isinstance(value, dict):
         return {name: comparable(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -112,7 +112,7 @@ def rows_of(run: Output, stream: str) -> list[Json]:
 
 
 def records_of(run: Output, stream: str) -> list[Json]:
-    """Return the records of a stream, likewise."""
+    """Return the records of a stream in the same form."""
     return [comparable(record) for record in run.records(stream)]
 
 
@@ -120,7 +120,7 @@ def records_of(run: Output, stream: str) -> list[Json]:
 def test_batches_hold_what_records_would(
     tap: Tap, discovered: Json, folder: Path, form: str
 ) -> None:
-    """No file has more rows than the limit, and all of them together are the records."""
+    """The files together equal the records, and none has more rows than the batch size."""
     catalog = select(discovered, OBJECTS)
     plain = tap.run(catalog=catalog)
 
@@ -138,7 +138,7 @@ def test_batches_hold_what_records_would(
 
 
 def test_files_need_not_be_compressed(tap: Tap, discovered: Json, folder: Path) -> None:
-    """The encoding that a BATCH message names is that of its file."""
+    """The encoding in a BATCH message is that of its file, compressed or not."""
     catalog = select(discovered, ["orders"])
 
     run = tap.run(catalog=catalog, batch_config=batches(folder, "jsonl", 100, "none"))
@@ -152,7 +152,7 @@ def test_files_need_not_be_compressed(tap: Tap, discovered: Json, folder: Path) 
 
 @FORMS
 def test_a_selection_holds_in_batches(sandbox: Sandbox, tap: Tap, folder: Path, form: str) -> None:
-    """Neither a deselected property nor a deselected custom attribute is in a file."""
+    """Batch files lack deselected properties and deselected metadata keys."""
     settings = {**sandbox.config, "typed_metadata": True}
     discovery = tap.command(*tap.options(settings), "--discover")
     catalog = select(
@@ -176,7 +176,7 @@ def test_a_selection_holds_in_batches(sandbox: Sandbox, tap: Tap, folder: Path, 
 
 
 def test_all_files_of_a_stream_have_one_schema(tap: Tap, discovered: Json, folder: Path) -> None:
-    """A column has the type of its declaration, also in a file where it is empty throughout."""
+    """All files have the declared column types, even where a column is empty."""
     catalog = select(discovered, OF_ALL_TYPES)
 
     run = tap.run(catalog=catalog, batch_config=batches(folder, "parquet", 7))
@@ -210,10 +210,10 @@ UNUSUAL: dict[str, tuple[str, Json]] = {
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
-def test_a_cell_of_unusual_form_is_the_same_in_a_file(
+def test_a_cell_in_unusual_form_is_the_same_in_a_file(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, name: str
 ) -> None:
-    """Whatever the form of a value, a file has the value of the record."""
+    """A file has the value of the record, whatever the form of its cell."""
     stream, cells = UNUSUAL[name]
     newest = sandbox.rows(OBJECTS[stream])[-1].created
     sandbox.dataset.add(OBJECTS[stream], newest, cells=cells)
@@ -226,10 +226,10 @@ def test_a_cell_of_unusual_form_is_the_same_in_a_file(
     assert rows_of(run, stream) == records_of(tap.run(catalog=catalog), stream)
 
 
-def test_a_cell_of_unusual_form_may_come_late(
+def test_a_cell_in_unusual_form_may_come_late(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path
 ) -> None:
-    """What was read by then is neither lost nor repeated."""
+    """A late cell in unusual form neither loses nor repeats the rows before it."""
     sandbox.dataset.grow({"voucher": 3 * ROWS_PER_BLOCK})
     newest = sandbox.rows("voucher")[-1].created
     for number in range(6):
@@ -247,7 +247,7 @@ def test_a_cell_of_unusual_form_may_come_late(
 def test_rows_out_of_order_end_one_file_only(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str
 ) -> None:
-    """STATE goes back to the old bookmark once, and what follows is in files of full size."""
+    """Disorder ends at most one file early, and leaves rows and state as they are in records."""
     sandbox.dataset.grow({"order": 4 * ROWS_PER_BLOCK})
     sandbox.behaviour = Behaviour(honours_order=False)
     catalog = select(discovered, ["orders"])
@@ -272,7 +272,7 @@ def test_rows_out_of_order_end_one_file_only(
 def test_ranges_and_updates_hold_in_parquet(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, settings: Json
 ) -> None:
-    """Rows outside a window are dropped from tables, too, and the bookmarks are the same."""
+    """Parquet files have the rows and bookmarks of records under ranges and updates."""
     sandbox.behaviour = Behaviour(date_skew_ms=500, honours_filters=False)
     catalog = select(discovered, OBJECTS)
     config = batches(folder, "parquet", 1000)
@@ -294,7 +294,7 @@ def test_ranges_and_updates_hold_in_parquet(
 def test_a_project_without_metadata_has_nulls(
     tmp_path: Path, discovered: Json, folder: Path
 ) -> None:
-    """The column is there, but there are no keys to make a struct of."""
+    """A Parquet file without metadata keys has a metadata column of nulls."""
     sizes = {**dict.fromkeys(DOCUMENTED, 0), "order": 20}
     with Sandbox(Dataset(sizes=sizes, metadata_keys={})) as sandbox:
         run = Tap(tmp_path, sandbox.config).run(
@@ -307,10 +307,10 @@ def test_a_project_without_metadata_has_nulls(
     assert pq.read_schema(path).field("metadata").type == pa.null()
 
 
-def test_a_faulty_cell_is_reported_as_for_records(
+def test_an_invalid_cell_is_reported_as_for_records(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path
 ) -> None:
-    """The row, the column and the value are named, and the rows before it are in the file."""
+    """An invalid cell is the same error as for records, and the rows before it are in the file."""
     newest = sandbox.rows("voucher_transactions")[-1].created
     sandbox.dataset.add("voucher_transactions", newest, cells={"details": "{"})
     catalog = select(discovered, ["voucher_transactions"])
@@ -330,7 +330,7 @@ def test_a_faulty_cell_is_reported_as_for_records(
 def test_attributes_are_the_text_of_their_cells_in_parquet(
     sandbox: Sandbox, tap: Tap, folder: Path, form: str
 ) -> None:
-    """Neither the metadata schema nor an unusual cell of the row changes anything."""
+    """Metadata in Parquet is the text of its cells, whatever its schema or the row's form."""
     odd = {"birth_date": "2026-01-01", "opted_in": "TRUE"}
     newest = sandbox.rows("customer")[-1].created
     cells = {"birthdate": "1999-12-31T00:00:00.000Z"} if form == "unusual" else {}
@@ -355,7 +355,7 @@ def test_attributes_are_the_text_of_their_cells_in_parquet(
 def test_a_number_beyond_the_type_of_its_column_is_an_error(  # noqa: PLR0913, PLR0917 - fixtures
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, field: str, value: str
 ) -> None:
-    """It is neither rounded nor left out; the line names the column."""
+    """A number beyond its Parquet type is an error that names the column."""
     newest = sandbox.rows("voucher")[-1].created
     sandbox.dataset.add("voucher", newest, cells={field: value})
 
@@ -373,7 +373,7 @@ def test_a_number_beyond_the_type_of_its_column_is_an_error(  # noqa: PLR0913, P
 def test_an_empty_export_needs_no_file(
     tmp_path: Path, discovered: Json, folder: Path, form: str
 ) -> None:
-    """Nothing is written, and the bookmark is what it was."""
+    """An export without rows writes no file and no BATCH message."""
     with Sandbox(Dataset(sizes=dict.fromkeys(DOCUMENTED, 0))) as empty:
         run = Tap(tmp_path, empty.config).run(
             catalog=select(discovered, OBJECTS), batch_config=batches(folder, form)
@@ -389,7 +389,7 @@ def test_an_empty_export_needs_no_file(
 def test_a_column_that_the_file_lacks_is_empty(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str
 ) -> None:
-    """One warning reports it, and the column is there, as it is in records."""
+    """A column that the export lacks is null, with one warning, as in records."""
     drop_column(sandbox, "voucher", "bar_code")
     catalog = select(discovered, ["vouchers"])
 
@@ -409,7 +409,7 @@ def test_a_column_that_the_file_lacks_is_empty(
 def test_a_file_without_the_replication_key_is_an_error(
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str
 ) -> None:
-    """Without it there is neither a bookmark nor a window."""
+    """An export without the replication key is an error, and no file is written."""
     drop_column(sandbox, "voucher", "created_at")
 
     run = tap.run(catalog=select(discovered, ["vouchers"]), batch_config=batches(folder, form))
@@ -421,7 +421,7 @@ def test_a_file_without_the_replication_key_is_an_error(
 
 
 def drop_column(sandbox: Sandbox, name: str, field: str) -> None:
-    """Let the files of an object come without one of the columns that were asked for."""
+    """Drop a requested column from the exports of an object."""
 
     def without(body: bytes) -> bytes:
         rows = list(csv.reader(io.StringIO(body.decode(), newline="")))
@@ -436,10 +436,10 @@ def drop_column(sandbox: Sandbox, name: str, field: str) -> None:
 
 @FORMS
 @pytest.mark.parametrize("row", [4, 33])
-def test_rows_before_a_faulty_one_are_written(  # noqa: PLR0913, PLR0917 - each is a fixture or a parameter
+def test_rows_before_an_invalid_one_are_written(  # noqa: PLR0913, PLR0917 - each is a fixture or a parameter
     sandbox: Sandbox, tap: Tap, discovered: Json, folder: Path, form: str, row: int
 ) -> None:
-    """A file that an error cuts short comes before the STATE that covers it."""
+    """A file that an error cuts short is announced before the STATE that covers it."""
 
     def spoil(body: bytes) -> bytes:
         lines = body.split(b"\r\n")
@@ -462,11 +462,11 @@ def test_rows_before_a_faulty_one_are_written(  # noqa: PLR0913, PLR0917 - each 
 def test_a_signal_ends_a_run_with_the_files_it_has_reported(
     tmp_path: Path, discovered: Json, folder: Path, form: str
 ) -> None:
-    """The unfinished file is reported as it is, and the next run continues after it."""
+    """A signal announces the unfinished file, and the next run continues after it."""
     with Sandbox(Dataset(sizes={**dict.fromkeys(DOCUMENTED, 0), "order": 20_000})) as sandbox:
         tap = Tap(tmp_path, sandbox.config)
         catalog = select(discovered, ["orders"])
-        # Too many files for a pipe to hold the messages about them.
+        # More messages than a pipe can hold.
         with tap.start(catalog=catalog, batch_config=batches(folder, form, 70)) as process:
             before = read_lines(process.stdout, 6)
             process.terminate()
@@ -490,7 +490,7 @@ def test_a_signal_ends_a_run_with_the_files_it_has_reported(
 def test_c4_storage_that_cannot_be_written_is_named(
     tap: Tap, folder: Path, root: str, reason: str
 ) -> None:
-    """One line has the setting and the reason, not its value, and no STATE covers what is lost."""
+    """Unwritable storage is one error with setting and reason, and no bookmark moves."""
     setting = {**batches(folder, "jsonl"), "storage": {"root": root}}
     tap.environment = NO_AWS
 
@@ -506,7 +506,7 @@ def test_c4_storage_that_cannot_be_written_is_named(
 
 
 def test_parquet_needs_pyarrow(tap: Tap, tmp_path: Path, folder: Path) -> None:
-    """Without it, the line names the extra to install."""
+    """Without PyArrow, the error names the extra to install."""
     (tmp_path / "pyarrow.py").write_text("raise ImportError")
     environment = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
 
@@ -539,7 +539,7 @@ def test_parquet_needs_pyarrow(tap: Tap, tmp_path: Path, folder: Path) -> None:
 def test_batches_do_not_escape_stream_maps(
     tap: Tap, folder: Path, discovered: Json, settings: Json
 ) -> None:
-    """What a stream map would hide must not be in a file."""
+    """Batch output is an error if a stream map or flattening changes its records."""
     catalog = select(discovered, ["customers"])
 
     run = tap.run(catalog=catalog, batch_config=batches(folder, "jsonl"), **settings)
@@ -554,7 +554,7 @@ def test_batches_do_not_escape_stream_maps(
 def test_b17_a_stream_in_batches_may_have_an_alias(
     sandbox: Sandbox, tap: Tap, folder: Path, discovered: Json, form: str
 ) -> None:
-    """A map that only renames a stream leaves its files as they are."""
+    """A map that only renames a stream is allowed with batch output."""
     catalog = select(discovered, ["customers", "orders"])
     maps = {"customers": {"__alias__": "people"}, "ord*": {}}
 

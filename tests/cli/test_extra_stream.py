@@ -1,4 +1,4 @@
-"""Supporting another export type takes one more class."""
+"""Another export type takes one more class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dev.sandbox import Sandbox
 
-# What somebody would write: the class, and a tap that has it.
+# What a user would write: the class, and a tap that has it.
 MODULE = '''
 from tap_voucherify.columns import NUMBER, TEXT, TIMESTAMP, Column
 from tap_voucherify.stream import ExportStream
@@ -44,7 +44,7 @@ MyTap.cli()
 
 
 def test_a_stream_is_a_declaration(sandbox: Sandbox, tap: Tap, tmp_path: Path) -> None:
-    """A stream declared elsewhere has schema, request, records and state like all the others."""
+    """A stream declared elsewhere has schema, request, records and state like all others."""
     script = tmp_path / "my_tap.py"
     script.write_text(MODULE, encoding="utf-8")
     options = tap.options({**sandbox.config, "poll_interval_seconds": 0.02})

@@ -1,6 +1,6 @@
-"""Each kind of fault that was found once, with its smallest input, through the real command.
+"""Each kind of fault that was once found, with its smallest input, through the real command.
 
-Where less than the command shows it, the test is in the folder of that part, under the same name.
+Faults that show without the command are tested with their part, under the same prefix.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 DAILY: Json = {"start_date": "2025-03-01", "end_date": "2025-03-04", "window_days": 1}
 
-# RFC 9110 has no more than these, and proxies and content networks a few of their own.
+# All transient statuses of RFC 9110, and those of proxies and content delivery networks.
 TRANSIENT = (
     *(408, 409, 425, 429, 499, 500, 502, 503, 504, 507),
     *(520, 521, 522, 523, 524, 525, 526, 527, 530, 598),
@@ -50,31 +50,31 @@ TRANSIENT = (
 
 @pytest.fixture
 def project() -> Iterator[Sandbox]:
-    """Return a Voucherify without a row."""
+    """Yield a sandbox without rows."""
     with Sandbox(Dataset(seed=4, sizes=dict.fromkeys(OBJECTS, 0), start=START)) as project:
         yield project
 
 
 @pytest.fixture
 def fast(project: Sandbox, tmp_path: Path) -> Tap:
-    """Return the tap with a fast clock, set up for the project."""
+    """Return the tap with a fast clock, configured for the project."""
     return Tap(tmp_path, project.config, speed=100)
 
 
 @pytest.fixture
 def customers(discovered: Json) -> Json:
-    """Return a catalog of the customers alone."""
+    """Return a catalog that selects only customers."""
     return select(discovered, ["customers"])
 
 
 def add(project: Sandbox, *times: datetime, **cells: str) -> None:
-    """Add a customer for each of some times."""
+    """Add a customer for each of these times."""
     for created in times:
         project.dataset.add("customer", created, cells=cells)
 
 
 def check_all(project: Sandbox, *outputs: Output, times: int | None = None) -> None:
-    """Check that runs emitted exactly the customers of March, each `times` times if given."""
+    """Check that runs emitted exactly the customers since March, each `times` times if given."""
     emitted = [identity(record) for output in outputs for record in output.records("customers")]
     start = "2025-03-01"
     expected = [identity(record) for record in expected_records(project, "customers", start)]
@@ -89,7 +89,7 @@ def check_success(run: Run) -> None:
 
 
 def up_to(run: Run, state: Json) -> Output:
-    """Return what a loader has committed that got no STATE after this one."""
+    """Return what a loader commits if this STATE is the last one it gets."""
     last = max(n for n, message in enumerate(run.messages) if message.get("value") == state)
     return Output(run.lines[: last + 1])
 
@@ -97,7 +97,7 @@ def up_to(run: Run, state: Json) -> Output:
 def test_a1_state_never_passes_rows_that_are_yet_to_come(
     project: Sandbox, fast: Tap, customers: Json
 ) -> None:
-    """No STATE is right only if the rest of a file is in order."""
+    """No STATE of an unordered file covers rows that are not yet emitted."""
     add(project, *(START + number * HOUR for number in range(400)))
     add(project, *[START + 400 * HOUR] * 400)
     project.behaviour = Behaviour(row_order="descending")
@@ -122,7 +122,7 @@ def test_a1_state_never_passes_rows_that_are_yet_to_come(
 def test_a4_a_filter_that_the_rows_contradict_ends_the_stream(
     project: Sandbox, fast: Tap, customers: Json, behaviour: Any, error: str
 ) -> None:
-    """A filter that was applied in another way is no reason to lose rows."""
+    """A date filter that the rows contradict fails the stream, and no row is lost."""
     add(project, *(START + number * HOUR for number in range(-24, 72)))
     project.behaviour = Behaviour(**behaviour)
 
@@ -141,7 +141,7 @@ def test_a4_a_filter_that_the_rows_contradict_ends_the_stream(
 def test_a4_a_date_that_is_off_by_milliseconds_is_no_contradiction(
     project: Sandbox, fast: Tap, customers: Json, others: int
 ) -> None:
-    """The server filters on an instant that may be half a second from the one it exports."""
+    """A date half a second from the instant filtered on does not contradict the filter."""
     border = START + 24 * HOUR
     shown = (border - 1.4 * SECOND).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     add(project, border - 0.9 * SECOND, created_at=shown)
@@ -162,7 +162,7 @@ def test_a4_a_date_that_is_off_by_milliseconds_is_no_contradiction(
 def test_a5_a_bookmark_in_the_future_is_reported(
     project: Sandbox, fast: Tap, customers: Json, settings: Json
 ) -> None:
-    """A bookmark that is later than the server's time would hide every row until then."""
+    """A bookmark ahead of the server's time gets a warning and hides no row."""
     bookmark = {"replication_key": "created_at", "replication_key_value": "2099-01-01T00:00:00Z"}
     state = {"bookmarks": {"customers": bookmark}}
 
@@ -180,7 +180,7 @@ def test_a5_a_bookmark_in_the_future_is_reported(
 def test_a7_parts_are_known_by_their_links(
     project: Sandbox, fast: Tap, customers: Json, links: Any
 ) -> None:
-    """Parts that come in another order when their links are renewed are not mixed up."""
+    """Files of a split export are matched by their links, or else the stream fails."""
     add(project, *(START + number * HOUR for number in range(30)))
     project.behaviour = Behaviour(files=3, part_links=links, rotates_links=True)
     project.faults.add(Fault(on="download", action=Reply(401), nth=2))
@@ -199,7 +199,7 @@ def test_a7_parts_are_known_by_their_links(
 def test_a8_the_lookback_is_never_shorter_than_the_margin(
     project: Sandbox, fast: Tap, customers: Json
 ) -> None:
-    """Exported dates that are off by milliseconds lose nothing where the lookback is zero."""
+    """Dates that are off by milliseconds lose no row, even with a lookback of zero."""
     project.behaviour = Behaviour(date_skew_ms=500)
     add(project, *(START + HOUR + number * SECOND / 50 for number in range(60)))
     first = fast.run(catalog=customers, lookback_seconds=0)
@@ -212,7 +212,7 @@ def test_a8_the_lookback_is_never_shorter_than_the_margin(
 
 
 def test_a15_a_table_without_rows_is_not_emptied(fast: Tap, discovered: Json) -> None:
-    """A file without a row does not prove that loaders may delete what they have."""
+    """An export without rows gets a warning instead of ACTIVATE_VERSION."""
     run = fast.run(
         catalog=select(discovered, ["points_expirations"]), emit_activate_version_messages=True
     )
@@ -223,7 +223,7 @@ def test_a15_a_table_without_rows_is_not_emptied(fast: Tap, discovered: Json) ->
 
 
 def test_a16_a_bookmark_is_rounded_down(project: Sandbox, fast: Tap, customers: Json) -> None:
-    """A row of the same millisecond as a finer bookmark is read again."""
+    """A row in the millisecond of a finer bookmark is read again."""
     add(project, START)
     bookmark = {
         "replication_key": "created_at",
@@ -242,7 +242,7 @@ def test_a16_a_bookmark_is_rounded_down(project: Sandbox, fast: Tap, customers: 
 def test_b1_every_status_that_may_pass_is_retried(
     project: Sandbox, fast: Tap, customers: Json, number: int
 ) -> None:
-    """One error response that may pass ends no stream, whichever call meets it."""
+    """One transient error response fails no stream, whichever call gets it."""
     add(project, START)
     kinds: tuple[Kind, ...] = ("create", "poll", "download")
     for offset, kind in enumerate(kinds):
@@ -262,7 +262,7 @@ def test_b1_every_status_that_may_pass_is_retried(
 def test_b2_what_is_late_is_waited_for(
     project: Sandbox, fast: Tap, customers: Json, delay: str
 ) -> None:
-    """An export, its result or its file that shows a little late is not made again."""
+    """An export, result or file that is a little late is not created again."""
     add(project, START)
     # Twenty seconds of the tap's clock.
     late: Any = {delay: 0.2}
@@ -278,7 +278,7 @@ def test_b2_what_is_late_is_waited_for(
 def test_b2_a_result_that_is_missing_once_is_waited_for(
     project: Sandbox, fast: Tap, customers: Json
 ) -> None:
-    """`DONE` without a result is looked at again."""
+    """An export that is DONE without a result is polled again."""
     add(project, START)
     project.faults.add(Fault(on="poll", action=Amend({"status": "DONE", "result": None})))
 
@@ -302,7 +302,7 @@ def test_b2_a_result_that_is_missing_once_is_waited_for(
 def test_b3_a_rejected_download_gets_a_fresh_link(
     project: Sandbox, fast: Tap, customers: Json, action: Action
 ) -> None:
-    """A link that a storage no longer accepts is renewed."""
+    """A link that the storage no longer accepts is renewed."""
     add(project, START)
     project.faults.add(Fault(on="download", action=action))
 
@@ -317,7 +317,7 @@ def test_b3_a_rejected_download_gets_a_fresh_link(
 
 @pytest.mark.parametrize("form", ["xml", "json"])
 def test_b3_a_storage_is_quoted(project: Sandbox, fast: Tap, customers: Json, form: Any) -> None:
-    """An error shows what the storage says, not what a key may be lacking."""
+    """The error of a rejected download quotes the storage."""
     add(project, START)
     reply = storage_reply(403, "AccessDenied", "Not from this network", form)
     project.faults.add(Fault(on="download", action=reply, times=None))
@@ -333,7 +333,7 @@ def test_b3_a_storage_is_quoted(project: Sandbox, fast: Tap, customers: Json, fo
 def test_b4_empty_lines_at_the_end_are_no_rows(
     project: Sandbox, fast: Tap, customers: Json, lines: int
 ) -> None:
-    """A file may end in empty lines, and later windows are reached."""
+    """Empty lines at the end of a file are ignored."""
     add(project, START, START + 24 * HOUR)
     project.behaviour = Behaviour(trailing_lines=lines)
 
@@ -348,7 +348,7 @@ def test_b4_empty_lines_at_the_end_are_no_rows(
 def test_b14_times_may_have_any_form(
     project: Sandbox, fast: Tap, customers: Json, digits: int, zone: str
 ) -> None:
-    """Any number of digits and any offset is read, and dates may have a time."""
+    """Times with any number of digits and any offset are read, as are dates with a time."""
     add(project, START, START + HOUR)
     project.behaviour = Behaviour(time_digits=digits, time_zone=zone, dates_with_times=True)
 
@@ -360,7 +360,7 @@ def test_b14_times_may_have_any_form(
 
 @dataclass
 class Maintenance(Action):
-    """Fails every request for some real seconds from the first one on."""
+    """Fails every request for some real seconds after the first one."""
 
     seconds: float
     requests: list[float] = field(default_factory=list)
@@ -375,7 +375,7 @@ class Maintenance(Action):
 def test_b15_a_maintenance_of_ten_minutes_is_waited_for(
     project: Sandbox, tmp_path: Path, customers: Json
 ) -> None:
-    """Whatever fails for ten minutes ends no stream."""
+    """Ten minutes of failures fail no stream."""
     add(project, START)
     # Ten minutes of the tap's clock.
     maintenance = Maintenance(2)
@@ -390,17 +390,17 @@ def test_b15_a_maintenance_of_ten_minutes_is_waited_for(
 
 
 def forge(project: Sandbox) -> None:
-    """Let ids of exports and errors hold line breaks and terminal escapes."""
+    """Put line breaks and terminal escapes into the IDs of exports and into errors."""
     project.behaviour = Behaviour(forged_text=FORGED_TEXT)
 
 
 def forge_status(project: Sandbox) -> None:
-    """Let a status hold them."""
+    """Put line breaks and terminal escapes into a status."""
     project.faults.add(Fault(on="create", action=Turn(f"WAITING{FORGED_TEXT}"), times=None))
 
 
 def forge_error(project: Sandbox) -> None:
-    """Let an error hold them."""
+    """Put line breaks and terminal escapes into an error."""
     forge(project)
     error = {"key": f"odd{FORGED_TEXT}", "message": FORGED_TEXT, "details": FORGED_TEXT}
     project.faults.add(Fault(on="create", action=Reply(400, error)))
@@ -410,7 +410,7 @@ def forge_error(project: Sandbox) -> None:
 def test_c1_a_server_cannot_forge_a_line_of_the_log(
     project: Sandbox, fast: Tap, customers: Json, prepare: Any
 ) -> None:
-    """Every record of the log is one printable line, whatever it quotes."""
+    """Every log record is one printable line, whatever it quotes."""
     add(project, START)
     prepare(project)
 
@@ -435,7 +435,7 @@ def test_c1_a_server_cannot_forge_a_line_of_the_log(
 def test_c8_a_state_that_does_not_count_is_reported(
     project: Sandbox, fast: Tap, customers: Json, bookmark: Json
 ) -> None:
-    """A full read says why it is one."""
+    """A state of another key or format leads to a full read with a warning."""
     add(project, START, START + HOUR)
 
     run = fast.run(catalog=customers, state={"bookmarks": {"customers": bookmark}})
@@ -448,7 +448,7 @@ def test_c8_a_state_that_does_not_count_is_reported(
 
 
 def test_c8_another_replication_key_is_an_error(fast: Tap, customers: Json) -> None:
-    """A replication key that a stream cannot have names the setting to use instead."""
+    """A replication key that a stream cannot have is an error that names the right setting."""
     (entry,) = (e for e in customers["streams"] if e["tap_stream_id"] == "customers")
     entry["replication_key"] = "updated_at"
 
@@ -474,7 +474,7 @@ def test_a3_an_impossible_time_is_reported_with_its_row(  # noqa: PLR0913, PLR09
     created: datetime,
     bad: str,
 ) -> None:
-    """A cell in the form of a time that is none is an error of its row, wherever it is."""
+    """An impossible time is an error of its row, in every output format."""
     add(project, START + HOUR, START + 2 * HOUR)
     add(project, created, created_at=bad)
     encoding = {"format": form, "compression": "gzip"}

@@ -1,4 +1,4 @@
-"""The tables that exports refer to equal the service's lists, even if these change meanwhile."""
+"""List streams equal the service's lists, even if these change while they are read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SIZES = {
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Return a Voucherify with lists of several pages, and some vouchers."""
+    """Yield a sandbox with lists of several pages, and some vouchers."""
     sizes = {**dict.fromkeys(DOCUMENTED, 0), "voucher": 40, "redemption": 40}
     with Sandbox(Dataset(seed=7, sizes=sizes, reference_sizes=SIZES)) as sandbox:
         yield sandbox
@@ -55,7 +55,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def catalog(discovered: Json) -> Json:
-    """Return a catalog of the lists."""
+    """Return a catalog that selects the lists."""
     return select(discovered, LISTS)
 
 
@@ -65,27 +65,27 @@ def calls(sandbox: Sandbox) -> Counter[str]:
 
 
 def ids(objects: list[Json]) -> set[str]:
-    """Return the ids of objects."""
+    """Return the IDs of objects."""
     return {each["id"] for each in objects}
 
 
 def check_complete(
     sandbox: Sandbox, before: dict[str, list[Json]], found: dict[str, list[Json]]
 ) -> None:
-    """Check that every object is there once, and apart from deleted ones nothing else."""
+    """Check that every object was emitted once, and nothing else except deleted ones."""
     for stream in LISTS:
         after = expected_objects(sandbox, stream)
         rows = found[stream]
         assert len(ids(rows)) == len(rows)
         assert ids(after) <= ids(rows) <= ids(after) | ids(before[stream])
-        # The pages of others hold counts and assignments, which change with them.
+        # The other lists contain counts and assignments, which change with the objects.
         if stream in {"campaigns", "validation_rule_assignments"}:
             known = {comparison(each) for each in (*after, *before[stream])}
             assert {comparison(row) for row in rows} <= known
 
 
 def comparison(record: Json) -> str:
-    """Return a text that records share that differ at most in the form of numbers."""
+    """Return a text that two records share if they differ only in the form of numbers."""
     return identity(comparable(record))
 
 
@@ -93,7 +93,7 @@ def comparison(record: Json) -> str:
 
 
 def test_every_list_equals_the_data(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
-    """Every value comes out as it is, with its digits, and fits its schema."""
+    """Every value of every list is emitted unchanged, with all digits, and fits its schema."""
     run = tap.run(catalog=catalog)
 
     assert (run.exit_code, run.errors, run.warnings) == (0, [], [])
@@ -117,7 +117,7 @@ def test_every_list_equals_the_data(sandbox: Sandbox, tap: Tap, catalog: Json) -
 
 
 def test_about_a_hundred_objects_cost_a_call(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
-    """And a list that fits on a page exactly one; no export is made."""
+    """A list takes one call per hundred objects, rounded up, and no export."""
     tap.run(catalog=catalog)
 
     assert calls(sandbox) == {
@@ -133,7 +133,7 @@ def test_about_a_hundred_objects_cost_a_call(sandbox: Sandbox, tap: Tap, catalog
 def test_lists_that_change_are_complete(
     sandbox: Sandbox, tap: Tap, catalog: Json, changes: Any
 ) -> None:
-    """As records: objects that were created, deleted or both while pages were read."""
+    """Lists are complete as records even if objects change while pages are read."""
     sandbox.behaviour = Behaviour(page_changes=changes)
     before = {stream: expected_objects(sandbox, stream) for stream in LISTS}
 
@@ -148,7 +148,7 @@ def test_lists_that_change_are_complete(
 def test_batches_of_lists_that_change_are_complete(  # noqa: PLR0913, PLR0917 - fixtures
     sandbox: Sandbox, tap: Tap, catalog: Json, tmp_path: Path, form: str, changes: Any
 ) -> None:
-    """Each file has at most the configured number of rows, with the values of records."""
+    """Lists are complete as batch files, which respect the batch size and one schema."""
     sandbox.behaviour = Behaviour(page_changes=changes)
     before = {stream: expected_objects(sandbox, stream) for stream in LISTS}
 
@@ -198,7 +198,7 @@ def json_properties(catalog: Json, stream: str) -> set[str]:
 
 
 def test_ids_of_exports_join(tap: Tap, discovered: Json) -> None:
-    """Campaigns, rules and tiers that records refer to are there, and so are their own targets."""
+    """Every ID in records that refers to a list stream or to its targets can be joined."""
     run = tap.run(catalog=select(discovered, [*LISTS, "vouchers", "redemptions"]))
 
     found = {stream: ids(run.records(stream)) for stream in [*LISTS, "vouchers"]}
@@ -219,7 +219,7 @@ def test_ids_of_exports_join(tap: Tap, discovered: Json) -> None:
 
 
 def test_deselected_properties_are_left_out(tap: Tap, catalog: Json) -> None:
-    """Also those of nested objects; the key stays."""
+    """Deselected properties are left out, nested ones too; the key stays."""
     (entry,) = (e for e in catalog["streams"] if e["tap_stream_id"] == "campaigns")
     kept = {("id",), ("name",), ("voucher",), ("voucher", "type"), ("voucher", "code_config")}
     for item in entry["metadata"]:
@@ -245,12 +245,12 @@ def test_deselected_properties_are_left_out(tap: Tap, catalog: Json) -> None:
 
 
 def breadcrumb(path: tuple[str, ...]) -> list[str]:
-    """Return how a catalog names a property."""
+    """Return the breadcrumb of a property in a catalog."""
     return [part for name in path for part in ("properties", name)]
 
 
 def test_lists_are_mapped(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
-    """A map may rename, filter and derive, also from nested objects."""
+    """A stream map can rename, filter and derive, even from nested objects."""
     run = tap.run(
         catalog=catalog,
         stream_maps={
@@ -271,8 +271,8 @@ def test_lists_are_mapped(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
     assert {record["id"]: record["kind"] for record in run.records("actions")} == expected
 
 
-def test_documented_parts_become_columns(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
-    """With flattening; a warning names the parts that SCHEMA cannot know."""
+def test_documented_properties_are_flattened(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
+    """Flattening makes columns of documented properties and warns of undocumented nested ones."""
     changed = {**sandbox.dataset.references.objects("campaigns")[0], "brand_new": {"a": 1}}
     changed["voucher"] = {**changed["voucher"], "newer": 1, "discount": {"deep": 1}}
     page = {"campaigns": [changed], "total": 1}
@@ -296,7 +296,7 @@ def test_documented_parts_become_columns(sandbox: Sandbox, tap: Tap, catalog: Js
 def test_a_version_is_activated_after_a_consistent_pass(
     sandbox: Sandbox, tap: Tap, catalog: Json, changes: Any
 ) -> None:
-    """Then loaders may delete the other rows."""
+    """ACTIVATE_VERSION follows the last record of a list read in a consistent pass."""
     sandbox.behaviour = Behaviour(page_changes=changes)
 
     run = tap.run(catalog=catalog, emit_activate_version_messages=True)
@@ -310,7 +310,7 @@ def test_a_version_is_activated_after_a_consistent_pass(
 def test_no_version_is_activated_if_a_list_changes_all_the_time(
     sandbox: Sandbox, tap: Tap, catalog: Json
 ) -> None:
-    """All that was seen is emitted, in three passes; a warning says what may be missing."""
+    """A list that changes in all three passes is emitted with a warning, not activated."""
     sandbox.behaviour = Behaviour(page_changes="created", page_change_limit=50)
 
     run = tap.run(
@@ -328,7 +328,7 @@ def test_no_version_is_activated_if_a_list_changes_all_the_time(
 
 
 def test_an_empty_list_empties_no_table(tmp_path: Path, catalog: Json) -> None:
-    """As with exports, whose absence is no proof either."""
+    """An empty list gets a warning instead of ACTIVATE_VERSION."""
     dataset = Dataset(sizes=dict.fromkeys(DOCUMENTED, 0), reference_sizes=dict.fromkeys(SIZES, 0))
     with Sandbox(dataset) as sandbox:
         run = Tap(tmp_path, sandbox.config).run(
@@ -341,7 +341,7 @@ def test_an_empty_list_empties_no_table(tmp_path: Path, catalog: Json) -> None:
 
 
 def test_a_sync_for_a_preview_stops_early(sandbox: Sandbox, catalog: Json) -> None:
-    """As the SDK's own connection test does after one record."""
+    """The SDK's dry run stops a list at its limit of records."""
     tap = TapVoucherify(config=sandbox.config, catalog=select(catalog, ["campaigns"]))
 
     assert tap.run_sync_dry_run(dry_run_record_limit=7, streams=[tap.streams["campaigns"]])
@@ -366,7 +366,7 @@ def test_a_sync_for_a_preview_stops_early(sandbox: Sandbox, catalog: Json) -> No
 def test_a_list_without_access_fails_alone(
     sandbox: Sandbox, tap: Tap, discovered: Json, behaviour: Behaviour, message: str
 ) -> None:
-    """The others are complete; the line says what to do."""
+    """A list without access fails with advice, and the other streams are complete."""
     sandbox.behaviour = behaviour
 
     run = tap.run(catalog=select(discovered, [*LISTS, "vouchers"]))
@@ -384,7 +384,7 @@ def test_a_list_without_access_fails_alone(
 def test_a_key_that_only_exports_still_exports(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """A token without the lists' scopes may get 401, which is not about exports."""
+    """A token without the scopes of lists still syncs exports."""
     tokens = {"app_id": sandbox.app_id, "app_token": sandbox.app_token}
     form = {"grant_type": "client_credentials", "scope": "exports"}
     token = requests.post(
@@ -404,8 +404,8 @@ def test_a_key_that_only_exports_still_exports(
     assert len(run.records("vouchers")) == 40
 
 
-def test_wrong_credentials_are_no_matter_of_a_list(sandbox: Sandbox, tap: Tap) -> None:
-    """One line says so, and the run ends."""
+def test_wrong_credentials_are_not_blamed_on_a_list(sandbox: Sandbox, tap: Tap) -> None:
+    """Wrong credentials end the run in one line that does not blame a list."""
     run = tap.run(app_token="wrong")
 
     assert run.exit_code == 1
@@ -418,7 +418,7 @@ def test_wrong_credentials_are_no_matter_of_a_list(sandbox: Sandbox, tap: Tap) -
 def test_tokens_have_the_scopes_of_selected_lists(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """And no others: a key may lack them."""
+    """A token is requested with the scopes of the selected lists and no others."""
     for streams in (LISTS, ["campaigns", "orders"], ["orders"]):
         assert tap.run(catalog=select(discovered, streams), use_oauth=True).exit_code == 0
 
@@ -433,7 +433,7 @@ def test_tokens_have_the_scopes_of_selected_lists(
 def test_an_object_of_another_form_fails_its_stream(
     sandbox: Sandbox, tap: Tap, catalog: Json
 ) -> None:
-    """The line has the object and the property; deselecting it helps."""
+    """An invalid property fails its stream, unless it is deselected."""
 
     def spoil(page: Json) -> Json:
         page["campaigns"][3]["active"] = "yes"
@@ -452,7 +452,7 @@ def test_an_object_of_another_form_fails_its_stream(
 
 
 def test_parameters_are_for_exports_only(sandbox: Sandbox, tap: Tap) -> None:
-    """A list takes none."""
+    """Export parameters for a list stream are an error."""
     run = tap.run(export_parameters={"campaigns": {"filters": {}}})
 
     assert run.exit_code == 1
@@ -465,7 +465,7 @@ def test_parameters_are_for_exports_only(sandbox: Sandbox, tap: Tap) -> None:
 
 
 def test_the_connection_test_reads_each_list_once(sandbox: Sandbox, tap: Tap) -> None:
-    """One object of each."""
+    """The connection test reads one object of each list."""
     run = tap.command(*tap.options(tap.config), "--test")
 
     assert run.exit_code == 0
@@ -475,7 +475,7 @@ def test_the_connection_test_reads_each_list_once(sandbox: Sandbox, tap: Tap) ->
 
 
 def test_the_connection_test_names_every_list_that_fails(sandbox: Sandbox, tap: Tap) -> None:
-    """Each on a line with its reason."""
+    """The connection test reports each failing list on a line of its own."""
     sandbox.behaviour = Behaviour(
         forbidden_endpoints={"campaigns"}, missing_endpoints={"promotion_tiers"}
     )
@@ -519,7 +519,7 @@ MyTap.cli()
 
 
 def test_a_list_is_a_declaration(sandbox: Sandbox, tap: Tap, tmp_path: Path) -> None:
-    """A stream declared elsewhere has schema, requests and records like all the others."""
+    """A list stream declared elsewhere has schema, requests and records like all others."""
     script = tmp_path / "my_tap.py"
     script.write_text(MODULE, encoding="utf-8")
 

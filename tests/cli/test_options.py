@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def kinds(sandbox: Sandbox, since: int = 0) -> list[str]:
-    """Return what the calls were for, from the given one on."""
+    """Return the kinds of the calls from number `since` on."""
     return [request.kind for request in sandbox.requests[since:]]
 
 
@@ -39,7 +39,7 @@ def kinds(sandbox: Sandbox, since: int = 0) -> list[str]:
 def test_parameters_are_added_to_the_date_filter(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """A stream's own filters and parameters go to Voucherify, beside the tap's filter."""
+    """A stream's own filters are sent together with the tap's date filter."""
     code = sandbox.rows("voucher")[3].cells["code"]
     own = {"code": {"conditions": {"$is": [code]}}}
 
@@ -73,7 +73,7 @@ def test_parameters_are_added_to_the_date_filter(
 def test_parameters_that_would_break_the_sync_are_rejected(
     sandbox: Sandbox, tap: Tap, parameters: Json, setting: str
 ) -> None:
-    """One line names the setting, and no request is made."""
+    """Parameters that would break the sync are an error before any request."""
     run = tap.run(export_parameters={"vouchers": parameters}, track_updates=True)
 
     assert run.exit_code == 1
@@ -85,7 +85,7 @@ def test_parameters_that_would_break_the_sync_are_rejected(
 def test_a_filter_on_updates_is_kept_where_updates_are_not_tracked(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """The sync of redemptions uses no such filter, also with `track_updates`."""
+    """A stream without tracked updates keeps its own filter on `updated_at`."""
     own = {"updated_at": {"conditions": {"$after": ["2020-01-01T00:00:00Z"]}}}
 
     tap.run(
@@ -102,7 +102,7 @@ def test_a_filter_on_updates_is_kept_where_updates_are_not_tracked(
 
 
 def test_one_token_serves_all_exports(sandbox: Sandbox, tap: Tap) -> None:
-    """The key pair is exchanged once, and goes nowhere else."""
+    """The key pair is exchanged for a token once, and sent with no other request."""
     run = tap.run(use_oauth=True)
 
     assert run.exit_code == 0
@@ -114,7 +114,7 @@ def test_one_token_serves_all_exports(sandbox: Sandbox, tap: Tap) -> None:
 
 
 def test_a_token_that_ends_is_renewed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """A run that lasts longer than its token has another one issued, ahead of time."""
+    """A token is renewed before it expires during a run."""
     sandbox.behaviour = Behaviour(latency_seconds=2.5)
     # A token is no longer used in the minute before it expires.
     sandbox.faults.add(Fault(on="oauth", action=Amend({"expires_in": 61})))
@@ -128,7 +128,7 @@ def test_a_token_that_ends_is_renewed(sandbox: Sandbox, tap: Tap, discovered: Js
 
 
 def test_a_wrong_pair_gets_no_token(sandbox: Sandbox, tap: Tap) -> None:
-    """The one line of the error names the setting, and nothing else is asked for."""
+    """A wrong key pair is one error that names the setting, after only the token request."""
     run = tap.run(use_oauth=True, app_token="somebody-else-s")
 
     assert run.exit_code == 1
@@ -139,7 +139,7 @@ def test_a_wrong_pair_gets_no_token(sandbox: Sandbox, tap: Tap) -> None:
 
 
 def test_a_token_has_the_scopes_it_needs(sandbox: Sandbox, tap: Tap) -> None:
-    """For exports and lists; one for metadata schemas is requested only if they are."""
+    """A token has the scope of metadata schemas only if they are requested."""
     plain = tap.run(use_oauth=True)
     typed = tap.run(use_oauth=True, typed_metadata=True)
 
@@ -157,7 +157,7 @@ def test_a_token_has_the_scopes_it_needs(sandbox: Sandbox, tap: Tap) -> None:
 def test_the_connection_test_exports_next_to_nothing(
     sandbox: Sandbox, tap: Tap, option: str, *, use_oauth: bool
 ) -> None:
-    """Every stream has one export without rows, one line in the log, and nothing left behind."""
+    """The connection test creates one export without rows per stream, logs it and deletes it."""
     options = tap.options({**tap.config, "use_oauth": use_oauth})
 
     run = tap.command(*options, option)
@@ -173,7 +173,7 @@ def test_the_connection_test_exports_next_to_nothing(
 
 
 def test_the_connection_test_shows_how_headers_match(sandbox: Sandbox, tap: Tap) -> None:
-    """Columns that are accepted by position, learned, missing, or metadata are reported."""
+    """The connection test reports rejected fields, missing columns and learned titles."""
     sandbox.behaviour = Behaviour(
         titles={("customer", "name"): "Full Name"},
         rejected_fields={"order": {"referrer_id"}},
@@ -190,7 +190,7 @@ def test_the_connection_test_shows_how_headers_match(sandbox: Sandbox, tap: Tap)
 
 
 def test_the_connection_test_accepts_files_without_a_header(sandbox: Sandbox, tap: Tap) -> None:
-    """What an export without rows looks like is undocumented."""
+    """The connection test accepts files without a header."""
     sandbox.behaviour = service("empty_files")
 
     run = tap.command(*tap.options(tap.config), "--test")
@@ -211,7 +211,7 @@ def test_the_connection_test_accepts_files_without_a_header(sandbox: Sandbox, ta
 def test_the_connection_test_reports_what_is_rejected(
     sandbox: Sandbox, tmp_path: Path, on: Kind, status: int, expected: str
 ) -> None:
-    """It proves each permission that a sync needs, and one line names the missing one."""
+    """The connection test covers each permission that a sync needs, and reports a missing one."""
     tap = Tap(tmp_path, sandbox.config, speed=100)
     sandbox.faults.add(Fault(on=on, action=Reply(status, {"key": "odd"}), times=None))
 
@@ -226,7 +226,7 @@ def test_the_connection_test_reports_what_is_rejected(
 def test_a_signal_ends_the_connection_test_of_a_catalog(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """It exports what the catalog selects, wherever the option stands, and ends like a sync."""
+    """The connection test covers the streams of a catalog, and a signal ends it like a sync."""
     sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
     options = tap.options(tap.config, select(discovered, ["skus"]))
     command = (*COMMAND, "--test", *options)
@@ -243,7 +243,7 @@ def test_a_signal_ends_the_connection_test_of_a_catalog(
 
 
 def test_the_schemas_alone_can_be_printed(sandbox: Sandbox, tap: Tap) -> None:
-    """The other form of the SDK's test, `--test=schema`, works without an export."""
+    """The SDK's `--test=schema` prints all schemas without an export."""
     run = tap.command(*tap.options(tap.config), "--test=schema")
 
     assert run.exit_code == 0
@@ -255,7 +255,7 @@ def test_the_schemas_alone_can_be_printed(sandbox: Sandbox, tap: Tap) -> None:
 
 
 def test_an_export_of_a_killed_run_is_resumed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """A restart creates no second export, and misses nothing."""
+    """A restarted run resumes the unfinished export instead of creating another."""
     sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
     catalog = select(discovered, ["orders"])
     with tap.start(catalog=catalog) as process:
@@ -275,10 +275,10 @@ def test_an_export_of_a_killed_run_is_resumed(sandbox: Sandbox, tap: Tap, discov
     assert in_any_order(output.records("orders")) == expected_records(sandbox, "orders")
 
 
-def test_a_stream_that_is_made_a_whole_table_resumes_no_export(
+def test_a_stream_made_full_table_resumes_no_export(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """An older export lacks what was created since, which a loader would then delete."""
+    """A stream that the catalog makes FULL_TABLE resumes no export."""
     sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
     catalog = select(discovered, ["orders"])
     for entry in catalog["streams"]:
@@ -298,7 +298,7 @@ def test_a_stream_that_is_made_a_whole_table_resumes_no_export(
 def test_a9_exports_are_not_resumed_by_default(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """It is off by default: no list precedes the first export, and each run has its own."""
+    """By default no run lists or resumes exports."""
     catalog = select(discovered, ["orders"])
 
     runs = [tap.run(catalog=catalog) for _ in range(2)]
@@ -310,7 +310,7 @@ def test_a9_exports_are_not_resumed_by_default(
 
 
 def test_a_finished_export_is_not_resumed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """It may lack what was created since."""
+    """A finished export is never reused, since it lacks newer rows."""
     catalog = select(discovered, ["orders"])
     tap.run(catalog=catalog, resume_exports=True)
     sandbox.dataset.grow({"order": 5})
@@ -321,8 +321,8 @@ def test_a_finished_export_is_not_resumed(sandbox: Sandbox, tap: Tap, discovered
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
-def test_a_list_that_is_rejected_is_optional(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """A key that may not list exports costs a warning, not the run."""
+def test_a_list_that_is_rejected_is_a_warning(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """A key that must not list exports gets a warning, and the run succeeds."""
     reply = Reply(403, {"key": "forbidden"})
     sandbox.faults.add(Fault(on="list", action=reply, times=None))
 
@@ -334,8 +334,8 @@ def test_a_list_that_is_rejected_is_optional(sandbox: Sandbox, tap: Tap, discove
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
-def test_a_whole_table_is_never_resumed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """An older export of it would hide what has changed since, so none is looked for."""
+def test_a_full_table_export_is_never_resumed(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """A full-table stream neither lists nor resumes exports."""
     sandbox.faults.add(Fault(on="create", action=Turn("IN_PROGRESS")))
     catalog = select(discovered, ["points_expirations"])
     with tap.start(catalog=catalog) as process:
@@ -350,7 +350,7 @@ def test_a_whole_table_is_never_resumed(sandbox: Sandbox, tap: Tap, discovered: 
 
 
 def test_exports_are_deleted_once_they_are_read(sandbox: Sandbox, tap: Tap) -> None:
-    """On request, nothing stays behind on the account."""
+    """With `delete_exports` every export is deleted."""
     run = tap.run(delete_exports=True)
 
     assert run.exit_code == 0
@@ -361,7 +361,7 @@ def test_exports_are_deleted_once_they_are_read(sandbox: Sandbox, tap: Tap) -> N
 def test_an_export_that_cannot_be_deleted_is_a_warning(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """The records are there all the same."""
+    """An export that cannot be deleted is a warning, and its records are emitted."""
     reply = Reply(403, {"key": "forbidden"})
     sandbox.faults.add(Fault(on="delete", action=reply, times=None))
 

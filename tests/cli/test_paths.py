@@ -23,7 +23,7 @@ ROWS = 700
 
 
 class SlowTap(TapVoucherify):
-    """The tap, whose records all go through the SDK."""
+    """A tap whose records all go through the SDK."""
 
     stream_classes = tuple(
         type(stream.__name__, (stream,), {"has_transformations": True}) for stream in STREAMS
@@ -32,7 +32,7 @@ class SlowTap(TapVoucherify):
 
 @pytest.fixture(scope="module")
 def large_sandbox() -> Iterator[Sandbox]:
-    """Return a Voucherify with more rows than fit into one block."""
+    """Yield a sandbox with more rows than fit into one block."""
     with Sandbox(Dataset(seed=11, sizes=dict.fromkeys(DOCUMENTED, ROWS))) as sandbox:
         yield sandbox
 
@@ -40,7 +40,7 @@ def large_sandbox() -> Iterator[Sandbox]:
 def both_ways(
     directory: Path, sandbox: Sandbox, catalog: Json, **settings: Any
 ) -> tuple[CountedRun, CountedRun]:
-    """Sync in both ways."""
+    """Sync over the fast path and over the SDK's path."""
     tap = Tap(directory, sandbox.config)
     return (
         tap.run_inline(catalog=catalog, **settings),
@@ -49,7 +49,7 @@ def both_ways(
 
 
 def check_equal(fast: CountedRun, slow: CountedRun) -> None:
-    """Check that two runs have emitted the same, and counted the same."""
+    """Check that two runs have emitted and counted the same."""
     assert timeless(fast) == timeless(slow)
     assert fast.states == slow.states
     assert fast.counts == slow.counts
@@ -57,13 +57,13 @@ def check_equal(fast: CountedRun, slow: CountedRun) -> None:
 
 
 def timeless(run: CountedRun) -> list[Json]:
-    """Return the messages but for what depends on the moment: the times of extraction."""
+    """Return the messages without the properties that depend on the time of the run."""
     moments = ("time_extracted", "version")
     return [{k: v for k, v in message.items() if k not in moments} for message in run.messages]
 
 
 def test_every_stream(large_sandbox: Sandbox, tmp_path: Path, discovered: Json) -> None:
-    """All types of all streams come out alike."""
+    """Both paths emit the same messages for every stream and every type."""
     fast, slow = both_ways(tmp_path, large_sandbox, select(discovered, OBJECTS))
 
     check_equal(fast, slow)
@@ -84,12 +84,12 @@ def test_every_stream(large_sandbox: Sandbox, tmp_path: Path, discovered: Json) 
     ],
 )
 def test_settings(large_sandbox: Sandbox, tmp_path: Path, discovered: Json, settings: Json) -> None:
-    """So they do under settings that change what is emitted."""
+    """Both paths emit the same messages under settings that change the output."""
     check_equal(*both_ways(tmp_path, large_sandbox, select(discovered, OBJECTS), **settings))
 
 
 def test_records_one_by_one(large_sandbox: Sandbox, discovered: Json) -> None:
-    """Who asks a stream for its records, as the SDK does of every stream, gets the same."""
+    """`get_records` of a stream, which the SDK calls, yields the same records."""
     config = {**large_sandbox.config, "poll_interval_seconds": 0.02}
     tap = TapVoucherify(config=config, catalog=select(discovered, ["orders"]))
 
@@ -101,7 +101,7 @@ def test_records_one_by_one(large_sandbox: Sandbox, discovered: Json) -> None:
 
 
 def test_selections(large_sandbox: Sandbox, tmp_path: Path, discovered: Json) -> None:
-    """What is deselected is missing from both."""
+    """Both paths leave out deselected properties."""
     without = {
         "vouchers": ["value", "metadata", "qr_code"],
         "orders": ["status"],
@@ -115,7 +115,7 @@ def test_selections(large_sandbox: Sandbox, tmp_path: Path, discovered: Json) ->
 
 
 def test_empty_exports(tmp_path: Path, discovered: Json) -> None:
-    """A file without rows leads to the same SCHEMA and STATE."""
+    """Both paths emit the same SCHEMA and STATE messages for an export without rows."""
     with Sandbox(Dataset(sizes=dict.fromkeys(DOCUMENTED, 0))) as sandbox:
         fast, slow = both_ways(tmp_path, sandbox, select(discovered, OBJECTS))
 
@@ -127,7 +127,7 @@ def test_empty_exports(tmp_path: Path, discovered: Json) -> None:
 def test_errors_in_mid_file(
     large_sandbox: Sandbox, tmp_path: Path, discovered: Json, row: int
 ) -> None:
-    """The rows before a faulty one are emitted in both ways, and the run fails."""
+    """Both paths emit the rows before an invalid one and fail the run."""
 
     def spoil(body: bytes) -> bytes:
         lines = body.split(b"\r\n")

@@ -1,4 +1,4 @@
-"""An interrupted run loses nothing and reports how it ended."""
+"""An interrupted run loses nothing, and reports how it ended."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Enough for a STATE in the midst of one export.
+# Enough for a STATE in the middle of one export.
 ROWS = 14_000
 
-# After how many lines of output a run is killed: behind its first STATE.
+# The number of output lines after which a run is killed: more than precede its first STATE.
 POINTS = [random.Random(seed).randrange(11_500, ROWS) for seed in range(3)]
 
-# Neither a loader nor an orchestrator waits longer for a run that is asked to stop.
+# No loader or orchestrator waits longer for a stopped run.
 SECONDS_TO_END = 4
 
 
 @pytest.fixture(scope="module")
 def large() -> Iterator[Sandbox]:
-    """Return a Voucherify with enough customers that a sync of them can be interrupted."""
+    """Yield a sandbox with enough customers that a sync of them can be interrupted."""
     with Sandbox(Dataset(sizes={"customer": ROWS})) as large:
         yield large
 
 
 @pytest.fixture(scope="module")
 def everyone(large: Sandbox) -> dict[str, str]:
-    """Return when each customer was created, by their ids, in the order of the server."""
+    """Return each customer's creation time by ID, in the order of the server."""
     return {row.cells["id"]: row.cells["created_at"] for row in large.rows("customer")}
 
 
 @pytest.fixture
 def behaviour(large: Sandbox, request: pytest.FixtureRequest) -> Iterator[Behaviour]:
-    """Return a behaviour that the large sandbox has during a test."""
+    """Yield a behaviour that the large sandbox has during a test."""
     usual, large.behaviour = large.behaviour, request.param
     yield request.param
     large.behaviour = usual
@@ -55,13 +55,13 @@ def behaviour(large: Sandbox, request: pytest.FixtureRequest) -> Iterator[Behavi
 
 @pytest.fixture
 def large_tap(large: Sandbox, tmp_path: Path) -> Tap:
-    """Return the tap, set up for the large sandbox."""
+    """Return the tap, configured for the large sandbox."""
     return Tap(tmp_path, large.config)
 
 
 @pytest.fixture
 def customers(discovered: Json) -> Json:
-    """Return a catalog of the customers alone, with a few fields, so that it goes fast."""
+    """Return a catalog that selects only customers, with a few fields for speed."""
     (entry,) = (e for e in discovered["streams"] if e["tap_stream_id"] == "customers")
     kept = {"id", "created_at", "email", "metadata"}
     return select(
@@ -70,12 +70,12 @@ def customers(discovered: Json) -> Json:
 
 
 def ids(output: Output) -> list[str]:
-    """Return the ids of the customers that were emitted."""
+    """Return the IDs of the emitted customers."""
     return [record["id"] for record in output.records("customers")]
 
 
 def kill_after(process: subprocess.Popen[bytes], lines: int) -> Output:
-    """Read that many lines, kill the process at once and return what a loader has committed."""
+    """Read this many lines, kill the process and return what a loader has committed."""
     with process:
         output = Output(read_lines(process.stdout, lines))
         process.kill()
@@ -100,13 +100,13 @@ def test_a_killed_run_resumes_without_a_gap(
     behaviour: Behaviour,
     lines: int,
 ) -> None:
-    """What a loader has committed and what the next run emits are everything there is."""
+    """The committed records of a killed run and those of the next one are all records."""
     killed = kill_after(large_tap.start(catalog=customers), lines)
     resumed = large_tap.run(catalog=customers, state=killed.state)
 
     assert resumed.exit_code == 0
     assert {*ids(killed), *ids(resumed)} == set(everyone)
-    # Only what was in order need not be read again; over several files, the order is unknown.
+    # Only ordered rows are not re-read; over several files, the order is unknown.
     is_ordered = behaviour.honours_order and behaviour.files == 1
     assert (len(ids(resumed)) < ROWS // 2) == is_ordered
     bookmarks = killed.bookmarks("customers") + resumed.bookmarks("customers")
@@ -116,7 +116,7 @@ def test_a_killed_run_resumes_without_a_gap(
 def test_no_state_trusts_a_file_that_is_out_of_order(
     large: Sandbox, large_tap: Tap, customers: Json
 ) -> None:
-    """If a row is far behind its place, no STATE moves before the export has been emitted."""
+    """A row far out of order keeps the bookmark until the whole export is emitted."""
 
     def move_first_row_to_the_end(body: bytes) -> bytes:
         header, first, *others = body.splitlines(keepends=True)
@@ -138,7 +138,7 @@ def test_no_state_trusts_a_file_that_is_out_of_order(
 def test_a_run_of_windows_resumes_without_a_gap(
     large_tap: Tap, customers: Json, everyone: dict[str, str]
 ) -> None:
-    """However often a run of many windows is killed, each resumes from the last STATE."""
+    """A run of many windows resumes from its last STATE, however often it is killed."""
     bounds: Json = {"start_date": "2026-01-01", "end_date": "2026-02-01", "window_days": 3}
     randomness = random.Random(11)
     state: Json | None = None
@@ -162,7 +162,7 @@ def test_a_run_of_windows_resumes_without_a_gap(
 def test_a_signal_during_the_start_is_reported_on_one_line(
     tap: Tap, tmp_path: Path, signal_number: signal.Signals, exit_code: int
 ) -> None:
-    """Modules take their time to load, and no handler of the tap is there yet."""
+    """A signal before the tap's handlers exist ends the run with one line."""
     module = f"import os\nos.kill(os.getpid(), {int(signal_number)})\n"
     (tmp_path / "singer_sdk.py").write_text(module)
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -186,7 +186,7 @@ def test_a_signal_ends_the_run_with_the_state_of_what_is_written(
     signal_number: signal.Signals,
     exit_code: int,
 ) -> None:
-    """The last message is a STATE that covers all records before it, and nothing beyond them."""
+    """After a signal, the last message is a STATE that covers exactly the emitted records."""
     with large_tap.start(catalog=customers) as process:
         assert process.stderr is not None
         lines = read_lines(process.stdout, 1_500)
@@ -206,7 +206,7 @@ def test_a_signal_ends_the_run_with_the_state_of_what_is_written(
 def test_a_signal_ends_a_run_that_waits_for_an_export(
     sandbox: Sandbox, tap: Tap, customers: Json
 ) -> None:
-    """A run no longer waits for its exports once it is asked to stop."""
+    """A signal ends the wait for an export."""
     sandbox.behaviour = Behaviour(latency_seconds=3600)
     with tap.start(catalog=customers) as process:
         assert process.stderr is not None
@@ -224,7 +224,7 @@ def test_a_signal_ends_a_run_that_waits_for_an_export(
 
 
 def test_a_signal_ends_a_run_whose_output_is_not_read(large_tap: Tap, customers: Json) -> None:
-    """A loader that hangs does not keep the tap from ending."""
+    """A signal ends the run even if a hanging loader does not read its output."""
     with large_tap.start(catalog=customers) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -238,7 +238,7 @@ def test_a_signal_ends_a_run_whose_output_is_not_read(large_tap: Tap, customers:
 
 
 def test_a_loader_that_is_gone_ends_the_run(large_tap: Tap, customers: Json) -> None:
-    """When the pipe to the loader breaks, the tap says so in one line and ends."""
+    """A broken pipe ends the run with one error line."""
     with large_tap.start(catalog=customers) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -254,7 +254,7 @@ def test_a_loader_that_is_gone_ends_the_run(large_tap: Tap, customers: Json) -> 
 
 
 def test_an_output_that_cannot_be_written_ends_the_run(tap: Tap) -> None:
-    """A full disk behind standard output is reported on one line."""
+    """A full disk behind standard output ends the run with one error line."""
     full = os.open("/dev/full", os.O_WRONLY)
     with tap.start(stdout=full) as process:
         os.close(full)
@@ -268,10 +268,10 @@ def test_an_output_that_cannot_be_written_ends_the_run(tap: Tap) -> None:
 
 
 @pytest.mark.parametrize(("closed", "exit_code"), [(">&-", 1), ("2>&-", 0)])
-def test_b13_a_closed_output_is_no_bug(
+def test_b13_a_closed_output_is_reported(
     tap: Tap, discovered: Json, closed: str, exit_code: int
 ) -> None:
-    """A stream that is closed when the tap starts ends in one line, or does not matter."""
+    """A closed standard output is one error line; a closed standard error does not matter."""
     options = tap.options(tap.config, select(discovered, ["customers"]))
     command = ("/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, *options)
 
@@ -288,7 +288,7 @@ def test_b13_a_closed_output_is_no_bug(
 def test_an_output_that_does_not_block_gets_everything(
     large_tap: Tap, customers: Json, everyone: dict[str, str]
 ) -> None:
-    """A loader may have made the pipe's end of the tap non-blocking: the tap waits for room."""
+    """The tap waits while a non-blocking pipe is full."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(writer, False)
@@ -304,7 +304,7 @@ def test_an_output_that_does_not_block_gets_everything(
 
 
 def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:
-    """The main thread notices at its next check, and is not waited for forever."""
+    """A stopped run whose main thread hangs ends after two seconds."""
     script = """
         import signal, time
         from tap_voucherify.clock import Clock
@@ -340,7 +340,7 @@ def test_a_run_whose_output_is_stuck_ends_by_itself() -> None:
 
 
 def test_a_signal_before_the_sync_ends_the_run(tap: Tap, customers: Json) -> None:
-    """A run that a signal ends while it is set up does not pass for a complete one."""
+    """A signal before the sync ends the run with the exit code of the signal."""
     script = """
         import signal
         from tap_voucherify.tap import TapVoucherify

@@ -1,4 +1,4 @@
-"""Secrets are sent only where they belong and are never printed."""
+"""Secrets are sent only where they belong, and are never printed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ STRUCTURED = {
 
 @pytest.fixture
 def voucherify() -> Iterator[Sandbox]:
-    """Return a Voucherify with a few customers."""
+    """Yield a sandbox with a few customers."""
     sizes = {**dict.fromkeys(OBJECTS, 0), "customer": 20}
     start = datetime(2025, 3, 1, tzinfo=timezone.utc)
     with Sandbox(Dataset(seed=3, sizes=sizes, start=start)) as voucherify:
@@ -55,13 +55,13 @@ def voucherify() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def fast_tap(voucherify: Sandbox, tmp_path: Path) -> Tap:
-    """Return the tap, set up for that Voucherify."""
+    """Return the tap with a fast clock, configured for that sandbox."""
     return Tap(tmp_path, voucherify.config, speed=100)
 
 
 @pytest.fixture
 def customers(discovered: Json) -> Json:
-    """Return a catalog of the customers alone."""
+    """Return a catalog that selects only customers."""
     return select(discovered, ["customers"])
 
 
@@ -88,7 +88,7 @@ def check_complete(voucherify: Sandbox, run: Run) -> None:
 
 
 def lead_elsewhere(voucherify: Sandbox, url: str) -> None:
-    """Let the exports' links lead to another site."""
+    """Make the links of exports lead to another site."""
 
     def change(export: Json) -> Json:
         if export["status"] == "DONE":
@@ -100,7 +100,7 @@ def lead_elsewhere(voucherify: Sandbox, url: str) -> None:
 
 
 def redirect_downloads(voucherify: Sandbox, url: str, status: int = 302) -> None:
-    """Let downloads be redirected to the same path of another site."""
+    """Redirect downloads to the same path of another site."""
 
     def location(export: Json) -> Json:
         if export["status"] == "DONE":
@@ -118,12 +118,12 @@ def redirect_downloads(voucherify: Sandbox, url: str, status: int = 302) -> None
 
 @dataclass(frozen=True)
 class Scene:
-    """A run in which secrets could come to light.
+    """A run in which secrets could leak.
 
     Attributes:
         prepare: Makes something go wrong.
-        settings: Settings that are added.
-        exit_code: How the run ends.
+        settings: Additional settings.
+        exit_code: The exit code of the run.
     """
 
     prepare: Callable[[Sandbox], object] = lambda _: None
@@ -132,19 +132,19 @@ class Scene:
 
 
 def faulty(on: Any, action: Any, times: int | None = None) -> Callable[[Sandbox], object]:
-    """Return what adds a fault."""
+    """Return a function that adds a fault."""
     return lambda voucherify: voucherify.faults.add(Fault(on=on, action=action, times=times))
 
 
 def echo(voucherify: Sandbox) -> None:
-    """Let an error repeat what came with the request."""
+    """Make an error repeat the credentials of the request."""
     text = f"{voucherify.app_token} of {voucherify.app_id}"
     error = {"key": "odd", "message": text, "details": f"Bearer {text}", "request_id": text}
     voucherify.faults.add(Fault(on="create", action=Reply(400, error)))
 
 
 def expire(voucherify: Sandbox) -> None:
-    """Let no download link be valid."""
+    """Make every download link invalid."""
     voucherify.behaviour = Behaviour(token_seconds=-1)
 
 
@@ -157,7 +157,7 @@ SCENES = {
     "echo": Scene(echo, exit_code=1),
     "oauth_rejected": Scene(faulty("oauth", Reply(403)), {"use_oauth": True}, exit_code=1),
     "links_expired": Scene(expire, exit_code=1),
-    "no_answer": Scene(faulty("download", Raw(reset=True)), IMPATIENT, exit_code=1),
+    "no_response": Scene(faulty("download", Raw(reset=True)), IMPATIENT, exit_code=1),
     "closed_port": Scene(lambda v: lead_elsewhere(v, "http://127.0.0.1:1"), IMPATIENT, exit_code=1),
     "insecure_link": Scene(lambda v: lead_elsewhere(v, "http://example.com"), exit_code=1),
     "broken_link": Scene(lambda v: lead_elsewhere(v, "https://[::1"), exit_code=1),
@@ -199,16 +199,16 @@ def test_no_output_holds_a_secret(  # noqa: PLR0913 - each is a fixture or a par
     if logging == "structured":
         printed += (tmp_path / "tap.log").read_text(encoding="utf-8")
     assert run.exit_code == scene.exit_code
-    # The libraries' lines are there, without the secrets.
+    # The lines of libraries are logged, without the secrets.
     assert '"POST /v1/' in printed.replace("\\", "")
     for secret in [*voucherify.secrets, voucherify.app_id]:
         assert secret not in printed
 
 
-def test_a_token_of_somebody_else_is_not_printed(
+def test_an_access_token_is_not_printed(
     voucherify: Sandbox, fast_tap: Tap, customers: Json
 ) -> None:
-    """The setting `access_token` is as secret as a token that the tap has issued."""
+    """The setting `access_token` is masked, even where an error repeats it."""
     response = requests.post(
         f"{voucherify.api_url}/v1/oauth/token",
         data={"grant_type": "client_credentials", "scope": "exports"},
@@ -241,7 +241,7 @@ def test_an_ambiguous_address_gets_no_credentials(
     certificate: Path,
     lead: Callable[[Sandbox, str], None],
 ) -> None:
-    """Credentials do not go to a host that is dressed up as the API's."""
+    """No credentials go to a host whose URL only looks like the API's."""
     with Relay(voucherify.download_url, {}, certificate) as elsewhere:
         lead(voucherify, f"{elsewhere.url}\\@127.0.0.1")
         fast_tap.environment["REQUESTS_CA_BUNDLE"] = str(certificate)
@@ -255,7 +255,7 @@ def test_an_ambiguous_address_gets_no_credentials(
 def test_a_foreign_host_gets_no_credentials(
     voucherify: Sandbox, fast_tap: Tap, customers: Json, certificate: Path
 ) -> None:
-    """A file on another host is fetched over https, without credentials."""
+    """A file on another host is downloaded over HTTPS without credentials."""
     keys = {"X-App-Id": voucherify.app_id, "X-App-Token": voucherify.app_token}
     with Relay(voucherify.download_url, keys, certificate) as elsewhere:
         lead_elsewhere(voucherify, elsewhere.url)
@@ -278,7 +278,7 @@ def test_a_redirect_takes_no_credentials_along(  # noqa: PLR0913 - each is a fix
     settings: Json,
     status: int,
 ) -> None:
-    """A download that is redirected to another host goes on there without credentials."""
+    """A download redirected to another host continues there without credentials."""
     keys = {"X-App-Id": voucherify.app_id, "X-App-Token": voucherify.app_token}
     with Relay(voucherify.download_url, keys, certificate) as elsewhere:
         redirect_downloads(voucherify, elsewhere.url, status)
@@ -294,7 +294,7 @@ def test_a_redirect_takes_no_credentials_along(  # noqa: PLR0913 - each is a fix
 def test_a_call_is_not_redirected(
     voucherify: Sandbox, fast_tap: Tap, customers: Json, certificate: Path, kind: Any
 ) -> None:
-    """A call of the API that is redirected to another host is an error."""
+    """An API call that is redirected to another host is an error."""
     with Relay(voucherify.api_url, {}, certificate) as elsewhere:
         reply = Reply(307, b"", {"Location": f"{elsewhere.url}/v1/exports"})
         voucherify.faults.add(Fault(on=kind, action=reply, times=None))
@@ -317,7 +317,7 @@ def test_an_unknown_authority_is_not_trusted(
     certificate: Path,
     environment: dict[str, str],
 ) -> None:
-    """A certificate is always verified; the error says how to name a private authority."""
+    """An untrusted certificate is an error that says how to name a private authority."""
     with Relay(voucherify.download_url, {}, certificate) as elsewhere:
         lead_elsewhere(voucherify, elsewhere.url)
         fast_tap.environment |= environment
@@ -332,7 +332,7 @@ def test_an_unknown_authority_is_not_trusted(
 def test_netrc_is_not_consulted(
     voucherify: Sandbox, fast_tap: Tap, customers: Json, certificate: Path, tmp_path: Path
 ) -> None:
-    """Passwords that are meant for other programs are never sent."""
+    """Passwords in `.netrc` are never sent."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login a password b\nmachine localhost login a password b\n")
     netrc.chmod(0o600)
@@ -354,7 +354,7 @@ def test_netrc_is_not_consulted(
 def test_this_machine_is_not_reached_through_a_proxy(
     voucherify: Sandbox, fast_tap: Tap, customers: Json
 ) -> None:
-    """A proxy would get the key of a loopback API in clear."""
+    """Requests to a loopback API bypass a proxy, which would see the key in clear text."""
     with Relay("", {}) as proxy:
         fast_tap.environment |= {"HTTP_PROXY": proxy.url, "http_proxy": proxy.url, "NO_PROXY": ""}
         fast_tap.environment |= {"no_proxy": ""}
@@ -389,7 +389,7 @@ def test_this_machine_is_not_reached_through_a_proxy(
 def test_an_address_that_cannot_be_used_is_reported(
     fast_tap: Tap, proxy: str, api_url: str, expected: str
 ) -> None:
-    """A person reads whether the proxy or the host is wrong, and no password."""
+    """An invalid proxy or host is named in an error that shows no password."""
     proxies = dict.fromkeys(["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"], proxy)
     fast_tap.environment |= {**proxies, "NO_PROXY": "", "no_proxy": ""}
 
@@ -405,7 +405,7 @@ def test_an_address_that_cannot_be_used_is_reported(
 def test_catalog_and_state_hold_no_secret(
     voucherify: Sandbox, fast_tap: Tap, customers: Json
 ) -> None:
-    """What is kept between runs is the bookmarks, and nothing about the account."""
+    """The state contains only bookmarks, and neither it nor the catalog contains secrets."""
     state = fast_tap.run(catalog=customers).state
     bookmark = {"replication_key", "replication_key_value"}
 

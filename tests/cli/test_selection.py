@@ -31,7 +31,7 @@ def properties(discovered: Json, stream: str) -> set[str]:
 
 
 def requested_fields(sandbox: Sandbox, stream: str) -> list[str]:
-    """Return the fields that the one export of a stream has requested."""
+    """Return the fields that a stream's only export requested."""
     (body,) = created_exports(sandbox, OBJECTS[stream])
     fields: list[str] = body["parameters"]["fields"]
     return fields
@@ -47,7 +47,7 @@ def only(records: list[Json], names: set[str]) -> list[Json]:
 def test_every_documented_field_can_be_selected(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """Each stream requests all fields that its object has, each once, custom attributes last."""
+    """Each stream requests every field of its object once, with metadata last."""
     run = tap.run(catalog=select(discovered, OBJECTS))
 
     assert run.exit_code == 0
@@ -62,7 +62,7 @@ def test_every_documented_field_can_be_selected(
 def test_deselected_fields_are_neither_requested_nor_emitted(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """A selection of a few fields narrows request, schema and records alike."""
+    """A selection narrows the request, the schema and the records alike."""
     kept = {
         "vouchers": {"code", "gift_balance", "metadata", "updated_at"},
         "redemptions": {"order_amount"},
@@ -87,7 +87,7 @@ def test_deselected_fields_are_neither_requested_nor_emitted(
         }
         names = kept[stream] | automatic
         renamed = stream in {"redemptions", "publications"}
-        # The key of publications is made of other fields.
+        # The key of publications is derived from other fields.
         sources = {*DIGESTED} if stream == "publications" else set()
         requested = {
             "date" if renamed and name == "created_at" else name
@@ -102,7 +102,7 @@ def test_deselected_fields_are_neither_requested_nor_emitted(
 def test_key_and_replication_columns_cannot_be_deselected(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """With every property deselected, keys and times of creation are still read."""
+    """Keys and replication columns are read even if every property is deselected."""
     without = {name: properties(discovered, name) for name in OBJECTS}
 
     run = tap.run(catalog=select(discovered, OBJECTS, without))
@@ -118,7 +118,7 @@ def test_key_and_replication_columns_cannot_be_deselected(
 def test_a_deselected_stream_creates_no_export(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """Only the selected streams are asked for, and only they appear in the output."""
+    """Only selected streams are exported, and only they appear in the output."""
     run = tap.run(catalog=select(discovered, ["orders", "skus"]))
 
     assert run.exit_code == 0
@@ -128,7 +128,7 @@ def test_a_deselected_stream_creates_no_export(
 
 
 def test_no_selection_needs_no_request(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """A catalog in which nothing is selected is read without a request."""
+    """A catalog that selects nothing gets a warning and no request."""
     run = tap.run(catalog=select(discovered, []))
 
     assert run.exit_code == 0
@@ -140,7 +140,7 @@ def test_no_selection_needs_no_request(sandbox: Sandbox, tap: Tap, discovered: J
 def test_a_partial_catalog_is_completed_as_usual(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """Streams that a catalog does not name are left out; its properties' metadata may be, too."""
+    """A catalog may lack streams, which are left out, and metadata of properties."""
     catalog = select(discovered, ["vouchers", "orders"], {"vouchers": ["code"]})
     catalog["streams"] = [
         entry for entry in catalog["streams"] if entry["tap_stream_id"] in {"vouchers", "orders"}
@@ -164,10 +164,10 @@ def test_a_partial_catalog_is_completed_as_usual(
     assert in_any_order(run.records("orders")) == expected_records(sandbox, "orders")
 
 
-def test_a_property_unknown_to_the_catalog_is_dealt_with_alike_everywhere(
+def test_a_property_unknown_to_the_catalog_is_treated_alike_everywhere(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """What an older catalog lacks is in request, schema and records, or in none of them."""
+    """Properties that the catalog lacks are in request, schema and records, or in none."""
     catalog = select(discovered, ["vouchers"])
     (vouchers,) = (e for e in catalog["streams"] if e["tap_stream_id"] == "vouchers")
     for name in ("category", "active", "metadata"):

@@ -1,4 +1,4 @@
-"""A sync equals the data of every variant of the service that may be real."""
+"""A sync equals the data of every plausible variant of the service."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_complete(sandbox: Sandbox, run: Run) -> None:
 
 @pytest.mark.parametrize("name", SERVICE_NAMES)
 def test_a_whole_sync_equals_the_data(tmp_path: Path, name: str) -> None:
-    """Of every service that the sandbox can be, unusual in all ways at once included."""
+    """Two syncs emit all data of each service, the unusual one included."""
     dataset = Dataset(seed=5, sizes=dict.fromkeys(OBJECTS, ROWS))
     with Sandbox(dataset, service(name)) as sandbox:
         # Its delays of less than a second are those of real time.
@@ -78,7 +78,7 @@ def test_a_key_may_have_any_title(
     column_order: Literal["requested", "shuffled"],
     count: int,
 ) -> None:
-    """In the service's own order, too, and beside metadata with titles of standard columns."""
+    """A key may have any title, even among shuffled columns and metadata with standard titles."""
     dataset = Dataset(
         seed=5, sizes=dict.fromkeys(OBJECTS, ROWS), metadata_keys=colliding_metadata(count)
     )
@@ -94,24 +94,24 @@ def test_a_key_may_have_any_title(
 
 
 def test_titles_are_learned_once(tmp_path: Path, discovered: Json) -> None:
-    """At most seven exports of an empty range, and none in the next run."""
+    """Learning titles takes at most seven exports in the first run, and none in the next."""
     dataset = Dataset(seed=5, sizes=dict.fromkeys(OBJECTS, ROWS))
     with Sandbox(dataset, service("unknown_titles")) as sandbox:
         tap = Tap(tmp_path, sandbox.config, speed=100)
         catalog = select(discovered, ["customers"])
         first = tap.run(catalog=catalog)
-        asked = len(created_exports(sandbox)) - 1
+        learning = len(created_exports(sandbox)) - 1
         second = tap.run(catalog=catalog, state=first.state)
 
         assert first.exit_code == second.exit_code == 0
-        assert 1 < asked <= 7
-        assert len(created_exports(sandbox)) == 1 + asked + 1
+        assert 1 < learning <= 7
+        assert len(created_exports(sandbox)) == 1 + learning + 1
         assert [w for w in first.warnings if "learned column titles from Voucherify" in w]
         assert in_any_order(first.records("customers")) == expected_records(sandbox, "customers")
 
 
 def test_rejected_fields_are_left_out(tmp_path: Path, discovered: Json) -> None:
-    """With one warning, and one more export; a rejected key is an error."""
+    """Rejected fields cost one warning and one more export; a rejected key is an error."""
     dataset = Dataset(seed=5, sizes=dict.fromkeys(OBJECTS, ROWS))
     behaviour = replace(
         service("default"),
@@ -135,7 +135,7 @@ def test_rejected_fields_are_left_out(tmp_path: Path, discovered: Json) -> None:
 
 
 def test_an_empty_file_of_an_export_with_rows_is_an_error(tmp_path: Path, discovered: Json) -> None:
-    """If an export without rows has a header, a file of 0 bytes is a fault."""
+    """A file of 0 bytes is a fault if exports without rows have a header."""
     dataset = Dataset(seed=5, sizes=dict.fromkeys(OBJECTS, ROWS))
     with Sandbox(dataset) as sandbox:
         sandbox.faults.add(
@@ -151,7 +151,7 @@ def test_an_empty_file_of_an_export_with_rows_is_an_error(tmp_path: Path, discov
 
 
 def test_a_service_of_empty_files_keeps_the_bookmark(tmp_path: Path, discovered: Json) -> None:
-    """The stream succeeds without rows, with one warning, and nothing is taken as read."""
+    """A stream of 0-byte files succeeds with one warning and without moving the bookmark."""
     dataset = Dataset(seed=5, sizes={**dict.fromkeys(OBJECTS, 0), "order": ROWS})
     with Sandbox(dataset, service("empty_files")) as sandbox:
         tap = Tap(tmp_path, sandbox.config, speed=100)
@@ -171,7 +171,7 @@ def test_a_service_of_empty_files_keeps_the_bookmark(tmp_path: Path, discovered:
 
 
 def test_an_empty_file_of_unknown_length_is_a_fault(tmp_path: Path, discovered: Json) -> None:
-    """It may as well have been cut off, so it is downloaded again, and then an error."""
+    """An empty file of unknown length is downloaded again, and then an error."""
     dataset = Dataset(seed=5, sizes=dict.fromkeys(OBJECTS, ROWS))
     with Sandbox(dataset, replace(service("default"), transfer="close")) as sandbox:
         sandbox.faults.add(
@@ -186,8 +186,8 @@ def test_an_empty_file_of_unknown_length_is_a_fault(tmp_path: Path, discovered: 
     assert run.records("orders") == []
 
 
-def test_a_test_reports_a_title_accepted_by_position(tmp_path: Path) -> None:
-    """With the names of the field and of the column."""
+def test_the_connection_test_reports_a_title_accepted_by_position(tmp_path: Path) -> None:
+    """The connection test names the field and the title of a column accepted by position."""
     titles = {("points_expiration", "points"): "How Many"}
     dataset = Dataset(seed=5, sizes=dict.fromkeys(OBJECTS, ROWS))
     with Sandbox(dataset, replace(service("default"), titles=titles)) as sandbox:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# Those of which the whole command is run; the others differ in their words only.
+# Cases run with the real command; the others differ only in the message.
 WRONG_COMMANDS = (
     "no_credentials",
     "id_alone",
@@ -29,7 +29,7 @@ WRONG_COMMANDS = (
     "no_start_date",
 )
 
-# Values that some arithmetic of dates or waits cannot bear.
+# Values that could overflow date arithmetic or waits.
 EXTREME: dict[str, dict[str, Any]] = {
     "lookback_seconds": {"lookback_seconds": 10**12},
     "start_date": {"start_date": "0001-01-01"},
@@ -75,14 +75,14 @@ BROKEN_FILES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def untouched() -> Iterator[Sandbox]:
-    """Return a Voucherify to which no request may go."""
+    """Yield a sandbox that no request may reach."""
     with Sandbox(Dataset(sizes={"voucher": 3})) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
 def wrong_runs(untouched: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """Return the runs of commands that are wrong; they are made side by side to save time."""
+    """Return the runs of all invalid commands, which run in parallel to save time."""
     tap = Tap(tmp_path_factory.mktemp("wrong"), {})
     api = {"api_url": untouched.api_url}
     commands = {name: tap.options({**api, **WRONG[name][0]}) for name in WRONG_COMMANDS}
@@ -96,7 +96,7 @@ def wrong_runs(untouched: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_a_wrong_setting_is_reported_on_one_line(
     wrong_runs: dict[str, Run], untouched: Sandbox, name: str
 ) -> None:
-    """The log has one error, without value and traceback, and no request is made."""
+    """An invalid setting is one error line without its value, before any request."""
     run = wrong_runs[name]
 
     assert run.exit_code == 1
@@ -111,7 +111,7 @@ def test_a_wrong_setting_is_reported_on_one_line(
 
 @pytest.mark.parametrize("name", BROKEN_FILES)
 def test_a_broken_file_is_reported_on_one_line(wrong_runs: dict[str, Run], name: str) -> None:
-    """The one error names what the broken file is about, without its content."""
+    """A broken input file is one error line that names the file's role, not its content."""
     run = wrong_runs[name]
 
     assert run.exit_code == 1
@@ -127,7 +127,7 @@ def test_a_broken_file_is_reported_on_one_line(wrong_runs: dict[str, Run], name:
 def test_an_extreme_setting_works_or_is_reported(
     sandbox: Sandbox, tap: Tap, discovered: Json, name: str
 ) -> None:
-    """A value beyond all measure is either as good as the greatest there is, or an error."""
+    """An extreme value either works or is an error before any request."""
     state = {"replication_key": "created_at", "replication_key_value": "2026-01-10T00:00:00.000Z"}
     catalog = select(discovered, ["vouchers"])
 
@@ -143,7 +143,7 @@ def test_an_extreme_setting_works_or_is_reported(
 
 
 def test_discovery_needs_no_credentials(discovered: dict[str, Any]) -> None:
-    """Discovery without any setting lists all streams with their keys."""
+    """Discovery without any settings lists all streams with their keys."""
     assert [entry["tap_stream_id"] for entry in discovered["streams"]] == sorted([*OBJECTS, *LISTS])
     assert all(entry["key_properties"] for entry in discovered["streams"])
 
@@ -151,7 +151,7 @@ def test_discovery_needs_no_credentials(discovered: dict[str, Any]) -> None:
 def test_discovery_of_types_without_credentials_is_a_warning(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """The catalog is complete, but for the types of metadata."""
+    """Typed discovery without credentials warns, and lists all streams."""
     tap = Tap(tmp_path_factory.mktemp("types"), {})
 
     run = tap.command(*tap.options({"typed_metadata": True}), "--discover")
@@ -162,7 +162,7 @@ def test_discovery_of_types_without_credentials_is_a_warning(
 
 
 def test_about_needs_no_credentials(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Every format of `--about` lists all settings, without any being set."""
+    """Every format of `--about` lists all settings without any being set."""
     tap = Tap(tmp_path_factory.mktemp("about"), {})
 
     text = tap.command("--about")
@@ -177,7 +177,7 @@ def test_about_needs_no_credentials(tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_settings_come_from_the_environment(sandbox: Sandbox, tap: Tap) -> None:
-    """With `--config=ENV` settings of every type are read from the environment."""
+    """With `--config=ENV`, settings of every type are read from the environment."""
     settings = {
         **sandbox.config,
         "poll_interval_seconds": "0.02",
@@ -202,7 +202,7 @@ def test_settings_come_from_the_environment(sandbox: Sandbox, tap: Tap) -> None:
 
 
 def test_a_wrong_setting_in_the_environment_is_reported(sandbox: Sandbox, tap: Tap) -> None:
-    """What is no number, no truth value and no JSON is named, all in one line."""
+    """Invalid settings in the environment are all named in one error line."""
     settings = {
         **sandbox.config,
         "window_days": MARK,
@@ -230,7 +230,7 @@ def _as_variables(settings: Json) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", ["nothing.json", "."])
 def test_a_config_that_is_no_file_is_reported(tap: Tap, path: str) -> None:
-    """A path that leads nowhere, or to a folder, is named together with the option."""
+    """A config path that is missing or a folder is an error that names path and option."""
     run = tap.command(f"--config={path}")
 
     assert run.exit_code == 1
@@ -240,7 +240,7 @@ def test_a_config_that_is_no_file_is_reported(tap: Tap, path: str) -> None:
 
 
 def test_a_null_setting_counts_as_not_set(sandbox: Sandbox, tap: Tap) -> None:
-    """Meltano passes settings without a value as null; defaults apply to them."""
+    """A null setting, as Meltano passes it, gets its default."""
     unset = dict.fromkeys(["access_token", "region", "start_date", "lookback_seconds"])
 
     run = tap.run(**unset)
@@ -250,7 +250,7 @@ def test_a_null_setting_counts_as_not_set(sandbox: Sandbox, tap: Tap) -> None:
 
 
 def test_no_secret_is_logged(sandbox: Sandbox, tap: Tap) -> None:
-    """Neither the credentials nor the tokens of download links appear in the log."""
+    """Neither credentials nor the tokens of download links appear in the output or the log."""
     run = tap.run()
 
     secrets = [*sandbox.secrets, sandbox.app_id]

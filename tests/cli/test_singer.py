@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 def md5(text: str) -> str:
-    """Return the digest that the SDK's function of this name makes."""
+    """Return the digest that the SDK's `md5` function returns in a stream map."""
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 @pytest.fixture
 def catalog(discovered: Json) -> Json:
-    """Return a catalog in which all streams are selected."""
+    """Return a catalog that selects all streams."""
     return select(discovered, OBJECTS)
 
 
@@ -43,7 +43,7 @@ def catalog(discovered: Json) -> Json:
 def test_c4_properties_are_derived_hashed_and_removed(
     sandbox: Sandbox, tap: Tap, catalog: Json
 ) -> None:
-    """In every stream, schema and records change alike; no expression is logged at any level."""
+    """Stream maps change schema and records alike, and no expression is ever logged."""
     plain = tap.run(catalog=catalog)
     first = {stream: KEYS[stream][0] for stream in OBJECTS}
     names = {stream: set(expected_records(sandbox, stream)[0]) for stream in OBJECTS}
@@ -78,7 +78,7 @@ def test_c4_properties_are_derived_hashed_and_removed(
 
 
 def test_streams_are_renamed_filtered_and_copied(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
-    """A map may rename a stream, leave out records and make a second stream of one."""
+    """A stream map can rename a stream, filter records and copy a stream."""
     run = tap.run(
         catalog=catalog,
         stream_maps={
@@ -109,7 +109,7 @@ def test_streams_are_renamed_filtered_and_copied(sandbox: Sandbox, tap: Tap, cat
 
 
 def test_a_map_of_all_streams_leaves_the_deselected_ones_alone(sandbox: Sandbox, tap: Tap) -> None:
-    """It fits also where some streams are not selected, as by default."""
+    """A map of all streams does not select the deselected ones."""
     run = tap.run(stream_maps={"*": {"__filter__": "True"}, "products": {"name": None}})
 
     assert run.exit_code == 0
@@ -129,7 +129,7 @@ def test_a_map_of_all_streams_leaves_the_deselected_ones_alone(sandbox: Sandbox,
 def test_a_map_that_fails_is_reported(
     tap: Tap, catalog: Json, expression: str, expected: str
 ) -> None:
-    """An expression that fails ends the run in one line, without the expression and the record."""
+    """A failing expression ends the run in one line without the expression or the record."""
     run = tap.run(
         catalog=select(catalog, ["customers", "orders"]),
         stream_maps={"orders": {"more": expression}},
@@ -145,7 +145,7 @@ def test_a_map_that_fails_is_reported(
 
 
 def test_a_stream_is_known_by_its_id(sandbox: Sandbox, tap: Tap, catalog: Json) -> None:
-    """An entry whose `stream` was edited is still about the stream of its `tap_stream_id`."""
+    """A catalog entry belongs to the stream of its `tap_stream_id`, whatever its `stream`."""
     for entry in catalog["streams"]:
         entry["stream"] = f"my_{entry['stream']}"
 
@@ -160,7 +160,7 @@ def test_a_stream_is_known_by_its_id(sandbox: Sandbox, tap: Tap, catalog: Json) 
 
 
 def flat(record: Json) -> Json:
-    """Return a record whose objects have become columns."""
+    """Return a record with its objects flattened."""
     flattened: Json = {}
     for name, value in record.items():
         if isinstance(value, dict):
@@ -171,7 +171,7 @@ def flat(record: Json) -> Json:
 
 
 def test_listed_attributes_become_columns(sandbox: Sandbox, tap: Tap) -> None:
-    """With typed metadata, flattening gives each attribute a typed column of its own."""
+    """With typed metadata, flattening gives each metadata key a typed column."""
     options = tap.options({**sandbox.config, "typed_metadata": True})
     typed = json.loads(tap.command(*options, "--discover").stdout)
     settings: Json = {"typed_metadata": True, "catalog": select(typed, ["customers", "orders"])}
@@ -192,7 +192,7 @@ def test_listed_attributes_become_columns(sandbox: Sandbox, tap: Tap) -> None:
 def test_metadata_keys_without_a_schema_are_reported_when_flattened(
     sandbox: Sandbox, tap: Tap
 ) -> None:
-    """They become columns that no SCHEMA declares, which loaders drop without a word."""
+    """One warning names the flattened metadata keys that no SCHEMA declares."""
     options = tap.options({**sandbox.config, "typed_metadata": True})
     catalog = select(json.loads(tap.command(*options, "--discover").stdout), ["customers"])
     [entry] = [stream for stream in catalog["streams"] if stream["stream"] == "customers"]
@@ -215,7 +215,7 @@ def test_metadata_keys_without_a_schema_are_reported_when_flattened(
 
 
 def as_text(record: Json) -> Json:
-    """Return a record whose nested values are the texts that flattening makes of them."""
+    """Return a record with the values that flattening writes as JSON text parsed."""
     return {
         name: json.loads(value) if name == "metadata__payment" and isinstance(value, str) else value
         for name, value in record.items()
@@ -225,7 +225,7 @@ def as_text(record: Json) -> Json:
 def test_flattening_makes_text_of_what_has_no_columns(
     sandbox: Sandbox, tap: Tap, catalog: Json
 ) -> None:
-    """Without listed attributes, each stream's records are the same but for objects as text."""
+    """Without typed metadata, flattening only turns objects into JSON text."""
     run = tap.run(catalog=catalog, flattening_enabled=True, flattening_max_depth=1)
 
     assert run.exit_code == 0
@@ -238,13 +238,13 @@ def test_flattening_makes_text_of_what_has_no_columns(
 
 
 def unflat(record: Json, texts: set[str]) -> Json:
-    """Return a record whose texts of JSON are read, with numbers by their value."""
+    """Return a record with its JSON texts parsed and numbers by value."""
     read = {n: json.loads(v) if n in texts and v is not None else v for n, v in record.items()}
     return {name: plain_numbers(value) for name, value in read.items()}
 
 
 def plain_numbers(value: Any) -> Any:
-    """Return a value with the numbers that flattening would write into a text."""
+    """Return a value with its numbers as floats, as flattening writes them into a text."""
     if isinstance(value, dict):
         return {name: plain_numbers(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -252,11 +252,11 @@ def plain_numbers(value: Any) -> Any:
     return float(value) if isinstance(value, (int, Decimal)) else value
 
 
-# Versions of whole tables
+# Table versions
 
 
-def test_a_whole_table_is_activated_after_its_last_record(tap: Tap, catalog: Json) -> None:
-    """Loaders delete older rows at once, so the message must not come first."""
+def test_a_full_table_is_activated_after_its_last_record(tap: Tap, catalog: Json) -> None:
+    """ACTIVATE_VERSION follows a stream's last record, since loaders delete older rows at once."""
     run = tap.run(catalog=catalog, emit_activate_version_messages=True)
 
     assert {m["stream"] for m in run.messages if m["type"] == "ACTIVATE_VERSION"} == {*FULL_TABLE}
@@ -267,8 +267,8 @@ def test_a_whole_table_is_activated_after_its_last_record(tap: Tap, catalog: Jso
         assert versions == {last["version"]}
 
 
-def test_a_stream_can_be_made_a_whole_table(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """A catalog that says FULL_TABLE has the stream read whole, whatever its bookmark."""
+def test_a_stream_can_be_made_full_table(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """A stream that the catalog makes FULL_TABLE is read in full, whatever its bookmark."""
     catalog = select(discovered, ["orders"])
     first = tap.run(catalog=catalog)
     for entry in catalog["streams"]:
@@ -294,10 +294,10 @@ def test_a_stream_can_be_made_a_whole_table(sandbox: Sandbox, tap: Tap, discover
     ],
     ids="-".join,
 )
-def test_what_is_narrowed_is_never_activated(
+def test_a_narrowed_stream_is_never_activated(
     tap: Tap, discovered: Json, settings: dict[str, Any]
 ) -> None:
-    """Loaders would delete what this run has only not asked for; the user reads why they do not."""
+    """A stream narrowed by dates, filters or maps gets a warning instead of ACTIVATE_VERSION."""
     catalog = select(discovered, ["orders"])
     for entry in catalog["streams"]:
         entry["replication_method"] = "FULL_TABLE"
@@ -310,8 +310,8 @@ def test_what_is_narrowed_is_never_activated(
     assert len([line for line in run.warnings if expected in line]) == 1
 
 
-def test_a_filter_on_another_stream_is_no_obstacle(tap: Tap, catalog: Json) -> None:
-    """Nothing of this stream is left out."""
+def test_a_filter_on_another_stream_does_not_matter(tap: Tap, catalog: Json) -> None:
+    """A filter on one stream does not prevent ACTIVATE_VERSION of another."""
     run = tap.run(
         catalog=catalog,
         emit_activate_version_messages=True,
@@ -323,7 +323,7 @@ def test_a_filter_on_another_stream_is_no_obstacle(tap: Tap, catalog: Json) -> N
 
 
 def test_a_stream_that_maps_remove_is_not_activated(tap: Tap, catalog: Json) -> None:
-    """It does not appear in the output at all."""
+    """A stream that maps remove is not in the output at all."""
     run = tap.run(
         catalog=catalog, emit_activate_version_messages=True, stream_maps={"skus": "__NULL__"}
     )
@@ -334,10 +334,10 @@ def test_a_stream_that_maps_remove_is_not_activated(tap: Tap, catalog: Json) -> 
     assert "skus" not in run.schemas()
 
 
-def test_a_table_that_was_not_read_whole_is_not_activated(
+def test_a_table_that_was_not_fully_read_is_not_activated(
     sandbox: Sandbox, tap: Tap, catalog: Json
 ) -> None:
-    """After a failure, the older rows stay."""
+    """A failed stream is not activated, so that its older rows stay."""
     reply = Reply(400, {"key": "odd"})
     sandbox.faults.add(Fault(on="create", action=reply, object="sku", times=None))
 
@@ -349,7 +349,7 @@ def test_a_table_that_was_not_read_whole_is_not_activated(
 
 
 def test_no_batch_is_activated(tap: Tap, catalog: Json, tmp_path: Path) -> None:
-    """Rows of a batch file have no version, so loaders would delete them again."""
+    """Batch files get a warning instead of ACTIVATE_VERSION, since their rows have no version."""
     batches = {
         "encoding": {"format": "jsonl"},
         "storage": {"root": tmp_path.joinpath("batches").as_uri()},
@@ -367,7 +367,7 @@ def test_no_batch_is_activated(tap: Tap, catalog: Json, tmp_path: Path) -> None:
 
 
 def test_about_has_three_formats(tap: Tap) -> None:
-    """Each lists all settings, and none needs a setting."""
+    """All three formats of `--about` list all settings, without any being set."""
     names = set(SETTINGS["properties"])
 
     text, markdown, as_json = (
@@ -390,7 +390,7 @@ def test_about_has_three_formats(tap: Tap) -> None:
 def test_logs_can_be_structured(
     sandbox: Sandbox, tap: Tap, tmp_path: Path, discovered: Json
 ) -> None:
-    """With the SDK's JSON formatter, each line of the log is an object that a machine reads."""
+    """With the SDK's JSON formatter, each line of the log is a JSON object."""
     config = {
         "version": 1,
         "disable_existing_loggers": False,
@@ -419,7 +419,7 @@ def test_logs_can_be_structured(
 
 
 def test_a_first_record_comes_at_once(tap: Tap, discovered: Json) -> None:
-    """A connection test that stops at the first record need not wait for the last."""
+    """The first record is written at once, for connection tests that stop there."""
     with tap.start(catalog=select(discovered, ["orders"])) as process:
         lines = read_lines(process.stdout, 2)
         process.kill()

@@ -22,7 +22,7 @@ CONFIG: dict[str, object] = {
     "poll_interval_seconds": 0.02,
 }
 
-# Everything is selected, also what is not by default.
+# Everything is selected, including streams that are not by default.
 CATALOG = select(TapVoucherify(config=CONFIG).catalog_dict, OBJECTS)
 
 _StandardSuite = get_tap_test_class(

@@ -1,4 +1,4 @@
-"""The survey answers every open question, and each service changes only its own answers."""
+"""The survey answers every open question, and each switch changes only its own answers."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Report:
 
 
 def survey(behaviour: Behaviour | None = None, **options: Any) -> Report:
-    """Run a survey of a sandbox, and check what holds of every one."""
+    """Run a survey of a sandbox, and check what every survey must fulfil."""
     dataset = options.pop("dataset", None) or Dataset(sizes=dict.fromkeys(OBJECTS, ROWS))
     faults = options.pop("faults", ())
     with Sandbox(dataset, behaviour) as sandbox:
@@ -144,19 +144,19 @@ def own_words() -> str:
 
 
 def assert_no_cells(sandbox: Sandbox, text: str) -> None:
-    """Check that no cell and no metadata key is in a report."""
+    """Check that a report contains no cell and no metadata key."""
     for name in OBJECTS:
         for row in sandbox.rows(name):
             for cell in (*row.cells.values(), *row.metadata.values()):
-                is_telling = len(cell) > 4 and cell not in {"true", "false"}
-                assert not is_telling or cell not in text or cell in own_words()
+                is_distinctive = len(cell) > 4 and cell not in {"true", "false"}
+                assert not is_distinctive or cell not in text or cell in own_words()
     own = ("Season", "Größe", "location_id", "terminal", "file_uploaded", "birth_date", "żółć")
     assert not [key for key in own if key in text]
 
 
 @pytest.fixture(scope="module")
 def usual() -> Mapping[str, str]:
-    """Return the answers of the sandbox in its usual form."""
+    """Return the answers about a sandbox with default behaviour."""
     return survey().answers
 
 
@@ -165,8 +165,8 @@ def changed(report: Report, usual: Mapping[str, str]) -> set[str]:
     return {text for text, answer in report.answers.items() if answer != usual[text]} - TIMED
 
 
-def test_the_usual_form_answers_every_question(usual: Mapping[str, str]) -> None:
-    """No answer is unclear, but for the rate limit, which this sandbox does not have."""
+def test_every_question_is_answered(usual: Mapping[str, str]) -> None:
+    """Every question is answered, except about a rate limit that the sandbox does not have."""
     unclear = {text for text, answer in usual.items() if "unclear" in answer}
 
     assert unclear == {COUNTED}
@@ -199,8 +199,8 @@ def test_the_usual_form_answers_every_question(usual: Mapping[str, str]) -> None
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_can_be_surveyed(name: str) -> None:
-    """Whatever the service is like, the report is whole, and the exports are deleted."""
-    # Files that come late are looked for only twice.
+    """Every service gets a complete report, and its exports are deleted."""
+    # A late file is requested only twice.
     is_late = name in {"late", "unusual"}
     report = survey(service(name), poll_interval_seconds=0.7 if is_late else 0.02)
 
@@ -309,7 +309,7 @@ def test_every_service_can_be_surveyed(name: str) -> None:
 def test_a_switch_changes_its_answer(
     usual: Mapping[str, str], switches: dict[str, Any], answers: dict[str, str]
 ) -> None:
-    """It changes no other answer."""
+    """A switch changes its own answers and no other."""
     report = survey(Behaviour(**switches))
 
     for text, answer in answers.items():
@@ -326,7 +326,7 @@ def test_a_switch_changes_its_answer(
     ids=["line_terminator", "escaping"],
 )
 def test_files_that_the_tap_cannot_read_are_described(switches: dict[str, Any], form: str) -> None:
-    """Their rows are not, and a table names the exports."""
+    """The report describes the form of unreadable files and names their exports."""
     report = survey(Behaviour(**switches))
 
     assert form in report.answers[FILES]
@@ -334,7 +334,7 @@ def test_files_that_the_tap_cannot_read_are_described(switches: dict[str, Any], 
 
 
 def test_a_split_result_in_an_unknown_form_is_shown() -> None:
-    """No file is read, and the shape is in the report."""
+    """A result of unknown shape is shown in the report, and no file is read."""
     report = survey(Behaviour(result_shape="unknown", files=2))
 
     assert report.error
@@ -342,8 +342,8 @@ def test_a_split_result_in_an_unknown_form_is_shown() -> None:
     assert "unexpected export result" in report.text
 
 
-def test_metadata_that_is_titled_like_standard_columns_is_told_apart() -> None:
-    """Positions are right, and no key is shown."""
+def test_metadata_titled_like_standard_columns_is_distinguished() -> None:
+    """Metadata columns with standard titles are counted correctly, and no key is shown."""
     keys = colliding_metadata(60)
     sizes = dict.fromkeys(OBJECTS, ROWS)
     for position in ("end", "in_place"):
@@ -356,7 +356,7 @@ def test_metadata_that_is_titled_like_standard_columns_is_told_apart() -> None:
 
 
 def test_metadata_of_products_is_counted() -> None:
-    """The keys are not shown."""
+    """Metadata of products is counted without showing its keys."""
     keys = {**METADATA_KEYS, **PRODUCT_METADATA_KEYS}
     report = survey(dataset=Dataset(sizes=dict.fromkeys(OBJECTS, ROWS), metadata_keys=keys))
 
@@ -366,7 +366,7 @@ def test_metadata_of_products_is_counted() -> None:
 
 
 def test_a_project_without_rows_shows_its_titles() -> None:
-    """What needs rows is not asked."""
+    """A project without rows shows its titles; questions that need rows are not asked."""
     report = survey(dataset=Dataset(sizes=dict.fromkeys(OBJECTS, 0), metadata_keys={}))
 
     assert report.answers[TITLES].startswith("145 titles")
@@ -378,7 +378,7 @@ def test_a_project_without_rows_shows_its_titles() -> None:
 
 
 def test_a_project_without_rows_or_headers_shows_that() -> None:
-    """Files of 0 bytes are an answer as well."""
+    """Files of 0 bytes are an answer too."""
     sizes = dict.fromkeys(OBJECTS, 0)
     report = survey(Behaviour(empty_export="nothing"), dataset=Dataset(sizes=sizes))
 
@@ -391,7 +391,7 @@ def test_a_project_without_rows_or_headers_shows_that() -> None:
 
 
 def test_wrong_credentials_are_an_error_after_two_calls() -> None:
-    """Nothing more is requested, and there is no report."""
+    """Wrong credentials end the survey after two calls, without a report."""
     with Sandbox(Dataset(sizes=dict.fromkeys(OBJECTS, 1))) as sandbox:
         report = Report(sandbox, app_token="somebody-else-s")
 
@@ -402,7 +402,7 @@ def test_wrong_credentials_are_an_error_after_two_calls() -> None:
 
 
 def test_an_object_that_is_forbidden_is_an_answer() -> None:
-    """The others are surveyed."""
+    """A forbidden object is an answer, and the others are surveyed."""
     forbidden = Fault(on="create", action=Reply(403, {"key": "no"}), object="sku", times=None)
     report = survey(faults=[forbidden])
 
@@ -424,12 +424,12 @@ def test_an_object_that_is_forbidden_is_an_answer() -> None:
     ],
 )
 def test_a_failure_is_an_answer(on: Kind, action: Action, times: int | None, answer: str) -> None:
-    """It ends nothing else."""
+    """A failed call is an answer, and the survey continues."""
     assert answer in survey(faults=[Fault(on=on, action=action, times=times)]).text
 
 
 def test_an_export_that_cannot_be_polled_is_polled_again() -> None:
-    """After the others that the list lacks."""
+    """An export whose poll failed is polled again, after the others that the list lacks."""
     behaviour = Behaviour(unlisted_objects={"product", "sku"})
     report = survey(behaviour, faults=[Fault(on="poll", action=Reply(503))])
 
@@ -438,7 +438,7 @@ def test_an_export_that_cannot_be_polled_is_polled_again() -> None:
 
 
 def test_a_rejected_account_ends_the_survey() -> None:
-    """Exports in progress are deleted; there is a report if any export was read."""
+    """A rejected account ends the survey with a report if any export was read."""
     for times, has_report in ((0, False), (11, True)):
         with Sandbox(Dataset(sizes=dict.fromkeys(OBJECTS, ROWS))) as sandbox:
             sandbox.behaviour = Behaviour(unlisted_objects=set(OBJECTS))
@@ -452,7 +452,7 @@ def test_a_rejected_account_ends_the_survey() -> None:
 
 
 def test_exports_that_cannot_be_deleted_are_counted() -> None:
-    """One that is gone already is not."""
+    """The report counts exports that could not be deleted, except those already gone."""
     with Sandbox(Dataset(sizes=dict.fromkeys(OBJECTS, 1))) as sandbox:
         sandbox.faults.add(Fault(on="delete", action=Reply(404), times=1))
         sandbox.faults.add(Fault(on="delete", action=Reply(403), times=3))
@@ -461,8 +461,8 @@ def test_exports_that_cannot_be_deleted_are_counted() -> None:
     assert "exports, 2 of them not deleted" in report.text
 
 
-def test_exports_that_never_end_are_left_when_time_is_up() -> None:
-    """They are deleted, and the report says so."""
+def test_exports_that_never_end_are_abandoned_when_time_is_up() -> None:
+    """Exports that never end are deleted when the time is up, and the report says so."""
     report = survey(Behaviour(latency_seconds=600), export_timeout_seconds=0.3)
 
     assert report.error
@@ -493,7 +493,7 @@ def write_config(tmp_path: Path, **settings: object) -> str:
 
 
 def test_the_command_prints_the_report(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Settings come from a file or the environment, as in the tap; progress goes to the log."""
+    """The report goes to standard output, and progress to the log, however it is configured."""
     config = {**sandbox.config, "poll_interval_seconds": 0.02}
     variables = environment(sandbox, Path(sys.executable).parent)
     variables |= {
@@ -515,7 +515,7 @@ def test_the_command_prints_the_report(sandbox: Sandbox, tmp_path: Path) -> None
 
 
 def test_the_command_fails_in_one_line(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A wrong setting is an error, and so are wrong credentials."""
+    """A wrong setting or wrong credentials fail the command with one error line."""
     wrong = {**sandbox.config, "app_token": "wrong-token"}
     invalid = run(tmp_path)
     rejected = run(tmp_path, write_config(tmp_path, **wrong))
@@ -533,7 +533,7 @@ def test_the_command_fails_in_one_line(sandbox: Sandbox, tmp_path: Path) -> None
 def test_a_signal_ends_the_survey_once_its_exports_are_deleted(
     sandbox: Sandbox, tmp_path: Path, number: signal.Signals, exit_code: int
 ) -> None:
-    """Nothing stays behind."""
+    """A signal ends the survey after its exports are deleted, without a report."""
     sandbox.behaviour = Behaviour(latency_seconds=600)
     command = [sys.executable, "-m", "tap_voucherify.survey"]
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A sync emits exactly the data that Voucherify has, and a bookmark for its end."""
+"""A sync emits exactly Voucherify's data, with bookmarks that match."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def text(moment: datetime) -> str:
-    """Return a time in the form of bookmarks."""
+    """Return a time in the format of bookmarks."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
 
 
@@ -61,7 +61,7 @@ def state_of(**bookmarks: str) -> Json:
 
 
 def test_every_stream_equals_the_data(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """Every value of every row of all nine streams comes out as it is, and fits its schema."""
+    """Every value of every row of every stream is emitted unchanged and fits its schema."""
     run = tap.run(catalog=select(discovered, OBJECTS))
 
     assert run.exit_code == 0
@@ -105,10 +105,10 @@ def test_every_stream_equals_the_data(sandbox: Sandbox, tap: Tap, discovered: Js
         ),
     ],
 )
-def test_equals_the_data_whichever_way_it_is_exported(
+def test_the_data_is_the_same_however_it_is_exported(
     sandbox: Sandbox, tap: Tap, behaviour: Behaviour
 ) -> None:
-    """Nothing that the documentation leaves open changes a record or a bookmark."""
+    """Behaviour that the documentation leaves open changes no record and no bookmark."""
     sandbox.behaviour = behaviour
 
     run = tap.run()
@@ -121,7 +121,7 @@ def test_equals_the_data_whichever_way_it_is_exported(
 
 
 def test_products_skus_and_api_logs_have_to_be_selected(sandbox: Sandbox, tap: Tap) -> None:
-    """Without a catalog everything is read but the three objects of which little is documented."""
+    """Without a catalog, everything is read except products, SKUs and API logs."""
     run = tap.run()
 
     assert set(run.schemas()) == {*OBJECTS, *LISTS} - {"products", "skus", "api_logs"}
@@ -174,7 +174,7 @@ def test_growth_at_equal_milliseconds_is_not_missed(
 def test_growth_is_read_from_the_lookback_on(
     sandbox: Sandbox, tap: Tap, behaviour: Behaviour
 ) -> None:
-    """The second run emits exactly what lies behind the bookmark less the lookback."""
+    """A second run emits exactly the rows from the bookmark minus the lookback on."""
     sandbox.behaviour = behaviour
     first = tap.run(lookback_seconds=3600)
     sandbox.dataset.grow(GROWTH)
@@ -193,7 +193,7 @@ def test_growth_is_read_from_the_lookback_on(
 
 
 def test_a_run_without_news_keeps_the_bookmarks(sandbox: Sandbox, tap: Tap) -> None:
-    """Rows that are read again neither move a bookmark back nor fail the run."""
+    """Re-read rows neither move a bookmark back nor fail the run."""
     first = tap.run()
 
     second = tap.run(lookback_seconds=86400, state=first.state)
@@ -206,8 +206,8 @@ def test_a_run_without_news_keeps_the_bookmarks(sandbox: Sandbox, tap: Tap) -> N
         assert set(second.bookmarks(stream)) == {first.bookmarks(stream)[-1]}
 
 
-def test_a_row_dated_in_the_future_passes_nothing_over(tmp_path: Path, discovered: Json) -> None:
-    """The bookmark stays at the server's time of the export, so that rows before it are read."""
+def test_a_row_dated_in_the_future_hides_nothing(tmp_path: Path, discovered: Json) -> None:
+    """A row dated in the future does not move the bookmark beyond the server's time."""
     now = datetime(2026, 2, 1, tzinfo=timezone.utc)
     dataset = Dataset(sizes={"voucher": 20}, now=now)
     dataset.add("voucher", now + 300 * DAY)
@@ -228,7 +228,7 @@ def test_a_row_dated_in_the_future_passes_nothing_over(tmp_path: Path, discovere
 
 
 def test_rows_created_between_two_exports_are_read_again(tmp_path: Path, discovered: Json) -> None:
-    """The bookmark is never later than the server's time at the earliest export of the run."""
+    """The bookmark is never later than the server's time at the run's first export."""
     now = datetime(2026, 2, 1, tzinfo=timezone.utc)
     dataset = Dataset(sizes={"voucher": 20}, now=now)
     clock = [now.timestamp()]
@@ -239,7 +239,7 @@ def test_rows_created_between_two_exports_are_read_again(tmp_path: Path, discove
         return 0
 
     catalog = select(discovered, ["vouchers"])
-    # The tap's own clock, which only counts the windows, is no earlier than this end.
+    # The tap's clock, which only decides the number of windows, is later than this end.
     settings: Json = {"start_date": "2025-12-01", "end_date": "2026-03-01", "window_days": 10}
     with Sandbox(dataset, latency_seconds=create_a_row, clock=lambda: clock[0]) as sandbox:
         run = Tap(tmp_path, sandbox.config).run(catalog=catalog, **settings)
@@ -252,7 +252,7 @@ def test_rows_created_between_two_exports_are_read_again(tmp_path: Path, discove
 
 
 def test_a_state_of_another_replication_key_is_discarded(sandbox: Sandbox, tap: Tap) -> None:
-    """A bookmark that is no `created_at` does not count, and the stream is re-read."""
+    """A bookmark of another replication key is discarded, and the stream is re-read."""
     state = state_of(vouchers="2026-01-20T00:00:00.000Z", orders="2026-01-20T00:00:00.000Z")
     state["bookmarks"]["vouchers"]["replication_key"] = "updated_at"
 
@@ -271,7 +271,7 @@ def test_a_state_of_another_replication_key_is_discarded(sandbox: Sandbox, tap: 
 def test_a_bookmark_of_any_form_is_understood(
     sandbox: Sandbox, tap: Tap, discovered: Json, bookmark: str
 ) -> None:
-    """A bookmark written by hand or by another tap counts as the instant that it names."""
+    """A bookmark counts as the instant it denotes, whatever its format."""
     catalog = select(discovered, ["redemptions"])
 
     run = tap.run(catalog=catalog, state=state_of(redemptions=bookmark), lookback_seconds=0)
@@ -287,7 +287,7 @@ def test_a_bookmark_of_any_form_is_understood(
 def test_out_of_order_rows_move_the_bookmark_only_at_the_end(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """If the server ignores the order, STATE keeps the old bookmark until the export is read."""
+    """An unordered export keeps the old bookmark until it is fully emitted."""
     sandbox.behaviour = Behaviour(honours_order=False)
     old = "2026-01-05T00:00:00.000Z"
     catalog = select(discovered, ["orders"])
@@ -306,7 +306,7 @@ def test_out_of_order_rows_move_the_bookmark_only_at_the_end(
 def test_disorder_of_several_exports_is_reported_once(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """Each window is an export of its own; a person reads of the loss of order once."""
+    """Disorder in several windows of a stream is reported once."""
     sandbox.behaviour = Behaviour(honours_order=False)
     rows = sandbox.rows("order")
     start = text(rows[0].created)
@@ -324,7 +324,7 @@ def test_disorder_of_several_exports_is_reported_once(
 def test_disorder_within_the_margin_is_trusted(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """Dates that are off by milliseconds are no reason to distrust the order."""
+    """Dates that are off by milliseconds do not count as disorder."""
     sandbox.behaviour = Behaviour(date_skew_ms=500)
     newest = sandbox.rows("voucher")[-1].created
     for number in range(50):
@@ -339,10 +339,10 @@ def test_disorder_within_the_margin_is_trusted(
 
 
 @pytest.mark.parametrize("value", [17, "soon", None])
-def test_bookmarks_of_other_keys_and_streams_are_passed_over(
+def test_bookmarks_of_other_keys_and_streams_are_ignored(
     sandbox: Sandbox, tap: Tap, discovered: Json, value: object
 ) -> None:
-    """A state that another tap has left costs a full read, not the run."""
+    """A state written by another tap leads to a full read, not to an error."""
     bookmark = {"replication_key": "number", "replication_key_value": value}
 
     run = tap.run(
@@ -360,7 +360,7 @@ def test_bookmarks_of_other_keys_and_streams_are_passed_over(
 def test_rows_outside_of_the_range_are_counted(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """A server that ignores its filters gets one warning, which says how many rows it cost."""
+    """One warning counts the rows dropped because the server ignored its filters."""
     sandbox.behaviour = Behaviour(honours_filters=False)
     rows = sandbox.rows("order")
     start = rows[len(rows) // 2].created
@@ -377,7 +377,7 @@ def test_rows_outside_of_the_range_are_counted(
 def test_start_date_is_included_and_end_date_is_not(
     sandbox: Sandbox, tap: Tap, behaviour: Behaviour
 ) -> None:
-    """The range is half-open to the millisecond, whichever way the server's filters are."""
+    """The range is half-open to the millisecond, whether the server's filters are or not."""
     sandbox.behaviour = behaviour
     rows = sandbox.rows("voucher")
     start, end = text(rows[8].created), text(rows[30].created)
@@ -396,7 +396,7 @@ def test_start_date_is_included_and_end_date_is_not(
 
 
 def test_start_date_later_than_the_bookmark_counts(sandbox: Sandbox, tap: Tap) -> None:
-    """The later of start date and bookmark is where a run begins."""
+    """A run begins at the later of start date and bookmark."""
     start = "2026-01-20T00:00:00.000Z"
     state = state_of(vouchers="2026-01-05T00:00:00.000Z", orders="2026-01-25T00:00:00.000Z")
 
@@ -409,7 +409,7 @@ def test_start_date_later_than_the_bookmark_counts(sandbox: Sandbox, tap: Tap) -
 
 
 def test_an_empty_range_needs_no_export(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """A bookmark behind the end date leaves nothing to ask for, and that is no failure."""
+    """A bookmark beyond the end date needs no export and is not an error."""
     state = state_of(vouchers="2026-02-01T00:00:00.000Z")
 
     run = tap.run(catalog=select(discovered, ["vouchers"]), state=state, end_date="2026-01-15")
@@ -426,7 +426,7 @@ def test_an_empty_range_needs_no_export(sandbox: Sandbox, tap: Tap, discovered: 
 def test_windows_are_cut_at_multiples_of_their_size(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """Each window is an export of its own, a second wider on each side, the last one open."""
+    """Windows end at multiples of their size, and are exported a second wider on each side."""
     start = datetime(2026, 1, 3, 12, tzinfo=timezone.utc)
     days = 30 * DAY
 
@@ -456,7 +456,7 @@ def test_windows_are_cut_at_multiples_of_their_size(
 
 
 def test_windows_end_at_the_end_date(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """With an end date the last window is bounded too, and the bookmark moves to its end."""
+    """With an end date, the last window and the bookmark end there."""
     catalog = select(discovered, ["vouchers", "publications"])
     start, end = "2026-01-05T00:00:00.000Z", "2026-01-25T00:00:00.000Z"
 
@@ -477,7 +477,7 @@ def test_windows_end_at_the_end_date(sandbox: Sandbox, tap: Tap, discovered: Jso
 def test_no_parameter_depends_on_when_the_run_happens(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """The same settings and state ask for the same exports, in the same order of fields."""
+    """The same settings and state lead to the same export requests."""
     catalog = select(discovered, OBJECTS)
     for _ in range(2):
         tap.run(catalog=catalog, start_date="2026-01-10", end_date="2026-01-20", window_days=4)
@@ -491,7 +491,7 @@ def test_no_parameter_depends_on_when_the_run_happens(
 def test_full_table_streams_have_neither_filter_nor_bookmark(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """Objects without a date filter are read whole each time, whatever the bounds are."""
+    """Objects without a date filter are read in full each time, whatever the bounds."""
     names = ("points_expirations", "products", "skus")
 
     run = tap.run(catalog=select(discovered, names), start_date="2026-01-20", window_days=1)
@@ -511,7 +511,7 @@ def test_full_table_streams_have_neither_filter_nor_bookmark(
 def test_a_record_without_replication_value_is_emitted(
     sandbox: Sandbox, tap: Tap, settings: Json
 ) -> None:
-    """A row without a time of creation is kept, and does not move the bookmark."""
+    """A row without a creation time is emitted and does not move the bookmark."""
     last = sandbox.rows("voucher")[-1].created
     row = sandbox.dataset.add("voucher", last + DAY, cells={"created_at": ""})
 
@@ -523,7 +523,7 @@ def test_a_record_without_replication_value_is_emitted(
 
 
 def test_a_publication_without_date_is_emitted(sandbox: Sandbox, tap: Tap) -> None:
-    """It has a key, and does not move the bookmark."""
+    """A publication without a date has a key, and does not move the bookmark."""
     rows = sandbox.rows("publication")
     sandbox.dataset.add("publication", rows[9].created, cells={"date": ""})
 
@@ -536,7 +536,7 @@ def test_a_publication_without_date_is_emitted(sandbox: Sandbox, tap: Tap) -> No
 
 
 def test_a_publication_without_anything_is_an_error(sandbox: Sandbox, tap: Tap) -> None:
-    """Nothing distinguishes it from another one; the other streams continue."""
+    """A publication whose key columns are all empty fails its stream only."""
     rows = sandbox.rows("publication")
     names = ("voucher_code", "customer_id", "customer_source_id", "date", "channel", "campaign")
     sandbox.dataset.add("publication", rows[9].created, cells=dict.fromkeys(names, ""))
@@ -551,7 +551,7 @@ def test_a_publication_without_anything_is_an_error(sandbox: Sandbox, tap: Tap) 
 
 
 def test_a_failed_stream_does_not_stop_the_others(sandbox: Sandbox, tap: Tap) -> None:
-    """A stream whose exports all fail is reported on one line; its bookmark stays where it was."""
+    """A failed stream is reported on one line, keeps its bookmark and stops no other."""
     sandbox.faults.add(Fault(on="create", object="order", times=None, action=Turn("ERROR")))
     state = state_of(orders="2026-01-10T00:00:00.000Z")
 

@@ -15,7 +15,7 @@ from tests.support.runner import Json, Tap, select
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What an attribute of each type is in the catalog, and what it is in a record.
+# The JSON types and the title of a metadata key of each type in the catalog.
 TYPES: dict[str, tuple[list[str], str]] = {
     "string": (["string", "null"], ""),
     "number": (["number", "string", "null"], ""),
@@ -30,32 +30,32 @@ TYPES: dict[str, tuple[list[str], str]] = {
 
 @pytest.fixture
 def typed(sandbox: Sandbox, tap: Tap) -> Json:
-    """Return the catalog as it is discovered with typed metadata."""
+    """Return the catalog discovered with `typed_metadata`."""
     options = tap.options({**sandbox.config, "typed_metadata": True})
     catalog: Json = json.loads(tap.command(*options, "--discover").stdout)
     return catalog
 
 
 def kinds(sandbox: Sandbox, since: int = 0) -> list[str]:
-    """Return what the calls were for, from the given one on."""
+    """Return the kinds of the calls from number `since` on."""
     return [request.kind for request in sandbox.requests[since:]]
 
 
 def attributes_of(catalog: Json, stream: str) -> dict[str, Json]:
-    """Return the schemas of a stream's custom attributes in a catalog."""
+    """Return the schemas of a stream's metadata keys in a catalog."""
     (entry,) = (e for e in catalog["streams"] if e["tap_stream_id"] == stream)
     attributes: dict[str, Json] = entry["schema"]["properties"]["metadata"]["properties"]
     return attributes
 
 
 def typed_value(kind: str, *, is_array: bool, text: str) -> Any:
-    """Return the value that a cell of a type stands for."""
+    """Return the value of a cell of a type."""
     is_json = is_array or kind in {"number", "boolean", "object"}
     return read_json(text) if is_json else text
 
 
 def test_the_catalog_lists_each_attribute_with_its_type(sandbox: Sandbox, typed: Json) -> None:
-    """Also one whose definition was deleted; attributes that no schema knows are not listed."""
+    """The catalog lists each defined metadata key with its type, even a deleted one."""
     assert kinds(sandbox) == ["schemas"]
     for stream, name in OBJECTS.items():
         keys = METADATA_KEYS.get(name)
@@ -72,7 +72,7 @@ def test_the_catalog_lists_each_attribute_with_its_type(sandbox: Sandbox, typed:
 
 
 def test_values_arrive_typed(sandbox: Sandbox, tap: Tap, typed: Json) -> None:
-    """Each value fits its schema, digits are kept, and what no schema knows stays text."""
+    """Values have the types of their schemas and all digits; undefined keys stay text."""
     called = len(sandbox.requests)
     run = tap.run(typed_metadata=True, catalog=select(typed, OBJECTS))
 
@@ -99,12 +99,12 @@ def test_values_arrive_typed(sandbox: Sandbox, tap: Tap, typed: Json) -> None:
 
 
 def by_text(values: list[Any]) -> list[Any]:
-    """Return values in an order of their own."""
+    """Return values sorted by their text."""
     return sorted(values, key=repr)
 
 
-def test_a_sync_without_a_catalog_asks_once(sandbox: Sandbox, tap: Tap) -> None:
-    """It discovers for itself, and the values are the same."""
+def test_a_sync_without_a_catalog_fetches_schemas_once(sandbox: Sandbox, tap: Tap) -> None:
+    """A sync without a catalog fetches the schemas once and emits typed values."""
     run = tap.run(typed_metadata=True)
 
     assert kinds(sandbox).count("schemas") == 1
@@ -113,7 +113,7 @@ def test_a_sync_without_a_catalog_asks_once(sandbox: Sandbox, tap: Tap) -> None:
 
 
 def test_each_attribute_is_selected_on_its_own(sandbox: Sandbox, tap: Tap, typed: Json) -> None:
-    """A deselected one is dropped, and so it is once typing is switched off again."""
+    """A deselected metadata key is dropped, even with `typed_metadata` switched off again."""
     catalog = select(typed, ["customers"], {"customers": ["birth_date"]})
     assert any("birth_date" in row.metadata for row in sandbox.rows("customer"))
 
@@ -140,7 +140,7 @@ MISFITS: dict[str, tuple[str, Mapping[str, str]]] = {
 def test_what_does_not_fit_stays_text_and_is_counted(
     sandbox: Sandbox, tap: Tap, typed: Json, stream: str
 ) -> None:
-    """One warning counts the values of each metadata key; they are emitted as they are."""
+    """Values that do not fit their type stay text, and one warning counts them by key."""
     name, metadata = MISFITS[stream]
     newest = sandbox.rows(name)[-1].created
     for _ in range(3):
@@ -158,7 +158,7 @@ def test_what_does_not_fit_stays_text_and_is_counted(
 def test_numbers_within_arrays_and_objects_keep_their_digits(
     sandbox: Sandbox, tap: Tap, typed: Json
 ) -> None:
-    """What a float would round is written as it was read."""
+    """Numbers within arrays and objects keep all digits, even those that a float would round."""
     sandbox.dataset.add(
         "redemption",
         sandbox.rows("redemption")[-1].created,
@@ -175,7 +175,7 @@ def test_numbers_within_arrays_and_objects_keep_their_digits(
 
 
 def test_a_rejected_request_for_schemas(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """It is a warning in discovery, which continues without, and an error in a sync of its own."""
+    """A rejected request for schemas is a warning in discovery and an error in a sync."""
     sandbox.faults.add(Fault(on="schemas", times=None, action=Reply(403, {"key": "forbidden"})))
     options = tap.options({**sandbox.config, "typed_metadata": True})
 

@@ -1,4 +1,4 @@
-"""With `track_updates`, changed records are extracted again, and none is skipped."""
+"""With `track_updates`, changed records are emitted again, and none is skipped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UPDATED = ("customers", "orders", "vouchers")
 
 
 def with_time(stream: str, rows: Iterable[Row]) -> list[Json]:
-    """Return the records of rows with the time that the tap adds."""
+    """Return the records of rows, with `modified_at`."""
     records = [expected_record(stream, row) for row in rows]
     return [{**r, "modified_at": r["updated_at"] or r["created_at"]} for r in records]
 
@@ -42,7 +42,7 @@ def table(stream: str, *runs: Run) -> list[Json]:
 
 
 def create(sandbox: Sandbox, name: str, count: int) -> None:
-    """Add rows as time goes on: later than all that has happened, or at the same moment."""
+    """Add rows at and after the time of the latest change."""
     newest = max(row.updated or row.created for row in sandbox.rows(name))
     for number in range(count):
         sandbox.dataset.add(name, newest + timedelta(milliseconds=number // 3))
@@ -55,7 +55,7 @@ def filters_of(sandbox: Sandbox, stream: str) -> list[Json]:
 
 
 def test_updates_are_extracted_again(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """A second run asks twice for each stream and gets what is new and what has changed."""
+    """A second run exports new and changed rows of each stream separately."""
     catalog = select(discovered, UPDATED)
     first = tap.run(catalog=catalog, track_updates=True)
     assert len(created_exports(sandbox)) == len(UPDATED)
@@ -68,27 +68,27 @@ def test_updates_are_extracted_again(sandbox: Sandbox, tap: Tap, discovered: Jso
     for stream in UPDATED:
         expected = with_time(stream, sandbox.rows(OBJECTS[stream]))
         assert table(stream, first, second) == in_any_order(expected)
-        asked = filters_of(sandbox, stream)[1:]
-        fields = [field for filters in asked for field in filters if field != "junction"]
+        requested = filters_of(sandbox, stream)[1:]
+        fields = [field for filters in requested for field in filters if field != "junction"]
         assert sorted(fields) == ["created_at", "updated_at"]
         bodies = created_exports(sandbox, OBJECTS[stream])[1:]
         assert [body["parameters"]["order"] for body in bodies] == fields
-        assert all(filters["junction"] == "and" for filters in asked)
+        assert all(filters["junction"] == "and" for filters in requested)
         bookmark = second.state["bookmarks"][stream]
         assert bookmark["replication_key"] == "modified_at"
         assert bookmark["replication_key_value"] == max(r["modified_at"] for r in expected)
 
 
-def test_other_streams_are_not_concerned(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """Streams whose objects have no time of their last update are synced as usual."""
+def test_other_streams_are_synced_as_usual(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """Streams without `updated_at` are synced as without `track_updates`."""
     others = [stream for stream in INCREMENTAL if stream not in UPDATED]
     catalog = select(discovered, others)
     first = tap.run(catalog=catalog, track_updates=True)
-    asked = len(created_exports(sandbox))
+    exports = len(created_exports(sandbox))
 
     second = tap.run(catalog=catalog, track_updates=True, state=first.state)
 
-    assert len(created_exports(sandbox)) == 2 * asked == 2 * len(others)
+    assert len(created_exports(sandbox)) == 2 * exports == 2 * len(others)
     for stream in others:
         assert in_any_order(first.records(stream)) == expected_records(sandbox, stream)
         assert second.state["bookmarks"][stream]["replication_key"] == "created_at"
@@ -98,7 +98,7 @@ def test_other_streams_are_not_concerned(sandbox: Sandbox, tap: Tap, discovered:
 def test_the_time_of_the_last_change_is_a_property(
     sandbox: Sandbox, tap: Tap, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Discovery declares it as the replication key, and a record never updated has it, too."""
+    """`modified_at` is the replication key, and the creation time of records never updated."""
     options = Tap(tmp_path_factory.mktemp("updates"), {}).options({"track_updates": True})
     catalog = json.loads(tap.command(*options, "--discover").stdout)
 
@@ -136,7 +136,7 @@ def test_a_failed_export_of_updates_keeps_the_bookmark(
 def test_a_signal_between_both_exports_keeps_the_bookmark(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """A run that ends in their midst has the next one read both."""
+    """After a signal between both exports, the next run reads both again."""
     catalog = select(discovered, ["vouchers"])
     first = tap.run(catalog=catalog, track_updates=True)
     sandbox.dataset.touch("voucher", 5)
@@ -164,7 +164,7 @@ def test_a_signal_between_both_exports_keeps_the_bookmark(
 def test_switching_rereads_everything(
     sandbox: Sandbox, tap: Tap, discovered: Json, *, on: bool
 ) -> None:
-    """A bookmark of the other replication key says nothing, whichever way it is switched."""
+    """Switching `track_updates` on or off re-reads the stream."""
     catalog = select(discovered, ["orders"])
     first = tap.run(catalog=catalog, track_updates=not on)
 
@@ -177,7 +177,7 @@ def test_switching_rereads_everything(
 
 
 def test_own_filters_hold_in_both_exports(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """No OR swallows them: what they leave out stays out, also when it was updated."""
+    """A stream's own filters apply to both exports."""
     catalog = select(discovered, ["vouchers"])
     codes = [row.cells["code"] for row in sandbox.rows("voucher")[:9]]
     own = {"code": {"conditions": {"$in": codes}}}
@@ -195,7 +195,7 @@ def test_own_filters_hold_in_both_exports(sandbox: Sandbox, tap: Tap, discovered
 def test_updates_of_what_lies_outside_the_dates_are_dropped(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """`start_date` and `end_date` are about the creation, however late an update is."""
+    """`start_date` and `end_date` bound the creation time, however late an update is."""
     catalog = select(discovered, ["orders"])
     rows = sandbox.rows("order")
     start, end = rows[10].cells["created_at"], rows[30].cells["created_at"]
@@ -225,8 +225,8 @@ def test_updates_of_what_lies_outside_the_dates_are_dropped(
 def test_three_nights_have_everything(
     tmp_path: Path, discovered: Json, behaviour: Behaviour, window_days: int | None
 ) -> None:
-    """Whatever Voucherify makes of filters, windows and order, the table equals its data."""
-    # What happens between two nights has to happen in the present: an idle stream moves on, too.
+    """The table equals the data after three nights, whatever the filters, windows and order."""
+    # Changes must happen in the present, since the bookmark of an idle stream moves on as well.
     start = datetime.now(tz=timezone.utc) - timedelta(days=30)
     dataset = Dataset(sizes={**dict.fromkeys(DOCUMENTED, 0), "customer": 40}, start=start, days=29)
     with Sandbox(dataset, behaviour) as sandbox:
@@ -250,7 +250,7 @@ def test_three_nights_have_everything(
 
 
 def test_an_idle_stream_moves_on(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
-    """The end of the last closed window is the bookmark, so no later run asks for it again."""
+    """The bookmark of an idle stream is the end of the last closed window."""
     newest = max(row.updated or row.created for row in sandbox.rows("order"))
     inner = EPOCH + timedelta(days=(newest - EPOCH).days + 1)
     settings: Json = {
@@ -270,10 +270,8 @@ def test_an_idle_stream_moves_on(sandbox: Sandbox, tap: Tap, discovered: Json) -
     assert not second.records("orders")
 
 
-def test_an_end_that_moves_on_leaves_nothing_behind(
-    sandbox: Sandbox, tap: Tap, discovered: Json
-) -> None:
-    """What was created before the end may have been updated after it; what comes next is read."""
+def test_removing_the_end_date_misses_nothing(sandbox: Sandbox, tap: Tap, discovered: Json) -> None:
+    """Removing `end_date` leaves no row behind, even one that was updated after it."""
     rows = sandbox.rows("voucher")
     middle = rows[len(rows) // 2].cells["created_at"]
     assert any(row.updated and row.cells["updated_at"] > middle for row in rows)
@@ -289,7 +287,7 @@ def test_an_end_that_moves_on_leaves_nothing_behind(
 def test_a_backfill_in_shards_misses_no_update(
     sandbox: Sandbox, tap: Tap, discovered: Json
 ) -> None:
-    """The nightly job runs once before the shards, and from then on it begins where they do."""
+    """A sharded backfill misses no update if the nightly job runs once before it."""
     rows = sandbox.rows("customer")
     start, last_shard = rows[0].cells["created_at"], rows[20].cells["created_at"]
     catalog = select(discovered, ["customers"])

@@ -32,7 +32,7 @@ def sync_vouchers(directory: Path, discovered: Json, count: int) -> CountedRun:
 
 
 def calls_by_package(directory: Path, discovered: Json, count: int) -> Counter[str]:
-    """Count the calls of Python functions, by their package, in a sync of `count` vouchers."""
+    """Count the calls of Python functions by package in a sync of `count` vouchers."""
     calls: Counter[str] = Counter()
 
     def note(frame: FrameType, event: str, _: object) -> None:
@@ -51,36 +51,36 @@ def calls_by_package(directory: Path, discovered: Json, count: int) -> Counter[s
 def calls_per_record(
     tmp_path_factory: pytest.TempPathFactory, discovered: Json
 ) -> dict[str, float]:
-    """Return how many calls each record costs, by their package, start and end apart."""
+    """Return the number of calls per record by package, without those at start and end."""
     directory = tmp_path_factory.mktemp("work")
     few, many = (calls_by_package(directory, discovered, count) for count in (FEW, MANY))
     return {name: (many[name] - few[name]) / (MANY - FEW) for name in many}
 
 
-def test_records_are_written_in_large_pieces(tmp_path: Path, discovered: Json) -> None:
-    """There is about one write for each piece of output, not one or more for each record."""
+def test_records_are_written_in_large_chunks(tmp_path: Path, discovered: Json) -> None:
+    """There is about one write per chunk of output, not one per record."""
     run = sync_vouchers(tmp_path, discovered, FEW)
 
-    pieces = run.size / CHUNK_BYTES
+    chunks = run.size / CHUNK_BYTES
     others = sum('"type":"RECORD"' not in line for line in run.lines)
-    assert pieces <= run.writes <= 1.5 * pieces + others
+    assert chunks <= run.writes <= 1.5 * chunks + others
     assert run.writes < 40 * FEW / 1000
 
 
 def test_records_do_not_pass_through_the_sdk(calls_per_record: dict[str, float]) -> None:
-    """The SDK's code runs now and then, for STATE and metrics, but not for a record."""
+    """The SDK's code runs for STATE and metrics, but not for each record."""
     assert calls_per_record["singer_sdk"] < 0.1
 
 
 def test_no_code_of_ours_runs_for_a_single_record(calls_per_record: dict[str, float]) -> None:
-    """Rows and cells are the business of compiled code; Python sees blocks and columns."""
+    """Python handles blocks and columns; compiled code handles rows and cells."""
     assert calls_per_record["tap_voucherify"] < 1
 
 
 def test_a_plain_sync_imports_nothing_heavy(
     sandbox: Sandbox, tap: Tap, tmp_path: Path, discovered: Json
 ) -> None:
-    """Whoever starts the tap waits for nothing but the SDK and what the run needs."""
+    """A plain sync imports no heavy package beyond those of the SDK."""
     options = tap.options(sandbox.config, select(discovered, ["vouchers"]))
     modules = {}
     for what, arguments in {

@@ -1,1 +1,1 @@
-"""Slow tests: faults of servers, disks and processes, met by the command."""
+"""Slow tests: faults of servers, disks and processes, with the real command."""

@@ -46,19 +46,19 @@ SELECTED = ("customers", "orders")
 # No machine accepts connections to this port.
 CLOSED_PORT = "http://127.0.0.1:1"
 
-# The range of time in which all rows lie.
+# The time range that contains all rows.
 BOUNDS = {"start_date": "2025-03-01", "end_date": "2025-04-02"}
 
 DAY = timedelta(days=1)
 
 
 def at_most(days: float) -> timedelta:
-    """Return the width of the widest export that goes well."""
+    """Return the width of the widest export that succeeds."""
     return timedelta(days=days)
 
 
 def width(export: Export) -> timedelta:
-    """Return how much time an export covers."""
+    """Return the length of time that an export covers."""
     conditions = export.parameters["filters"]["created_at"]["conditions"]
     after, before = (
         datetime.fromisoformat(conditions[name][0].replace("Z", "+00:00"))
@@ -69,45 +69,45 @@ def width(export: Export) -> timedelta:
 
 @dataclass(frozen=True)
 class FailIfWide(Action):
-    """Ends exports of much time with an error."""
+    """Makes wide exports fail."""
 
     widest: timedelta
 
     def turn(self, export: Export) -> None:
-        """Fail if the export is wide."""
+        """Fail the export if it is wide."""
         if width(export) > self.widest:
             export.forced_status = "ERROR"
 
 
 @dataclass(frozen=True)
 class HangIfWide(Action):
-    """Keeps exports of much time from ending."""
+    """Keeps wide exports in progress forever."""
 
     widest: timedelta
 
     def turn(self, export: Export) -> None:
-        """Hang if the export is wide."""
+        """Hang the export if it is wide."""
         if width(export) > self.widest:
             export.forced_status = "IN_PROGRESS"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A fault and what becomes of it.
+    """A fault and its expected effect.
 
     Attributes:
-        faults: What goes wrong.
-        error: What the one line that reports the failure says; empty if there is none.
-        emitted: How many customers are emitted before the failure.
+        faults: The faults.
+        error: A pattern of the one error line; empty if there is none.
+        emitted: The number of customers emitted before the failure.
         is_final: Whether the failure ends the whole run, so that no other stream is read.
-        every_stream: Whether each stream fails for itself.
-        warnings: What is warned of, each in one line at least.
-        creates: How many requests there are to create exports of customers.
-        behaviour: How Voucherify behaves.
-        settings: Settings of the first run, and of the second those of them that are no fault.
+        every_stream: Whether each stream fails by itself.
+        warnings: Patterns, each of at least one warning.
+        creates: The number of requests that create exports of customers; None for any.
+        behaviour: The behaviour of the sandbox.
+        settings: Settings of both runs.
         broken_settings: Settings of the first run only.
-        file_bytes: How long a file of the first run can get, as if the disk were full then.
-        speed: How many seconds pass in a real one.
+        file_bytes: The maximum length of a file in the first run, as on a full disk.
+        speed: The tap's seconds per real second.
     """
 
     faults: tuple[Fault, ...] = ()
@@ -126,7 +126,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a row."""
+    """The outcome of a row."""
 
     sandbox: Sandbox
     run: Run
@@ -135,7 +135,7 @@ class Outcome:
 
     @cached_property
     def expected(self) -> dict[str, list[Json]]:
-        """Every record of each stream in the order of its creation."""
+        """Every record of each stream, in order of creation."""
         return {
             stream: [expected_record(stream, row) for row in self.sandbox.rows(name)]
             for stream, name in (("customers", "customer"), ("orders", "order"))
@@ -143,23 +143,23 @@ class Outcome:
 
 
 def fault(on: Any, action: Action, *, nth: int = 1, times: int | None = 1) -> Fault:
-    """Return what goes wrong with exports of customers."""
+    """Return a fault of exports of customers."""
     return Fault(on=on, action=action, nth=nth, times=times, object="customer")
 
 
 def forever(on: Any, action: Action) -> Fault:
-    """Return what always goes wrong with exports of customers."""
+    """Return a permanent fault of exports of customers."""
     return fault(on, action, times=None)
 
 
 def rejected(status: int, key: str = "", **more: object) -> Reply:
-    """Return an error in the form that Voucherify documents."""
+    """Return an error response in the documented form."""
     error = {"code": status, "key": key, "message": "So it is", "request_id": "v-123", **more}
     return Reply(status, error)
 
 
 def change_line(row: int, old: str, new: bytes) -> Rewrite:
-    """Change what a pattern matches in the line of a row, counted from one."""
+    """Replace what a pattern matches in the line of a row, counted from one."""
 
     def change(body: bytes) -> bytes:
         lines = body.split(b"\r\n")
@@ -184,13 +184,13 @@ def change_header(change: Mapping[str, str]) -> Rewrite:
 
 
 def flip(body: bytes) -> bytes:
-    """Change a byte in the middle."""
+    """Invert a byte in the middle."""
     middle = len(body) // 2
     return body[:middle] + bytes([body[middle] ^ 0xFF]) + body[middle + 1 :]
 
 
 def result(value: object) -> Amend:
-    """Return the change of what an export that is done says about its file."""
+    """Return an action that replaces the result of a finished export."""
     return Amend(lambda body: body if body["status"] != "DONE" else {**body, "result": value})
 
 
@@ -207,16 +207,16 @@ TRANSPORT = {
         creates=0,
     ),
     "create_reset_once": Row(faults=(fault("create", Raw(reset=True)),), creates=2),
-    "create_answer_lost": Row(
+    "create_response_lost": Row(
         faults=(fault("create", Raw(handled=True)),),
         warnings=("if an export was created anyway, it is ignored",),
         creates=2,
     ),
-    "create_answer_lost_twice": Row(
+    "create_response_lost_twice": Row(
         faults=(fault("create", Raw(handled=True, reset=True), times=2),), creates=3
     ),
-    "create_answer_cut": Row(faults=(fault("create", Cut(0.5)),), creates=2),
-    "create_unanswered_forever": Row(faults=(forever("create", Raw()),), error="no response from"),
+    "create_response_cut": Row(faults=(fault("create", Cut(0.5)),), creates=2),
+    "create_no_response_forever": Row(faults=(forever("create", Raw()),), error="no response from"),
     "list_reset_once": Row(faults=(Fault(on="list", action=Raw(reset=True)),), creates=1),
     "poll_closed_twice": Row(faults=(fault("poll", Raw(), times=2),), creates=1),
     "poll_reset_forever": Row(
@@ -236,7 +236,7 @@ TRANSPORT = {
         creates=1,
     ),
     "poll_endless_header": Row(faults=(fault("poll", ENDLESS_HEADER),), creates=1),
-    "download_reset_before_answer": Row(faults=(fault("download", Raw(reset=True)),), creates=1),
+    "download_reset_before_response": Row(faults=(fault("download", Raw(reset=True)),), creates=1),
     "download_refused_forever": Row(
         faults=(forever("poll", result({"url": f"{CLOSED_PORT}/file"})),),
         error="no response from",
@@ -489,7 +489,7 @@ LIFE = {
         faults=(fault("create", Turn("ERROR")),), settings=BOUNDS, creates=2
     ),
     "error_in_wide_windows": Row(
-        # Of 32 days; so 32 and 16 twice each, and then four of 8.
+        # The range has 32 days: 32 and 16 are tried twice each, then four windows of 8 succeed.
         faults=(forever("create", FailIfWide(at_most(8))),),
         settings=BOUNDS,
         creates=2 + 2 * 2 + 4,
@@ -500,7 +500,7 @@ LIFE = {
         creates=4,
     ),
     "error_forever_in_a_window": Row(
-        # More would be created by what runs ahead in other places.
+        # Prefetching would create more.
         faults=(forever("create", Turn("ERROR")),),
         settings={**BOUNDS, "max_concurrent_exports": 1},
         error="ERROR",
@@ -568,7 +568,7 @@ RESULTS = {
     f"result_{name}": Row(
         faults=(forever("poll", result(value)),),
         error=error,
-        # A result may appear later; a new export is made then.
+        # A missing result is waited for; then the export is created again.
         creates=3 if error == "has no file" else 1,
     )
     for name, (value, error) in RESULT_SHAPES.items()
@@ -589,7 +589,7 @@ FILES = {
         ),
         emitted=0,
         error="header",
-        creates=2,  # one of them asks for the titles
+        creates=2,  # one of them to learn the titles
     ),
     "two_files_then_one": Row(
         behaviour=Behaviour(files=2),
@@ -700,17 +700,17 @@ TABLE = TRANSPORT | ERROR_RESPONSES | JSON | LIFE | RESULTS | FILES | CONTENT
 
 
 def play(row: Row, catalog: Json, directory: Path) -> Outcome:
-    """Run the tap into a fault, and if it fails once more without it."""
+    """Run the tap with a fault and, if it fails, again without it."""
     sizes = {**dict.fromkeys(OBJECTS, 0), "customer": ROWS, "order": ROWS}
     with Sandbox(Dataset(seed=3, sizes=sizes, start=START), row.behaviour) as sandbox:
         sandbox.faults.add(*(replace(fault) for fault in row.faults))
-        # One export at a time is polled, where more would be listed.
+        # A single export is polled, where several would be listed.
         config = {**sandbox.config, "max_concurrent_exports": 1, **row.settings}
         tap = Tap(directory, config, speed=row.speed)
         tap.file_bytes = row.file_bytes
-        # What ends in an error does not pass, however long it is retried.
-        patience = {"max_retry_seconds": 100} if row.error else {}
-        run = tap.run(catalog=catalog, **{**patience, **row.broken_settings})
+        # A permanent fault does not pass, however long it is retried.
+        retries = {"max_retry_seconds": 100} if row.error else {}
+        run = tap.run(catalog=catalog, **{**retries, **row.broken_settings})
         creates = created_exports(sandbox, "customer")
         if not row.error:
             return Outcome(sandbox, run, creates, None)
@@ -723,7 +723,7 @@ def play(row: Row, catalog: Json, directory: Path) -> Outcome:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_fault(discovered: Json, tmp_path: Path, name: str) -> None:
-    """The fault ends as its row says, and the run after it has the rest of the data."""
+    """The fault ends as its row says, and a run after a failure emits the rest of the data."""
     row = TABLE[name]
     outcome = play(row, select(discovered, SELECTED), tmp_path)
     run, expected = outcome.run, outcome.expected
@@ -768,7 +768,7 @@ def check_complete(run: Run, expected: dict[str, list[Json]]) -> None:
 
 
 def check_log(outcome: Outcome) -> None:
-    """Check that every line of the log is one, of a bearable length, and holds no secret."""
+    """Check that every log entry is one line of limited length, without a secret."""
     for run in filter(None, (outcome.run, outcome.resumed)):
         for line in run.stderr.splitlines():
             assert re.match(r"20\d\d-\d\d-\d\d \S+ \| [A-Z]+ +\| ", line), run.stderr

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 ROWS = 60
 WINDOWS = {"start_date": "2025-03-01", "end_date": "2025-04-02", "window_days": 10}
 
-# Few, since each is two runs of the command, and always the same ones, so that a failure is found
-# again.
+# Few, since each is two runs of the command, and always the same, so that failures are repeatable.
 few = settings(
     max_examples=12,
     deadline=None,
@@ -48,10 +47,10 @@ few = settings(
 
 KINDS: tuple[Kind, ...] = ("create", "poll", "download", "list", "delete")
 ACTIONS: dict[str, Action] = {
-    "no_answer": Raw(),
+    "no_response": Raw(),
     "reset": Raw(reset=True),
-    "answer_lost": Raw(handled=True),
-    "answer_lost_by_reset": Raw(handled=True, reset=True),
+    "response_lost": Raw(handled=True),
+    "response_lost_by_reset": Raw(handled=True, reset=True),
     "no_http": Raw(b"\x16\x03\x01"),
     "empty": Reply(200),
     "no_content": Reply(204),
@@ -78,13 +77,13 @@ ACTIONS: dict[str, Action] = {
     "unknown_status": Turn("PAUSED"),
 }
 
-# A file cut within a row, with a length as if that were all, may pass for a whole one where the
-# cut falls between two rows; nothing in the transport shows that.
+# A file cut between two rows, with a matching length, passes for complete: nothing in the transport
+# shows the cut.
 INVISIBLE = {("download", "half_with_right_length"), ("download", "doubled")}
 
 
 class Pair:
-    """A Voucherify with a few customers, and the tap, set up for it."""
+    """A sandbox with a few customers, and the tap, configured for it."""
 
     def __init__(self, voucherify: Sandbox, tap: Tap, catalog: Json) -> None:
         """Keep both; hypothesis would print the fields of a dataclass."""
@@ -95,7 +94,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair(discovered: Json, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Return both; only customers are selected."""
+    """Yield both; only customers are selected."""
     sizes = {**dict.fromkeys(OBJECTS, 0), "customer": ROWS}
     start = datetime(2025, 3, 1, tzinfo=timezone.utc)
     dataset = Dataset(seed=9, sizes=sizes, start=start)
@@ -106,7 +105,7 @@ def pair(discovered: Json, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def check(pair: Pair, *faults: Fault, **more: Any) -> Run:
-    """Run into faults, run again without them, and check that both together have the data."""
+    """Run with faults, run again without them, and check that both runs together emit the data."""
     voucherify, tap, catalog = pair.voucherify, pair.tap, pair.catalog
     expected = [identity(expected_record("customers", row)) for row in voucherify.rows("customer")]
     voucherify.faults.add(*faults)
@@ -154,9 +153,9 @@ def test_a_truncated_file_is_never_emitted(  # noqa: PLR0913 - each is a fixture
     nth: int,
     times: int | None,
 ) -> None:
-    """A file that the transport shows to be cut is not emitted, and loses nothing in the end."""
+    """A file that the transport shows to be cut is not emitted, and no data is lost."""
     if transfer == "close" and not gzip:
-        # Only a reset, or a cut within a line, shows here.
+        # Only a reset or a cut within a line shows here.
         reset = True
     pair.voucherify.behaviour = Behaviour(transfer=transfer, gzip=gzip)
     cut = Fault(on="download", action=Cut(fraction, reset=reset), nth=nth, times=times)
@@ -174,7 +173,7 @@ def test_a_truncated_file_is_never_emitted(  # noqa: PLR0913 - each is a fixture
     nth=st.integers(1, 5),
     times=st.sampled_from([1, 1, 1, 2, None]),
 )
-@example(kind="create", name="answer_lost", nth=2, times=2)
+@example(kind="create", name="response_lost", nth=2, times=2)
 @example(kind="poll", name="failed", nth=3, times=2)
 @example(kind="download", name="vanished", nth=2, times=1)
 def test_a_single_fault_anywhere_loses_nothing(
@@ -185,7 +184,7 @@ def test_a_single_fault_anywhere_loses_nothing(
     nth: int,
     times: int | None,
 ) -> None:
-    """Any fault, at any request, ends in the data: at once, or with the next run."""
+    """After any fault, at any request, that run and the next one emit all data."""
     if (kind, name) in INVISIBLE:
         name = "half"
     action = ACTIONS[name]

@@ -1,4 +1,4 @@
-"""A run killed at any moment leaves a state from which the next one can resume."""
+"""A run killed at any moment leaves a state from which the next one resumes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTINGS = {"start_date": "2025-03-01", "end_date": "2025-04-02", "window_days":
 
 @pytest.fixture(scope="module")
 def busy() -> Iterator[Sandbox]:
-    """Return a Voucherify whose customers take a while to read."""
+    """Yield a sandbox whose customers take a while to read."""
     sizes = {**dict.fromkeys(OBJECTS, 0), "customer": ROWS}
     start = datetime(2025, 3, 1, tzinfo=timezone.utc)
     behaviour = Behaviour(latency_seconds=0.01, date_skew_ms=500)
@@ -35,7 +35,7 @@ def busy() -> Iterator[Sandbox]:
 
 
 def killed_run(tap: Tap, catalog: Json, state: Json | None, ending: Ending) -> Output:
-    """Kill a run, after some seconds or bytes, and return all it has written, in whole lines."""
+    """Kill a run after some seconds or bytes, and return the complete lines that it wrote."""
     tap.ending = ending
     run = tap.run(catalog=catalog, state=state, **SETTINGS)
     tap.ending = None
@@ -44,7 +44,7 @@ def killed_run(tap: Tap, catalog: Json, state: Json | None, ending: Ending) -> O
 
 
 def play(tap: Tap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
-    """Kill one run after the other; return how many, and what was committed, by series."""
+    """Kill one run after another; return the kills and the committed records of each series."""
     randomness = random.Random(seed)
     series: list[tuple[int, set[str]]] = []
     state: Json | None = None
@@ -63,7 +63,7 @@ def play(tap: Tap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
             committed |= set(map(identity, output.records("customers")))
         bookmark = (state or {}).get("bookmarks", {}).get("customers", {})
         if bookmark.get("replication_key_value", "") >= str(SETTINGS["end_date"]):
-            # Everything is read, so this was too late for a kill; the next series starts over.
+            # Everything has been read, so the kill came too late; the next series starts over.
             series.append((kills, committed))
             kills, committed, state = 0, set(), None
         else:
@@ -74,7 +74,7 @@ def play(tap: Tap, catalog: Json, seed: int) -> list[tuple[int, set[str]]]:
 
 
 def test_killed_runs_end_in_the_exact_data(busy: Sandbox, discovered: Json, tmp_path: Path) -> None:
-    """However often runs are killed, what was committed in the end is the data, nothing else."""
+    """However often runs are killed, the committed records are exactly the data in the end."""
     catalog = select(discovered, ["customers"])
     expected = set(map(identity, expected_records(busy, "customers")))
     seeds = (1, 2)
@@ -98,7 +98,7 @@ def test_killed_runs_end_in_the_exact_data(busy: Sandbox, discovered: Json, tmp_
 def test_a_killed_run_leaves_no_file(
     busy: Sandbox, discovered: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even kill -9 leaves customers' data in a folder for temporary files."""
+    """Even SIGKILL leaves no data in the folder for temporary files."""
     directory = tmp_path / "temporary"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))

@@ -1,4 +1,4 @@
-"""However a night goes, loaders have the server's data after it."""
+"""Loaders have the server's data after every random night."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROJECTS = (1, 2, 3)
 
 @pytest.mark.parametrize("seed", PROJECTS)
 def test_nothing_is_lost_or_wrong(seed: int) -> None:
-    """A project grows, behaves oddly and fails at random; runs are killed; settings change."""
+    """A loader has all data after ten nights of growth, faults, kills and changed settings."""
     figures, problem = play(seed)
 
     assert not problem, problem

@@ -1,8 +1,8 @@
-"""No STATE is right by hope: wherever a run is killed, it and the next one have all rows.
+"""Wherever a run is killed, it and the next one have all rows: no STATE is right by luck only.
 
-Files are in any order, in one part or several, and read with any lookback. What a loader has from a
-killed run is the beginning of what the run would have written, up to some byte; so each is run
-once, to its end, and its output is cut before, at and after each STATE.
+Files are in any order, in one part or several, and read with any lookback. A killed run writes the
+beginning of its complete output, up to some byte; so each case runs once, to its end, and its
+output is cut before, at and after each STATE.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START = datetime(2025, 3, 1, tzinfo=timezone.utc)
-# The half of the rows, created in bulk within the last minute of a week.
+# Half of the rows are created in bulk within the last minute of a week.
 BULK = START + timedelta(days=7)
 ROWS = 550
 ROWS_PER_STATE = 250
@@ -33,7 +33,7 @@ BOUNDS = {"start_date": "2025-02-01", "end_date": "2025-03-15"}
 
 @pytest.fixture(scope="module", params=ORDERS)
 def ordered(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """Return a Voucherify with a bulk of new rows, that exports them in an order."""
+    """Yield a sandbox that exports many new rows, created in bulk, in some order."""
     order = request.param
     dataset = Dataset(seed=6, sizes=dict.fromkeys(OBJECTS, 0), start=START)
     for number in range(ROWS):
@@ -45,13 +45,13 @@ def ordered(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 
 def behaviour(order: str, files: int = 1) -> Behaviour:
-    """Return a service that exports rows in an order, in some files."""
+    """Return a behaviour that exports rows in an order, in this many files."""
     row_order: Any = "requested" if order == "equal_times" else order
     return Behaviour(row_order=row_order, files=files, part_links="path", date_skew_ms=500)
 
 
 def cuts(lines: list[str]) -> Iterator[list[str]]:
-    """Yield what is read of an output until a kill before, at and after each STATE."""
+    """Yield the lines that are read before, at and after each STATE."""
     for number, line in enumerate(lines):
         if line.startswith('{"type":"STATE"'):
             yield lines[:number]
@@ -70,12 +70,12 @@ def committed(lines: list[str]) -> tuple[Json | None, frozenset[str]]:
 
 
 def ids(output: Output) -> frozenset[str]:
-    """Return the ids of the emitted customers."""
+    """Return the IDs of the emitted customers."""
     return frozenset(record["id"] for record in output.records("customers"))
 
 
 def is_state(line: str) -> bool:
-    """Whether a line is a STATE message, and not only the beginning of one."""
+    """Whether a line is a complete STATE message."""
     try:
         return bool(json.loads(line)["type"] == "STATE")
     except ValueError:
@@ -93,7 +93,7 @@ def test_a_killed_run_and_the_next_have_all_rows(  # noqa: PLR0913 - combination
     lookback: int,
     settings: Json,
 ) -> None:
-    """Nothing is lost, whatever STATE the run had come to."""
+    """Whatever STATE a run has reached, its committed records and the next run's are all rows."""
     ordered.behaviour.files = files
     (entry,) = (e for e in discovered["streams"] if e["tap_stream_id"] == "customers")
     dropped = set(entry["schema"]["properties"]) - {"id", "created_at"}
@@ -105,7 +105,7 @@ def test_a_killed_run_and_the_next_have_all_rows(  # noqa: PLR0913 - combination
     assert (whole.exit_code, whole.errors) == (0, [])
     assert ids(whole) == expected
 
-    # Cuts that leave a loader with the same need one run.
+    # Cuts with equal results need one run.
     kept = {repr(state): (state, records) for state, records in map(committed, cuts(whole.lines))}
 
     assert len(kept) >= 2

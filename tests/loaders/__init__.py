@@ -1,1 +1,1 @@
-"""Real loaders, which Meltano runs the tap into."""
+"""Real loaders, which Meltano runs with the tap."""

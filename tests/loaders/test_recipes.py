@@ -1,4 +1,4 @@
-"""The recipes of docs/loaders.md load what the sandbox holds."""
+"""The recipes of docs/loaders.md load the data of the sandbox."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ GZIPPED = {"format": "jsonl", "compression": "gzip"}
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Return a small Voucherify."""
+    """Yield a small sandbox."""
     with Sandbox(Dataset(seed=7), latency_seconds=0.05) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    """Return a PostgreSQL server."""
+    """Yield a PostgreSQL server."""
     with postgres() as server:
         yield server
 
@@ -72,13 +72,13 @@ def batch_config(directory: Path, encoding: dict[str, str]) -> Json:
 
 
 def ids(sandbox: Sandbox, exported_object: str) -> set[str]:
-    """Return the ids that the sandbox holds."""
+    """Return the IDs in the sandbox."""
     return {row.cells["id"] for row in sandbox.rows(exported_object)}
 
 
 @pytest.fixture
 def s3() -> Iterator[dict[str, str]]:
-    """Return the variables that lead to S3, a server on this machine."""
+    """Yield the environment variables of an S3 server on this machine."""
     from moto.server import ThreadedMotoServer  # noqa: PLC0415 - slow, and only needed here
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -95,7 +95,7 @@ def s3() -> Iterator[dict[str, str]]:
 
 
 def test_parquet_into_duckdb(sandbox: Sandbox, s3: dict[str, str], tmp_path: Path) -> None:
-    """Runs with state leave one row per key and no file, in a folder or in S3."""
+    """Runs with state leave one row per key in DuckDB and no file in a folder or in S3."""
     folder = tmp_path / "files"
     variables = environment(sandbox, Path(sys.executable).parent)
     variables |= {**s3, "TAP_VOUCHERIFY_LOGLEVEL": "DEBUG"}
@@ -122,7 +122,7 @@ def test_parquet_into_duckdb(sandbox: Sandbox, s3: dict[str, str], tmp_path: Pat
 
 
 def test_a_look_at_a_folder(sandbox: Sandbox, tap: Tap, tmp_path: Path) -> None:
-    """One statement reads all files of a stream."""
+    """The SQL statement of the document reads all files of a stream."""
     settings = json.loads(BATCHES.replace(FOLDER, str(tmp_path)))
 
     assert tap.run(**settings).exit_code == 0
@@ -146,7 +146,7 @@ def test_old_files_are_deleted(tmp_path: Path) -> None:
 
 
 def test_jsonl_into_postgres(sandbox: Sandbox, server: Postgres, tmp_path: Path) -> None:
-    """COPY and upsert leave one row per key, with the whole record, and no file."""
+    """COPY and upsert leave one complete record per key in PostgreSQL, and no file."""
     script = EXAMPLES / "load_postgres.sh"
     (tmp_path / script.name).symlink_to(script)
     extract, load, keep_state = re.findall(r"(?m)^#     (.+)$", script.read_text())
@@ -176,7 +176,7 @@ def read_as_floats(server: Postgres, schema: str, stream: str) -> list[Record]:
 
 
 def in_pipelinewise(record: Record) -> Record:
-    """Return a record as PipelineWise's loader writes it: with line breaks as in JSON."""
+    """Return a record as PipelineWise's loader writes it: with JSON's escapes of line breaks."""
     return {
         name: re.sub(r'\\(["\\])', r"\1", json.dumps(value, ensure_ascii=False)[1:-1])
         if isinstance(value, str)
@@ -196,7 +196,7 @@ PIPELINEWISE = {"dbname": "postgres", "add_metadata_columns": True}
         ("pipelinewise-target-postgres", PIPELINEWISE, None, in_pipelinewise),
     ],
 )
-def test_loaders_that_take_numbers_for_floats(  # noqa: PLR0913, PLR0917 - fixtures, and a loader
+def test_loaders_that_store_numbers_as_floats(  # noqa: PLR0913, PLR0917 - fixtures, and a loader
     server: Postgres,
     discovered: Json,
     tmp_path: Path,
@@ -205,7 +205,7 @@ def test_loaders_that_take_numbers_for_floats(  # noqa: PLR0913, PLR0917 - fixtu
     encoding: Json | None,
     convert: Callable[[Record], Record],
 ) -> None:
-    """All arrives, and updates replace it, apart from digits that a float has no room for."""
+    """All rows and updates arrive, except for digits beyond a float."""
     schema = loader.partition("-")[0]
     settings = {**server.settings, **settings, "default_target_schema": schema}
     (tmp_path / "loader.json").write_text(json.dumps(settings))

@@ -1,1 +1,1 @@
-"""The repository itself: documents, package, workflows and structure."""
+"""The repository itself: documents, packages, workflows and structure."""

@@ -1,4 +1,4 @@
-"""What a module of the package may do, beyond the layers that import-linter checks."""
+"""What modules of the package may do, beyond the layers that import-linter checks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_clocks_are_passed_in() -> None:
 
 
 def test_nothing_is_opened_or_configured_at_import() -> None:
-    """Apart from declarations, a module does nothing when it is imported."""
+    """At import, a module executes only declarations."""
     effects = [
         (module, ast.unparse(node))
         for module, code in MODULES.items()

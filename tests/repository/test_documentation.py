@@ -39,10 +39,10 @@ SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 
 ALL_STREAMS = TapVoucherify.stream_classes
 
-# Without those that the SDK adds to every tap.
+# Without the settings that the SDK adds to every tap.
 SETTINGS = settings()
 
-# Meltano's kinds for the types of JSON schemas.
+# Meltano's kinds of settings by JSON schema type.
 KINDS = {
     "string": {"string", "options", "date_iso8601"},
     "number": {"string"},
@@ -66,7 +66,7 @@ def load_yaml(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def in_meltano_yml() -> dict[str, dict[str, Any]]:
-    """Return meltano.yml's settings by name."""
+    """Return the settings of meltano.yml by name."""
     (tap,) = load_yaml(ROOT / "meltano.yml")["plugins"]["extractors"]
     return {setting["name"]: setting for setting in tap["settings"]}
 
@@ -88,7 +88,7 @@ def test_generated_texts_are_up_to_date(path: Path) -> None:
 
 
 def test_the_check_is_silent_if_everything_is_up_to_date() -> None:
-    """`python -m dev.generate --check` succeeds without output."""
+    """`python -m dev.generate --check` succeeds without output if everything is up to date."""
     command = (sys.executable, "-m", "dev.generate", "--check")
 
     ended = subprocess.run(command, capture_output=True, check=False, cwd=ROOT)
@@ -107,7 +107,7 @@ def test_missing_marks_are_an_error() -> None:
 
 
 def test_meltano_knows_every_setting_in_order(in_meltano_yml: dict[str, dict[str, Any]]) -> None:
-    """Both lists name the same settings, in the same order."""
+    """meltano.yml lists the tap's settings in the same order."""
     assert list(in_meltano_yml) == list(SETTINGS)
 
 
@@ -126,13 +126,13 @@ def test_meltano_describes_a_setting_as_the_tap_does(
     assert setting.get("kind") in KINDS[json_type]
     choices = [option["value"] for option in setting.get("options", [])]
     assert choices == [choice for choice in schema.get("enum", []) if choice is not None]
-    # The Hub knows no fractions.
+    # The Hub has no fractions.
     kind = "integer" if json_type == "number" else setting["kind"]
     assert {**setting, "kind": kind} in in_hub["settings"]
 
 
 def test_the_hub_knows_the_settings_of_the_sdk_too(in_hub: dict[str, Any]) -> None:
-    """The definition lists the settings and capabilities of `--about`."""
+    """The Hub definition lists the settings and capabilities of `--about`."""
     assert [setting["name"] for setting in in_hub["settings"]] == list(settings(with_sdk=True))
     assert in_hub["capabilities"] == sorted(about()["capabilities"])
 
@@ -140,7 +140,7 @@ def test_the_hub_knows_the_settings_of_the_sdk_too(in_hub: dict[str, Any]) -> No
 def test_the_example_declares_settings_as_the_project_does(
     in_meltano_yml: dict[str, dict[str, Any]],
 ) -> None:
-    """The example for Airflow has fewer settings, of the same kinds and secrecy."""
+    """The Airflow example declares its settings with the project's kinds and secrecy."""
     example = load_yaml(ROOT / "examples" / "airflow" / "meltano.yml")
     [plugin] = example["plugins"]["extractors"]
 
@@ -151,7 +151,7 @@ def test_the_example_declares_settings_as_the_project_does(
 
 
 def test_the_hub_leaves_out_what_the_tap_deselects(in_hub: dict[str, Any]) -> None:
-    """Meltano selects all streams unless a definition says otherwise."""
+    """The Hub definition excludes the streams that the tap deselects by default."""
     deselected = [f"!{stream.name}.*" for stream in ALL_STREAMS if not stream.selected_by_default]
 
     assert in_hub["select"] == ["*.*", *deselected]
@@ -159,7 +159,7 @@ def test_the_hub_leaves_out_what_the_tap_deselects(in_hub: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("group", VALID_GROUPS, ids="_and_".join)
 def test_a_valid_group_is_what_the_tap_needs(group: list[str]) -> None:
-    """The settings of a group are sufficient, and each of them is needed."""
+    """The settings of a valid group are sufficient, and each of them is needed."""
     schema = {"properties": SETTINGS}
 
     assert validate(dict.fromkeys(group, "secret"), schema, STREAMS) == []
@@ -170,7 +170,7 @@ def test_a_valid_group_is_what_the_tap_needs(group: list[str]) -> None:
 
 @pytest.mark.parametrize("path", [ROOT / "meltano.yml", HUB], ids=lambda path: path.name)
 def test_meltano_accepts_the_definition(tmp_path: Path, path: Path) -> None:
-    """Both files are valid by the schema of meltano.yml."""
+    """meltano.yml and plugin.yml are valid by the public schema of meltano.yml."""
     file = tmp_path / "meltano.json"
     file.write_text(json.dumps(as_project(path)), encoding="utf-8")
 
@@ -179,7 +179,7 @@ def test_meltano_accepts_the_definition(tmp_path: Path, path: Path) -> None:
 
 @pytest.mark.parametrize("path", [ROOT / "meltano.yml", HUB], ids=lambda path: path.name)
 def test_the_installed_meltano_accepts_the_definition(path: Path) -> None:
-    """Both files are valid by the schema that Meltano itself ships."""
+    """meltano.yml and plugin.yml are valid by the installed Meltano's own schema."""
     found = [*ROOT.glob(".venv-meltano/lib/*/site-packages/meltano/schemas/meltano.schema.json")]
     if not found:
         pytest.skip("Meltano is not installed: `make demo` does that")
@@ -188,7 +188,7 @@ def test_the_installed_meltano_accepts_the_definition(path: Path) -> None:
 
 
 def as_project(path: Path) -> Any:
-    """Return a project as it is, or one around the definition of a plugin."""
+    """Return a project unchanged, or one around the definition of a plugin."""
     content = load_yaml(path)
     return content if "plugins" in content else {"plugins": {"extractors": [content]}}
 
@@ -197,13 +197,13 @@ def as_project(path: Path) -> Any:
 
 
 def test_readme_is_short() -> None:
-    """README holds what a newcomer needs; everything else is in docs."""
+    """README contains what a newcomer needs; everything else is in docs."""
     assert len(README.splitlines()) <= MAX_README_LINES
 
 
 @pytest.mark.parametrize("name", settings(with_sdk=True))
 def test_every_setting_is_documented(name: str) -> None:
-    """docs/settings.md has a row for each setting, the SDK's included."""
+    """docs/settings.md has a row for each setting, including the SDK's."""
     assert re.search(rf"(?m)^\| `{name}` \|", SETTINGS_PAGE)
 
 
@@ -217,7 +217,7 @@ def test_every_setting_is_documented(name: str) -> None:
     ],
 )
 def test_what_the_tap_cannot_change_is_documented(page: str, sentence: str) -> None:
-    """Users learn what a warehouse, Meltano or an account does, and what to do about it."""
+    """The documents say what a warehouse, Meltano or an account does, and what to do about it."""
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
 
     assert sentence in " ".join(text.split())
@@ -225,7 +225,7 @@ def test_what_the_tap_cannot_change_is_documented(page: str, sentence: str) -> N
 
 @pytest.mark.parametrize("stream", ALL_STREAMS, ids=lambda stream: stream.name)
 def test_readme_describes_every_stream(stream: Any) -> None:
-    """The table has a row for each stream, with its keys."""
+    """README has a table row for each stream, with its keys."""
     (row,) = re.findall(rf"(?m)^\| `{stream.name}` \|.*$", README)
 
     assert all(f"`{key}`" in row for key in stream.primary_keys)
@@ -234,7 +234,7 @@ def test_readme_describes_every_stream(stream: Any) -> None:
 
 
 def test_readme_names_the_streams_that_are_deselected_by_default() -> None:
-    """Meltano's selection in README leaves out what the tap deselects by itself."""
+    """README's Meltano selection excludes the streams that the tap deselects by default."""
     (rules,) = re.findall(r"_select '(.*)'$", README, re.MULTILINE)
     deselected = [f"!{stream.name}.*" for stream in ALL_STREAMS if not stream.selected_by_default]
 
@@ -242,7 +242,7 @@ def test_readme_names_the_streams_that_are_deselected_by_default() -> None:
 
 
 def test_the_costs_are_those_of_the_default_streams() -> None:
-    """README's bounds of calls hold for seven exports and four lists, and are rounded up."""
+    """README's numbers of calls follow from seven exports and four lists, rounded up."""
     exported, lists = (
         [stream for stream in streams if stream.selected_by_default]
         for streams in (STREAMS, LIST_STREAMS)
@@ -263,7 +263,7 @@ def test_the_costs_are_those_of_the_default_streams() -> None:
 
 # docs/troubleshooting.md
 
-# The heading that says what to do, by kind of error.
+# The heading that says what to do about each error class.
 REMEDIES: dict[type[BaseException], str] = {
     errors.SettingsError: "settings-state-and-catalog",
     errors.AccountError: "401-and-403",
@@ -284,7 +284,7 @@ REMEDIES: dict[type[BaseException], str] = {
 
 
 def test_every_kind_of_error_has_a_remedy() -> None:
-    """Each class of error, bases that are never raised aside, has its part of the page."""
+    """Each error class except the base has a section in docs/troubleshooting.md."""
     kinds = {
         kind
         for _, kind in inspect.getmembers(errors, inspect.isclass)
@@ -300,7 +300,7 @@ def test_every_kind_of_error_has_a_remedy() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path: Path) -> None:
-    """Every link to a file or a heading has its target."""
+    """Every link to a file or a heading has a target."""
     text = re.sub(r"(?ms)^```.*?^```", "", path.read_text(encoding="utf-8"))
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     for link in links:
@@ -312,14 +312,14 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return GitHub's anchors for the headings of a file."""
+    """Return GitHub's anchors of a file's headings."""
     headings = re.findall(r"(?m)^#+ (.+)$", path.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_commands_exist(path: Path) -> None:
-    """Every `make` target and every module of `python -m` that a document names exists."""
+    """Every `make` target and `python -m` module that a document names exists."""
     text = path.read_text(encoding="utf-8")
     targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
 
@@ -333,7 +333,7 @@ def test_commands_exist(path: Path) -> None:
     "path", [path for path in DOCUMENTS if ".github" not in path.parts], ids=lambda path: path.name
 )
 def test_commands_are_run(path: Path) -> None:
-    """Tests take the blocks of commands from each document."""
+    """Tests run the shell blocks of each document."""
     name = path.relative_to(ROOT).as_posix()
     tests = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("*.py"))
 
@@ -342,12 +342,12 @@ def test_commands_are_run(path: Path) -> None:
 
 
 def languages(path: Path) -> set[str]:
-    """Return the languages of a document's blocks."""
+    """Return the languages of a document's code blocks."""
     return set(re.findall(r"(?m)^```(\w*)\n(?s:.*?)^```", path.read_text(encoding="utf-8")))
 
 
 def test_the_makefile_builds_the_models_as_their_page_does() -> None:
-    """On the demo's data, and with its files elsewhere."""
+    """The Makefile contains the command of the dbt example's page."""
     (command,) = blocks("examples/dbt/README.md", "sh")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 
@@ -355,7 +355,7 @@ def test_the_makefile_builds_the_models_as_their_page_does() -> None:
 
 
 def test_benchmarks_have_the_options_of_their_page() -> None:
-    """Running them would take hours."""
+    """The benchmarks have the options on their page, where running them would take hours."""
     (commands,) = blocks("docs/benchmarks.md", "sh")
     for command in commands.splitlines()[1:]:
         _, _, module, *options = shlex.split(command, comments=True)
@@ -366,7 +366,7 @@ def test_benchmarks_have_the_options_of_their_page() -> None:
 
 
 def test_contributing_shows_the_stream_that_is_tested() -> None:
-    """The ten lines of a new stream are tested elsewhere."""
+    """The example stream in CONTRIBUTING.md is the one that is tested."""
     text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (declaration,) = re.findall(r"(?ms)^class OrderTotals.*?^    \)\n", text)
 

@@ -1,4 +1,4 @@
-"""The packages hold what they should, and nothing else."""
+"""The packages contain what they should, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the source distribution, and the wheel that was built from it."""
+    """Return a folder with the source distribution, and the wheel built from it."""
     folder = tmp_path_factory.mktemp("packages")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True)
@@ -30,9 +30,9 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tracked() -> set[str]:
-    """Return the files of the repository."""
+    """Return the files that Git tracks."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z"],  # noqa: S607 - git is where the path says
+        ["git", "ls-files", "-z"],  # noqa: S607 - git from the PATH
         cwd=ROOT,
         check=True,
         capture_output=True,
@@ -42,7 +42,7 @@ def tracked() -> set[str]:
 
 
 def test_the_source_distribution_is_the_repository(packages: Path, tracked: set[str]) -> None:
-    """Who unpacks it can run the tests, and build the wheel."""
+    """The source distribution contains exactly the files that Git tracks."""
     (archive,) = packages.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         names = {member.name.partition("/")[2] for member in opened.getmembers()}
@@ -51,7 +51,7 @@ def test_the_source_distribution_is_the_repository(packages: Path, tracked: set[
 
 
 def test_the_wheel_is_the_package(packages: Path, tracked: set[str]) -> None:
-    """Neither the tests nor any tool is installed; the scanner is, if there is a compiler."""
+    """The wheel contains the package alone, with the scanner if there is a compiler."""
     (wheel,) = packages.glob("*.whl")
     with ZipFile(wheel) as opened:
         names = set(opened.namelist())

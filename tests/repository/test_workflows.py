@@ -1,4 +1,4 @@
-"""GitHub can read what is in .github, and nothing there gives away more than it has to."""
+"""The files in .github are valid, and workflows have the least privilege."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 
-# What check-jsonschema calls the schemas.
+# check-jsonschema's names of the schemas.
 SCHEMAS = {
     "workflows/*.yml": "vendor.github-workflows",
     "dependabot.yml": "vendor.dependabot",
@@ -33,13 +33,13 @@ FILES = [(path, schema) for files, schema in SCHEMAS.items() for path in sorted(
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Return what a file holds."""
+    """Return a file's content."""
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content
 
 
 def run(*command: str | Path) -> None:
-    """Run a command whose output is shown if it fails."""
+    """Run a command, and show its output if it fails."""
     ended = subprocess.run(
         command, capture_output=True, check=False, text=True, env={**os.environ, "NO_COLOR": "1"}
     )
@@ -47,7 +47,7 @@ def run(*command: str | Path) -> None:
 
 
 def test_every_file_has_a_schema() -> None:
-    """No file of .github is left out below."""
+    """Every YAML file of .github is checked against a schema."""
     files = {path for path in GITHUB.rglob("*.yml") if "requirements" not in path.parts}
 
     assert files == {path for path, _ in FILES}
@@ -55,7 +55,7 @@ def test_every_file_has_a_schema() -> None:
 
 @pytest.mark.parametrize(("path", "schema"), FILES, ids=[path.name for path, _ in FILES])
 def test_github_accepts(path: Path, schema: str) -> None:
-    """Each file is valid by GitHub's own schema."""
+    """Each file is valid by GitHub's schema."""
     run(sys.executable, "-m", "check_jsonschema", f"--builtin-schema={schema}", path)
 
 
@@ -67,7 +67,7 @@ def test_no_job_runs_for_hours(path: Path) -> None:
 
 
 def test_the_audit_finds_nothing() -> None:
-    """Zizmor, asked to be pedantic, has nothing to say."""
+    """Zizmor's pedantic audit has no findings."""
     zizmor = shutil.which("zizmor", path=sysconfig.get_path("scripts"))
     assert zizmor
 
@@ -75,8 +75,8 @@ def test_the_audit_finds_nothing() -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_permissions_are_given_to_jobs_alone(path: Path) -> None:
-    """A workflow has no permission; each job requests its own."""
+def test_only_jobs_have_permissions(path: Path) -> None:
+    """A workflow has no permissions; each job requests its own."""
     workflow = load(path)
 
     assert workflow["permissions"] == {}
@@ -86,7 +86,7 @@ def test_permissions_are_given_to_jobs_alone(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned(path: Path) -> None:
-    """Each action of others is named by a full commit, with its version in a comment."""
+    """Each third-party action is pinned to a full commit, with its version in a comment."""
     text = path.read_text(encoding="utf-8")
     uses = [use for use in re.findall(r"\buses: (.+)", text) if not use.startswith("$/")]
 
@@ -94,7 +94,7 @@ def test_actions_are_pinned(path: Path) -> None:
 
 
 def test_tools_are_pinned_by_their_hashes() -> None:
-    """What the workflows install is listed with hashes, and without the address of an index."""
+    """Tools for workflows are pinned by hash, without the address of an index."""
     for names in sorted((GITHUB / "requirements").glob("*.in")):
         pinned = names.with_suffix(".txt").read_text(encoding="utf-8")
 
@@ -121,7 +121,7 @@ def test_tools_are_pinned_by_their_hashes() -> None:
 def test_a_release_needs_documents_that_are_ready(
     tmp_path: Path, version: str, readme: str, *, is_ready: bool
 ) -> None:
-    """The tag has its part of the changelog, and README is made for PyPI."""
+    """A release needs a changelog section for its tag, and a README that is ready for PyPI."""
     steps = load(GITHUB / "workflows" / "release.yml")["jobs"]["publish"]["steps"]
     (check,) = (step["run"] for step in steps if "documents are ready" in step.get("name", ""))
     (tmp_path / "dist").mkdir()

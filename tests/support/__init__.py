@@ -1,1 +1,1 @@
-"""What tests share: running the tap, the data to expect, and a simulated clock."""
+"""Shared by tests: running the tap, expected data, and a simulated clock."""

@@ -1,8 +1,8 @@
-"""Run the tap's command, optionally in time that passes faster.
+"""Run the tap's command, optionally in accelerated time.
 
-Commands are forked from a server, this module run as a script, which has already imported the tap:
-that saves most of the time of a start. The server reads a job, forks a process for it, waits for
-its end and writes its exit code.
+Commands are forked from a server (this module, run as a script) that has already imported the tap,
+which saves most of the startup time. The server reads a job, forks a process for it, waits for it
+to end and writes its exit code.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COMMAND = (sys.executable, "-m", "tap_voucherify")
 
 _T = TypeVar("_T")
 _SERVER = (sys.executable, str(Path(__file__)))
-# A thread that wakes up more often leaves no time for the work.
+# A thread that wakes up more often would take the processor from the work.
 _MIN_WAIT_SECONDS = 0.002
 
 _idle_servers: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
@@ -43,10 +43,10 @@ _idle_servers: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
 
 @dataclass(frozen=True)
 class Ending:
-    """What ends a command before its time; the first condition that is met.
+    """Ends a command early, when the first condition is met.
 
     Attributes:
-        signal_number: The signal it is sent; SIGPIPE closes the other end of its output instead.
+        signal_number: The signal to send; SIGPIPE closes the other end of its output instead.
         after_seconds: The real seconds after its start.
         at_bytes: The length of its output.
     """
@@ -75,9 +75,9 @@ class Job:
         directory: The working directory.
         output: The file for standard output.
         log: The file for standard error.
-        speed: How many seconds of the tap pass in a real one.
+        speed: The tap's seconds per real second.
         epoch: The tap's Unix time when its monotonic clock was zero; None for the real time.
-        records_per_state: The number of records after which there is a STATE; 0 for the usual.
+        records_per_state: The number of records between STATE messages; 0 for the default.
         ending: What ends the command.
     """
 
@@ -99,11 +99,11 @@ class Job:
 
 
 class _Clock(Clock):
-    """A clock that runs fast, apart from the date, unless that is set as well.
+    """A clock that runs fast; the date does too, if its epoch is set.
 
     Attributes:
-        speed: How many seconds pass in a real one.
-        epoch: The Unix time when the monotonic clock was zero, if the date runs fast, too.
+        speed: Its seconds per real second.
+        epoch: The Unix time when the monotonic clock was zero; None for the real date.
     """
 
     speed: ClassVar[float] = 1
@@ -140,7 +140,7 @@ class _Condition(threading.Condition):
 
 
 def _run_forked(job: Job) -> int:
-    """Run a command in a fork of a server that is idle, or else of a new one."""
+    """Run a command in a fork of an idle server, or of a new one if none is idle."""
     try:
         server = _idle_servers.get_nowait()
     except queue.Empty:
@@ -195,11 +195,11 @@ def _serve() -> None:
             _become(job, pipe)
             runpy.run_module("tap_voucherify", run_name="__main__", alter_sys=True)
             return
-        print(_wait(process_id, job, pipe), flush=True)  # noqa: T201 - the answer to the client
+        print(_wait(process_id, job, pipe), flush=True)  # noqa: T201 - the response to the client
 
 
 def _wait(process_id: int, job: Job, pipe: tuple[int, int] | None) -> int:
-    """Wait for a process, end it when that is due, and return its exit code."""
+    """Wait for a process, ending it when that is due, and return its exit code."""
     started, ending, output = time.monotonic(), job.ending, Path(job.output)
     reader = threading.Thread(target=_read_pipe, args=(pipe, output, ending and ending.at_bytes))
     if pipe:
@@ -221,7 +221,7 @@ def _wait(process_id: int, job: Job, pipe: tuple[int, int] | None) -> int:
 
 
 def _read_pipe(pipe: tuple[int, int], output: Path, size: int) -> None:
-    """Copy the beginning of what a process writes, as a loader that ends then."""
+    """Copy the first bytes that a process writes, then close the pipe like a loader that exits."""
     reader, writer = pipe
     os.close(writer)
     with output.open("wb") as file, os.fdopen(reader, "rb", buffering=0) as source:
@@ -231,7 +231,7 @@ def _read_pipe(pipe: tuple[int, int], output: Path, size: int) -> None:
 
 
 def _become(job: Job, pipe: tuple[int, int] | None) -> None:
-    """Turn this process into one that was started for a job."""
+    """Make this process look as if it had been started for a job."""
     for number, path in enumerate((os.devnull, job.output, job.log)):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
     if pipe:

@@ -1,4 +1,4 @@
-"""CSV files as tests write them, and readers of such files."""
+"""CSV files for tests, and readers of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def export_reader(
     rows_per_block: int = ROWS_PER_BLOCK,
     **options: Any,
 ) -> ExportReader:
-    """Return a reader of a file whose header speaks for itself."""
+    """Return a reader of a file whose titles are known."""
     rows = CsvRows(file, rows_per_block)
     known = KnownTitles(columns, [column.titles("thing") for column in columns])
     binding = bind(rows.header, known, with_metadata=options.get("metadata") is not None)

@@ -1,4 +1,4 @@
-"""Random behaviours and faults of the sandbox, by whether a sync has to survive them."""
+"""Random behaviours and faults of the sandbox, grouped by whether a sync must survive them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from dev.sandbox.faults import Kind
 
-#: Values of switches that a sync has to survive, in any combination.
+#: Values of switches that a sync must survive, in any combination.
 SURVIVABLE: dict[str, Sequence[Any]] = {
     "after_inclusive": (False, True),
     "before_inclusive": (False, True),
@@ -76,7 +76,7 @@ SURVIVABLE: dict[str, Sequence[Any]] = {
     "retry_after_form": ("seconds", "date"),
 }
 
-#: Several files, that are identified by their links.
+#: Several files, identified by their links.
 _SPLITS: Sequence[dict[str, Any]] = (
     {},
     {},
@@ -85,7 +85,7 @@ _SPLITS: Sequence[dict[str, Any]] = (
     {"files": 2, "part_links": "path", "result_shape": "urls"},
 )
 
-#: What may end a stream, but never lose or alter anything.
+#: Behaviours that may fail a stream, but never lose or alter data.
 FATAL_BEHAVIOURS: Sequence[tuple[str, Any]] = (
     ("extra_result", "link"),
     ("extra_result", "list"),
@@ -112,10 +112,10 @@ _ANY: Sequence[Kind] = (*_API, "download")
 
 
 def random_behaviour(randomness: Random) -> Behaviour:
-    """Return a service that a sync has to survive: a named one, or any mixture."""
+    """Return a behaviour that a sync must survive: a named service, or a random mixture."""
     if randomness.random() < 0.3:
         behaviour = service(randomness.choice(SERVICE_NAMES))
-        # In seconds of a clock that is faster here.
+        # The clock is faster here.
         delays: dict[str, Any] = {
             each.name: 30 * value
             for each in fields(behaviour)
@@ -133,13 +133,13 @@ def random_behaviour(randomness: Random) -> Behaviour:
     split = randomness.choice(_SPLITS)
     behaviour = replace(Behaviour(), **switched, **split, rate_limit_period_seconds=60.0)
     if behaviour.transfer == "close":
-        # A file of 0 bytes of which nothing shows the end is always a fault.
+        # A file of 0 bytes and unknown length is always a fault.
         behaviour.empty_export = "header"
     return behaviour
 
 
 def survivable(randomness: Random, settings: dict[str, Any]) -> Fault:
-    """Return a fault that a sync has to survive."""
+    """Return a fault that a sync must survive."""
     on: Kind = randomness.choice(_ANY)
     times = randomness.choice([1, 1, 2])
     if settings["use_oauth"] and randomness.random() < 0.2:
@@ -172,8 +172,8 @@ def survivable(randomness: Random, settings: dict[str, Any]) -> Fault:
             lambda: Rewrite(lambda _: b""),
         ]
     if on == "poll" and settings["use_oauth"] and randomness.randrange(len(kinds) + 1) == 0:
-        # At the same request each time: a token that replaced a rejected one and is rejected as
-        # well means wrong credentials, which end a run.
+        # Always at the same request: a rejected token whose replacement is rejected too means wrong
+        # credentials, which end a run.
         return Fault(on=on, action=Reply(401, {"key": "unauthorized"}), nth=4)
     return Fault(
         on=on, action=randomness.choice(kinds)(), nth=randomness.randrange(1, 9), times=times

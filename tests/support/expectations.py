@@ -1,4 +1,4 @@
-"""What the tap has to emit for each row of the sandbox, written out without the tap's help."""
+"""The records expected for each row of the sandbox, derived without the tap's help."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEYS = {
     "skus": ["id"],
     "api_logs": ["id"],
 }
-# The streams that are not exported, and the sandbox's names of their lists.
+# The streams that are not exported, with the sandbox's names of their lists.
 LISTS = {
     "campaigns": "campaigns",
     "validation_rules": "validation_rules",
@@ -71,7 +71,7 @@ INCREMENTAL = (
     "voucher_transactions",
 )
 FULL_TABLE = ("points_expirations", "products", "skus")
-# Those that a new catalog selects.
+# The streams that a new catalog selects.
 DEFAULT = (*INCREMENTAL, "points_expirations")
 WITH_METADATA = (
     "vouchers",
@@ -83,8 +83,8 @@ WITH_METADATA = (
     "skus",
 )
 
-# Cells that are neither numbers, truth values nor JSON are emitted as they are; that is also true
-# of dates and times, which the sandbox writes in the one form that bookmarks have.
+# Cells other than numbers, booleans and JSON are emitted unchanged; so are dates and times, which
+# the sandbox writes in the format of bookmarks.
 _NUMBERS = {
     "vouchers": {
         "value",
@@ -127,7 +127,7 @@ _RENAMED = {
 }
 
 
-# What the key of a publication is made of.
+# The properties that make up the key of a publication.
 DIGESTED = (
     "voucher_code",
     "customer_id",
@@ -139,7 +139,7 @@ DIGESTED = (
 
 
 class Exact(Decimal):
-    """A number that equals another only if all its digits do: `1.0` is not `1.00`."""
+    """A number that equals another only digit for digit: `1.0` is not `1.00`."""
 
     def __eq__(self, other: object) -> bool:
         """Compare digit by digit."""
@@ -154,7 +154,7 @@ def read_json(text: str) -> Any:
 
 
 def expected_record(stream: str, row: Row) -> dict[str, Any]:
-    """Return the record that the tap has to emit for a row."""
+    """Return the record that the tap must emit for a row."""
     renamed = _RENAMED.get(stream, {})
     record: dict[str, Any] = {}
     for field, cell in row.cells.items():
@@ -177,7 +177,7 @@ def expected_record(stream: str, row: Row) -> dict[str, Any]:
 
 
 def publication_key(record: Mapping[str, Any]) -> str:
-    """Return the key of a publication, which the mock does not have."""
+    """Return the key of a publication, which the sandbox does not export."""
     texts = json.dumps(
         [record[name] or "" for name in DIGESTED], ensure_ascii=False, separators=(",", ":")
     )
@@ -204,19 +204,19 @@ def expected_objects(sandbox: Sandbox, stream: str) -> list[dict[str, Any]]:
 
 
 def expected_object(stream: str, listed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record that the tap has to emit for an object of a list."""
+    """Return the record that the tap must emit for an object of a list."""
     names = PROPERTIES[stream]
     other = {name: value for name, value in listed.items() if name not in names}
     return {**{name: listed.get(name) for name in sorted(names)}, "other": other or None}
 
 
 def in_any_order(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return records so that two lists of the same ones are equal."""
+    """Return records sorted, so that two lists of the same records are equal."""
     return sorted(records, key=identity)
 
 
 def identity(record: dict[str, Any]) -> str:
-    """Return a text that two records share if, and only if, they are equal in all values."""
+    """Return a text that two records share if and only if all their values are equal."""
     return repr(sorted(record.items()))
 
 

@@ -1,7 +1,7 @@
-"""A fuzz target: random files, read in every way that the tap has, which must agree.
+"""A fuzz target: all ways to read a file must agree on random files.
 
 `python -m tests.support.fuzz_export_csv 60` tries random files for a minute, with a new seed each
-time; a failure shows the seed and the file. `test_one_input` is what libFuzzer's drivers look for.
+time; a failure shows the seed and the file. libFuzzer's drivers call `test_one_input`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def selection_of(number: int) -> Selection:
     stream = STREAMS[number % len(STREAMS)]
     return select(
         stream.columns,
-        # Not the keys of publications, which are made of columns that may be empty.
+        # Not the key of publications, whose columns may all be empty.
         keys=[name for name in stream.primary_keys if name == "id"],
         exported_object=stream.exported_object,
         has_metadata=stream.has_metadata,
@@ -82,10 +82,10 @@ def selection_of(number: int) -> Selection:
 
 
 def test_one_input(content: bytes) -> str:
-    """Read a file, whose first byte chooses the stream, and return how that ended.
+    """Read a file, whose first byte chooses the stream, and return the outcome.
 
     Raises:
-        AssertionError: If the ways to read it do not agree, or do what they never may.
+        AssertionError: If the readers disagree or break a rule.
     """
     selection, file = selection_of(content[0] if content else 0), content[1:]
     records, error = _read(selection, file, as_tables=False)
@@ -140,7 +140,7 @@ def _reject(constant: str) -> None:
 
 
 def _plain_rows(file: bytes) -> list[list[str]]:
-    """Return the rows by Python's own reader, up to the first that is broken."""
+    """Return the rows that Python's own reader sees, up to the first broken one."""
     rows: list[list[str]] = []
     # Python 3.10's reader rejects NUL.
     text = file.decode("utf-8-sig", errors="replace").replace("\0", "\udc00")
@@ -152,7 +152,7 @@ def _plain_rows(file: bytes) -> list[list[str]]:
 
 
 def _check_cell(cell: str, value: object) -> None:
-    """Check that a value is the one of its cell, whatever its type."""
+    """Check that a value equals its cell, whatever its type."""
     if cell == "":
         assert value is None
     elif isinstance(value, bool):
@@ -193,7 +193,7 @@ def _form(value: Any) -> Any:
 
 
 def _check_order(selection: Selection, file: bytes, records: list[Row], error: str) -> None:
-    """Check what is said of the order of the file against its records."""
+    """Check the reported order of the file against its records."""
     names = [column.name for column in selection.columns]
     if "created_at" not in names or not records:
         return
@@ -211,7 +211,7 @@ def _check_order(selection: Selection, file: bytes, records: list[Row], error: s
 
 
 def random_input(randomness: random.Random) -> bytes:
-    """Return a file that is nearly right."""
+    """Return a file that is nearly valid."""
     number = randomness.randrange(len(STREAMS))
     columns = selection_of(number).columns
     titles = [column.title or column.api_field for column in columns]
@@ -250,7 +250,7 @@ def _random_row(randomness: random.Random, number: int, width: int) -> list[str]
 
 
 def try_files(seed: int, *, count: int = sys.maxsize, seconds: float = 1e9) -> Mapping[str, int]:
-    """Try random files and return how many ended in each way."""
+    """Try random files and return how often each outcome occurred."""
     randomness, end = random.Random(seed), time.monotonic() + seconds
     endings: Counter[str] = Counter()
     while endings.total() < count and time.monotonic() < end:
@@ -265,7 +265,7 @@ def try_files(seed: int, *, count: int = sys.maxsize, seconds: float = 1e9) -> M
 
 
 def main(seconds: float) -> None:
-    """Try random files for some time."""
+    """Try random files for this many seconds."""
     seed = secrets.randbits(32)
     endings = try_files(seed, seconds=seconds)
     print(f"seed {seed}: {sum(endings.values())} files, {dict(endings)}")  # noqa: T201 - for a person

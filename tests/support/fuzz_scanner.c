@@ -1,6 +1,6 @@
 /*
- * A libFuzzer target: whatever a block holds, the compiled code stays within the memory that its
- * caller gives it, which here is no byte more than compiled.py and layout.py allocate.
+ * A libFuzzer target: whatever a block contains, the compiled code stays within its caller's
+ * memory, which here is not a byte larger than what compiled.py and layout.py allocate.
  */
 
 #include "../../tap_voucherify/files/scanner.c"
@@ -9,7 +9,7 @@
 
 enum { MAX_WIDTH = 12, MAX_ROWS = 64, ESCAPE_LENGTH = 5, NAME_LENGTH = 6 };
 
-/* A name, and the padding behind it. */
+/* A name, followed by padding. */
 static const char NAME[NAME_LENGTH + PADDING] = ",\"\xC3\xA9\":";
 static const char FRAME[] = "{\"a\":\"b\"";
 
@@ -44,8 +44,8 @@ static void use(uint8_t *input, const struct cell *cells, uint32_t width,
     free(output);
 }
 
-/* Try a block of a file, whose first two bytes choose the number of columns, and their types.
- * The last ones are metadata; one property falls back on another, and one has no column. */
+/* Try a block of a file; the first two bytes choose the number of columns and their types.
+ * The last columns are metadata; one property falls back to another, and one has no column. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
     if (length < 2)

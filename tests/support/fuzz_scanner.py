@@ -1,4 +1,4 @@
-"""A fuzz target: compiled code and the exact reader must make the same of every file.
+"""A fuzz target: the compiled code and the exact reader must agree on every file.
 
 `python -m tests.support.fuzz_scanner 1000000` tries that many random files, with a new seed each
 time; a failure shows the seed and the file. A second argument names another build of the library.
@@ -49,7 +49,7 @@ _TIMES = (
     ),
     *("2025-03-01T24:20:30.123Z", "2025-02-30T10:20:30.123Z", "0000-01-01", "1900-02-29", "noon"),
 )
-# First those in the usual form.
+# Cells in the usual form come first.
 _CELLS: Mapping[str, Sequence[str]] = {
     "id": ("v_1", "a,b", "1", "é", ""),
     "name": ("x", 'say "hi"', "a\r\nb", "tab\t", "\\", "\x7f\x1f", "店舗 🏬", "\0", "y" * 400),
@@ -119,10 +119,10 @@ def _quoted(cell: str, *, always: bool) -> bytes:
 
 
 def compare(content: bytes, compiled: Compiled) -> str:
-    """Read a file in both ways, and return how that ended.
+    """Read a file with both readers, and return the outcome.
 
     Raises:
-        AssertionError: If the ways do not agree.
+        AssertionError: If the readers disagree.
     """
     lines, error, span = _read(content, None)
     assert _read(content, compiled) == (lines, error, span)
@@ -163,7 +163,7 @@ def _read_tables(content: bytes, compiled: Compiled | None) -> tuple[list[Any], 
 
 
 def try_files(seed: int, count: int, library: Path = LIBRARY) -> Mapping[str, int]:
-    """Try random files and return how many ended in each way."""
+    """Try random files and return how often each outcome occurred."""
     randomness, endings = random.Random(seed), Counter[str]()
     loaded = load(library)
     assert loaded

@@ -1,4 +1,4 @@
-"""A service that gives columns titles of its own, in an order of its own."""
+"""A simulated service that decides the titles and the order of its columns."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class HeaderService:
-    """What a service does with requested fields.
+    """How a service turns requested fields into columns.
 
     Attributes:
         titles: The title of each field.
         order: The order of the columns; None for the requested one.
         left_out: Fields that have no column.
         metadata: Titles of the metadata columns.
-        surplus: A column that is always there, with its position.
+        surplus: The position and title of a column that every export has.
         requests: How many exports were requested to learn titles.
     """
 
@@ -41,7 +41,7 @@ class HeaderService:
     requests: int = 0
 
     def columns(self, fields: Sequence[str]) -> list[tuple[str, str | None]]:
-        """Return the titles of an export with the fields behind them."""
+        """Return each column's title and field; the field is None for metadata and the surplus."""
         standard = [name for name in fields if name != "metadata" and name not in self.left_out]
         if self.order:
             standard.sort(key=self.order.index)
@@ -51,7 +51,7 @@ class HeaderService:
         return columns + [(key, None) for key in self.metadata if "metadata" in fields]
 
     def ask(self, requests: Sequence[Sequence[str]]) -> list[list[str]]:
-        """Return the headers of exports."""
+        """Return the header of one export per list of fields."""
         self.requests += len(requests)
         return [[title for title, _ in self.columns(fields)] for fields in requests]
 
@@ -59,7 +59,7 @@ class HeaderService:
 def selection_of(
     stream: type[ExportStream], *, has_metadata: bool, without: Sequence[str] = ()
 ) -> Selection:
-    """Return the selection of all columns of a stream but some."""
+    """Return the selection of all columns of a stream except those in `without`."""
     names = [column.name for column in stream.columns if column.name not in without]
     return Selection(
         exported_object=stream.exported_object,
@@ -73,7 +73,7 @@ def selection_of(
 
 
 def check(service: HeaderService, selection: Selection, titles: object = None) -> FileReader | None:
-    """Match the service's header, and check that every column is bound to what it is.
+    """Match the service's header, and check that every column is bound to its own field.
 
     Returns:
         The reader that matched the header, or None if it was rejected.
@@ -101,7 +101,7 @@ def check(service: HeaderService, selection: Selection, titles: object = None) -
 
 
 def random_service(randomness: random.Random) -> tuple[HeaderService, Selection]:
-    """Return a service and a selection of one of the streams."""
+    """Return a random service and a selection of a random stream."""
     stream = randomness.choice(STREAMS)
     selection = selection_of(stream, has_metadata=randomness.random() < 0.7)
     columns = selection.columns
@@ -118,7 +118,7 @@ def random_service(randomness: random.Random) -> tuple[HeaderService, Selection]
     if randomness.random() < 0.4:
         service.left_out = set(randomness.sample(fields, k=randomness.choice((1, 1, 2))))
     if selection.metadata is not None:
-        # Keys that are likely to be mistaken, except the one title that is trusted to be unlike.
+        # Keys that equal titles, except the last column's, which the tap assumes to be unique.
         standard = [title for name, title in titles.items() if name != fields[-1]]
         likely = standard + [f"Key {number}" for number in range(60)]
         service.metadata = randomness.sample(
@@ -128,6 +128,6 @@ def random_service(randomness: random.Random) -> tuple[HeaderService, Selection]
         if randomness.random() < 0.5:
             service.metadata = list(dict.fromkeys([*missing, *service.metadata]))
     if not service.left_out and randomness.random() < 0.1:
-        # Beside a column that is left out, it would look like that column renamed.
+        # Together with a left-out column, it would look like that column renamed.
         service.surplus = (randomness.randrange(len(fields) + 1), "Surplus")
     return service, selection

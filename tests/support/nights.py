@@ -1,13 +1,13 @@
-"""A simulation of random nights: whatever happens in them, loaders keep the server's data.
+"""Simulate nightly runs under random faults, and check that a loader keeps the server's data.
 
-A project grows while its exports run. Every night the service behaves in another way, requests run
-into faults, the run is killed or signalled, and settings and selection change. A loader keeps what
-comes before the last STATE it has seen, and upserts it by key. After each night it must have every
-row, with the values that the server has, or had where the settings do not ask for updates.
+A project grows while its exports run. Every night the service behaves differently, requests hit
+faults, the run is killed or signalled, and settings and selection change. A loader keeps what
+precedes the last STATE it has seen, and upserts it by key. After each night it must have every row,
+with its current values, or with earlier ones if the settings do not track updates.
 
-A project lasts ten nights and depends on one number alone. `python -m tests.support.nights --seed 7
---nights 1000` plays projects 7, 8, 9 and so on; a failure shows the number of its project. The same
-number makes the same decisions again; when growth and signals meet a run differs by milliseconds.
+A project lasts ten nights and is determined by its seed. `python -m tests.support.nights --seed 7
+--nights 1000` plays projects 7, 8, 9 and so on; a failure shows the seed of its project. The same
+seed makes the same decisions, but the moments of growth and of signals vary by milliseconds.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ NIGHTS = 10
 
 SPEED = 100
 ROWS_PER_STATE = 250
-# Real seconds, beside those for which the settings allow exports to hang.
+# Real seconds, in addition to the export timeouts that the settings allow.
 HANG_SECONDS = 60
 
 UPDATED = ("vouchers", "customers", "orders")
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 
-# What the order of rows in one millisecond and rounded times may shift.
+# Rounded times and the order of rows within a millisecond may shift a row by this much.
 _MARGIN = timedelta(seconds=1)
 
 _MOMENTS: tuple[Kind, ...] = ("create", "poll", "list", "download")
@@ -77,11 +77,11 @@ class NightError(AssertionError):
 
 @dataclass
 class Kept:
-    """A record as a loader has it.
+    """A loaded record.
 
     Attributes:
-        record: The properties of its last record.
-        left_out: Properties that the service did not export then.
+        record: Its latest properties.
+        left_out: Properties that the service did not export.
         version: The version of the table.
     """
 
@@ -92,12 +92,12 @@ class Kept:
 
 @dataclass
 class Loader:
-    """What a loader keeps that upserts by key and commits at each STATE.
+    """A loader that upserts by key and commits at each STATE.
 
     Attributes:
         tables: The records of each stream, by key.
         state: The last STATE.
-        records: The number of records it was sent.
+        records: The number of records received.
     """
 
     tables: dict[str, dict[str, Kept]] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Loader:
         Args:
             lines: The messages.
             left_out: The properties of each stream that the service does not export.
-            is_whole: Whether all are kept, not only those up to the last STATE.
+            is_whole: Whether to keep all messages, not only those up to the last STATE.
         """
         messages = [read(line) for line in lines]
         last = max((n for n, m in enumerate(messages) if m["type"] == "STATE"), default=-1)
@@ -143,7 +143,7 @@ class Loader:
 
 
 def read(line: str) -> Json:
-    """Read JSON whose numbers compare by their values."""
+    """Parse JSON with numbers that compare by value."""
     message: Json = json.loads(line, parse_float=Decimal, parse_int=Decimal)
     return message
 
@@ -158,7 +158,7 @@ def records_of(message: Json) -> Iterator[Json]:
 
 
 def plain(value: Any) -> Any:
-    """Return an expected value with numbers that compare by their values."""
+    """Return an expected value with numbers that compare by value."""
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -167,7 +167,7 @@ def plain(value: Any) -> Any:
 
 
 def emitted(stream: str, row: Row) -> Json:
-    """Return the record of a row, with the time that `track_updates` adds."""
+    """Return a row's record, with `modified_at` if its object can be updated."""
     record: Json = plain(expected_record(stream, row))
     if stream in UPDATED:
         record["modified_at"] = record["updated_at"] or record["created_at"]
@@ -180,7 +180,7 @@ def key_of(stream: str, record: Json) -> str:
 
 
 def is_of(kept: Kept, versions: Collection[Json]) -> bool:
-    """Whether a record has the values of one of these versions of its row."""
+    """Whether a record has the values of one of its row's versions."""
     return any(
         all(
             value == version[name] or (value is None and name in kept.left_out)
@@ -191,14 +191,14 @@ def is_of(kept: Kept, versions: Collection[Json]) -> bool:
 
 
 def differences(behaviour: Behaviour) -> Json:
-    """Return the switches that are not in their usual position."""
+    """Return the switches that differ from their defaults."""
     usual = vars(Behaviour())
     return {name: value for name, value in vars(behaviour).items() if value != usual[name]}
 
 
 @dataclass
 class Moment(Action):
-    """Lets the project grow when a request comes."""
+    """Makes the project grow when a request arrives."""
 
     project: Project
 
@@ -209,17 +209,17 @@ class Moment(Action):
 
 
 class Project:
-    """A project, its growth, and a loader that is to keep all of it.
+    """A growing project, and a loader that must keep all of its data.
 
     Attributes:
-        figures: What happened so far.
+        figures: Counts of what has happened so far.
     """
 
     def __init__(self, seed: int, catalog: Json, directory: Path) -> None:
-        """Decide what stays the same in all nights.
+        """Decide what stays the same every night.
 
         Args:
-            seed: Decides everything.
+            seed: Determines every decision.
             catalog: The discovered catalog.
             directory: For the files of the tap.
         """
@@ -257,7 +257,7 @@ class Project:
         """Play some nights.
 
         Raises:
-            NightError: If something is lost or wrong.
+            NightError: If data is lost or wrong, or a run ends as it must not.
         """
         with Sandbox(self._dataset, clock=lambda: self._now().timestamp()) as sandbox:
             self._sandbox = sandbox
@@ -281,7 +281,7 @@ class Project:
             self.figures["requests"] += len(sandbox.requests)
 
     def grow(self) -> None:
-        """Create and update a few rows now, some of them as if created a little earlier."""
+        """Create and update a few rows now, some of them backdated."""
         self._create(self._now(), self._growth.randrange(1, 5))
 
     def _now(self) -> datetime:
@@ -291,9 +291,9 @@ class Project:
         """Create and update rows.
 
         Args:
-            now: No row is created or updated later.
-            count: The number of new rows per stream.
-            since: When the first could be created; now if not given.
+            now: The latest time of creation or update.
+            count: The greatest random number of new rows per stream.
+            since: The earliest time of creation; by default only late rows are older than `now`.
         """
         growth = self._growth
         for stream in self._streams:
@@ -310,21 +310,21 @@ class Project:
                     updated = now
                 self._dataset.add(name, created, updated=updated)
             if stream in UPDATED and growth.random() < 0.6:
-                # Rows are updated at the latest time there is.
+                # Updates follow the newest row within a second, so one is added now.
                 self._dataset.add(name, now)
                 size = len(self._present(stream))
                 for row in self._dataset.touch(name, growth.randrange(min(size, 5)) + 1, now=now):
-                    # A row that is new may have been noted with the same time.
+                    # A new row may already be known with the same time.
                     self._known.pop(self._version(stream, row), None)
         self._note_versions()
 
     def _note_versions(self) -> None:
-        """Note the present values of all rows, and which of them have changed."""
+        """Note the current version of every row, and which rows have changed."""
         for stream in self._streams:
             self._present(stream)
 
     def _present(self, stream: str) -> dict[str, list[Json]]:
-        """Return the records of all rows as they are now, by key; note those that are new."""
+        """Return the current records of all rows by key, and note new versions."""
         present: dict[str, list[Json]] = {}
         for row in self._sandbox.rows(OBJECTS[stream]):
             version = self._version(stream, row)
@@ -370,7 +370,7 @@ class Project:
         present = {stream: self._present(stream) for stream in selected}
         runs = [self._random.randrange(1 << 30) for _ in range(choice([1, 1, 2, 3]))]
         for number, seed in enumerate(runs, 1):
-            # So that decisions do not depend on when a signal came.
+            # Decisions must not depend on when a signal arrived.
             self._random = random.Random(seed)
             attempt_plan: Json = {}
             self._plan[f"run {number}"] = attempt_plan
@@ -391,7 +391,7 @@ class Project:
         self._compare(present, settings)
 
     def _deselected(self, selected: Collection[str]) -> dict[str, list[str]]:
-        """Return properties that are deselected tonight."""
+        """Return the properties to deselect tonight."""
         deselected: dict[str, list[str]] = {}
         for entry in self._catalog["streams"]:
             name = entry["tap_stream_id"]
@@ -453,7 +453,7 @@ class Project:
         plan |= {"faults": added, "ending": self._tap.ending}
 
     def _run(self, catalog: Json, settings: Json, *, is_lenient: bool) -> bool:
-        """Run the tap, check how it ends, load its output, and return whether that is all."""
+        """Run the tap, check how it ends, load its output, and return whether it is complete."""
         ending = self._tap.ending
         self._tap.epoch = self._epoch + self._tap_is_ahead
         run = self._tap.run(catalog=catalog, state=self._loader.state, **settings)
@@ -497,7 +497,7 @@ class Project:
         return left_out
 
     def _compare(self, present: dict[str, dict[str, list[Json]]], settings: Json) -> None:
-        """Check what the loader has against the rows that were there when the night began."""
+        """Compare the loaded records with the rows that existed when the night began."""
         problems = []
         self._note_versions()
         for stream, rows in present.items():
@@ -537,7 +537,7 @@ def _is_json(line: str) -> bool:
 
 @functools.cache
 def discovered() -> Json:
-    """Return the catalog as the tap discovers it."""
+    """Return the discovered catalog."""
     with tempfile.TemporaryDirectory() as directory:
         run = Tap(Path(directory), {}).command("--discover")
     catalog: Json = json.loads(run.stdout)
@@ -545,7 +545,7 @@ def discovered() -> Json:
 
 
 def play(seed: int, nights: int = NIGHTS) -> tuple[Counter[str], str]:
-    """Play the nights of one project and return its figures, and what went wrong."""
+    """Play the nights of one project and return its figures, and a description of any failure."""
     with tempfile.TemporaryDirectory(prefix="nights-") as directory:
         project = Project(seed, discovered(), Path(directory))
         try:
@@ -561,10 +561,10 @@ def play(seed: int, nights: int = NIGHTS) -> tuple[Counter[str], str]:
 def main(arguments: list[str] | None = None) -> int:
     """Play nights, print the figures, and return the exit code."""
     parser = argparse.ArgumentParser(description="Simulate random nights of the tap.")
-    parser.add_argument("--seed", type=int, default=0, help="number of the first project")
-    parser.add_argument("--nights", type=int, default=30, help="how many nights in all")
-    parser.add_argument("--jobs", type=int, default=1, help="how many projects at a time")
-    parser.add_argument("--seconds", type=float, default=1e9, help="begin none later than this")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first project")
+    parser.add_argument("--nights", type=int, default=30, help="total number of nights")
+    parser.add_argument("--jobs", type=int, default=1, help="number of projects in parallel")
+    parser.add_argument("--seconds", type=float, default=1e9, help="start no project after SECONDS")
     options = parser.parse_args(arguments)
     started = time.monotonic()
     full, rest = divmod(options.nights, NIGHTS)
@@ -582,7 +582,7 @@ def main(arguments: list[str] | None = None) -> int:
             if problem:
                 print(problem[:20_000], file=sys.stderr, flush=True)  # noqa: T201 - for a person
             if time.monotonic() - started > options.seconds:
-                # Projects that have begun are played to their end.
+                # Projects that have started are played to the end.
                 for pending in futures:
                     pending.cancel()
     seconds = time.monotonic() - started

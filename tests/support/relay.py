@@ -1,4 +1,4 @@
-"""A small server between a client and a sandbox that notes what it is asked, and how."""
+"""A small server between a client and a sandbox that records each request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-# What concerns one connection only.
+# Headers that are not forwarded.
 _HOP_BY_HOP = {
     "connection",
     "keep-alive",
@@ -27,11 +27,11 @@ _HOP_BY_HOP = {
 
 
 class Relay:
-    """A proxy for plain http; given a path alone, another site with the sandbox's files.
+    """A proxy for plain HTTP that also serves the sandbox's files as a site of its own.
 
     Attributes:
-        requests: The request lines' targets with their headers, by names in lower case.
-        url: Where it is, by a name that is not the sandbox's.
+        requests: The target and the headers of each request, with names in lower case.
+        url: Its URL, whose host name is not the sandbox's.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class Relay:
         """Prepare.
 
         Args:
-            upstream: Where files are.
-            credentials: The headers by which the files are to be had.
+            upstream: The base URL of the files.
+            credentials: The headers that give access to the files.
             certificate: The certificate and key of an https site; None for plain http.
         """
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -75,7 +75,7 @@ class Relay:
         return {name for _, headers in self.requests for name in headers}
 
     def forward(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        """Pass a request on, and the answer back."""
+        """Forward a request, and its response back."""
         headers = {name.lower(): value for name, value in handler.headers.items()}
         self.requests.append((handler.path, headers))
         body = handler.rfile.read(int(headers.get("content-length", 0)))
@@ -86,12 +86,12 @@ class Relay:
         parts = urlsplit(target)
         path = parts._replace(scheme="", netloc="").geturl()
         with closing(http.client.HTTPConnection(parts.netloc, timeout=10)) as connection:
-            kept = {k: v for k, v in headers.items() if k not in _HOP_BY_HOP | {"host"}}
-            connection.request(handler.command, path, body or None, kept)
-            answer = connection.getresponse()
-            content = answer.read()
-            handler.send_response(answer.status)
-            for name, value in answer.getheaders():
+            forwarded = {k: v for k, v in headers.items() if k not in _HOP_BY_HOP | {"host"}}
+            connection.request(handler.command, path, body or None, forwarded)
+            response = connection.getresponse()
+            content = response.read()
+            handler.send_response(response.status)
+            for name, value in response.getheaders():
                 if name.lower() not in _HOP_BY_HOP:
                     handler.send_header(name, value)
             handler.end_headers()
@@ -101,7 +101,7 @@ class Relay:
         relay = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            """Hands every request to the relay."""
+            """Passes every request to the relay."""
 
             timeout = 10
 
@@ -117,7 +117,7 @@ class Relay:
             def handle(self) -> None:
                 try:
                     super().handle()
-                except OSError:  # a handshake that the client broke off
+                except OSError:  # the client aborted the handshake
                     self.close_connection = True
 
         return Handler

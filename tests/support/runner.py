@@ -1,4 +1,4 @@
-"""Run the tap: to its end as a command, as a process to act on, or in this process."""
+"""Run the tap: as a command until it ends, as a process to act on, or in this process."""
 
 from __future__ import annotations
 
@@ -116,17 +116,17 @@ class CountedRun(Output):
 
 
 class Tap:
-    """The tap, set up for a sandbox.
+    """The tap, configured for a sandbox.
 
     Attributes:
         config: The settings of every run.
-        environment: Variables that every command gets in addition.
+        environment: Additional environment variables of every command.
         file_bytes: The maximum length of a file, as on a full disk; -1 for no limit.
         kill_after_seconds: The real seconds after which `run` kills the command.
         epoch: The Unix time of the tap when the monotonic clock was zero, for an accelerated date;
             None for the real date.
-        records_per_state: The number of records after which `run` writes a STATE; 0 for the usual.
-        ending: What ends `run` before its time.
+        records_per_state: The number of records between STATE messages in `run`; 0 for the default.
+        ending: What ends `run` early.
     """
 
     def __init__(self, directory: Path, config: Mapping[str, Any], *, speed: float = 1) -> None:
@@ -135,7 +135,7 @@ class Tap:
         Args:
             directory: The working directory, where the command's files are written.
             config: The settings of every run.
-            speed: How many seconds of the tap pass in a real one, in `run` and `command`.
+            speed: The tap's seconds per real second, in `run` and `command`.
         """
         self._directory = directory
         self._speed = speed
@@ -185,7 +185,7 @@ class Tap:
             ending=self.ending,
         )
         exit_code = job.run()
-        # A run that was killed may end within a character.
+        # The output of a killed run may end within a character.
         lines = split_lines(output.read_bytes().decode(errors="replace"))
         return Run(lines, exit_code, log.read_bytes().decode())
 
@@ -248,7 +248,7 @@ class Tap:
         )
 
     def options(self, config: object, catalog: object = None, state: object = None) -> list[str]:
-        """Write these files, if they are given, and return the options that name them."""
+        """Write the given files, and return the options that name them."""
         files = {"config": config, "catalog": catalog, "state": state}
         return [
             f"--{name}={self.write(content)}"
@@ -266,12 +266,12 @@ class Tap:
 
 
 def split_lines(text: str) -> list[str]:
-    """Return lines as loaders do: JSON may contain what else Python takes for a line break."""
+    """Split text at line feeds only, as loaders do: JSON may contain Python's other line breaks."""
     return text.removesuffix("\n").split("\n") if text else []
 
 
 def read_lines(pipe: IO[bytes] | None, count: int) -> list[str]:
-    """Return this many lines of a pipe, fewer only at its end."""
+    """Return `count` lines of a pipe, fewer only at its end."""
     assert pipe is not None
     lines: list[str] = []
     while len(lines) < count and (line := pipe.readline()):
@@ -314,7 +314,7 @@ def created_exports(sandbox: Sandbox, exported_object: str = "") -> list[Json]:
 
 
 def _environment(added: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment without settings of the tap, with those added."""
+    """Return this process's environment without the tap's settings, plus the added variables."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -335,7 +335,7 @@ class _CountingFile(io.FileIO):
 
 @dataclass
 class _Metrics(logging.Handler):
-    """Collects how many records each stream counts, from the SDK's metrics."""
+    """Collects each stream's record count from the SDK's metrics."""
 
     counts: dict[str, int] = field(default_factory=dict)
 

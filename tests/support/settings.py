@@ -1,10 +1,10 @@
-"""Invalid settings, and what the error says about each."""
+"""Invalid settings, with what the error must say about each."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Stands in every wrong value that is a text, and must never be printed.
+# Part of every invalid text value; must never be printed.
 MARK = "mark4711"
 
 
@@ -14,7 +14,7 @@ PAIR = {"app_id": "an-id", "app_token": f"token-{MARK}"}
 BATCHES = {"encoding": {"format": "jsonl"}, "storage": {"root": f"file:///{MARK}"}}
 
 
-# What is wrong, by a name: the settings, and what the line has to contain.
+# By case: the settings, and what the error line must contain.
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no_credentials": ({}, ("app_id", "app_token", "access_token", "must")),
     "id_alone": ({"app_id": f"id-{MARK}"}, ("app_token: must",)),

@@ -1,4 +1,4 @@
-"""Commands of the documents, run as they are."""
+"""Run the commands of the documents exactly as they are printed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def blocks(document: str, language: str) -> list[str]:
-    """Return the blocks of a language in a document."""
+    """Return a document's code blocks in a language."""
     text = (ROOT / document).read_text(encoding="utf-8")
     return re.findall(rf"(?ms)^```{language}\n(.*?)^```", text)
 
 
 def environment(sandbox: Sandbox, *programs: Path) -> dict[str, str]:
-    """Return an environment with the tap's settings and some programs."""
+    """Return an environment with the tap's settings and these folders of programs."""
     settings = {f"TAP_VOUCHERIFY_{name.upper()}": value for name, value in sandbox.config.items()}
     path = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
     return {**os.environ, **settings, "PATH": path}

@@ -1,4 +1,4 @@
-"""The tap's API, with a simulated Voucherify in this process at the other end."""
+"""The tap's API client, connected to a Voucherify simulated in this process."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _Content = t.TypeVar("_Content")
 
 
 class Service(t.Protocol):
-    """A Voucherify, apart from HTTP: each method responds, or raises what the client would."""
+    """A Voucherify without HTTP: its methods return a response, or raise what the client would."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of a response that is sent now."""
+        """The headers of a response sent now."""
 
     def create(self, exported_object: str, parameters: Mapping[str, t.Any]) -> Export:
         """Create an export."""
@@ -46,11 +46,11 @@ class Service(t.Protocol):
 
 
 class SimulatedLimit:
-    """A rate limit as Voucherify keeps and reports it: a number of calls until it resets.
+    """A rate limit as Voucherify enforces and reports it: a number of calls per period.
 
     Attributes:
-        rejected: How many calls were made beyond it.
-        unused: What was left of it at each reset.
+        rejected: The number of rejected calls.
+        unused: The number of calls left at each reset.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class SimulatedLimit:
 
         Args:
             clock: The true time.
-            calls: How many there may be in a period.
-            period_seconds: How long a period lasts.
-            skew: By how much the server's clock is wrong.
+            calls: The number of calls allowed per period.
+            period_seconds: The length of a period.
+            skew: The seconds that the server's clock is ahead.
         """
         self.rejected = 0
         self.unused: list[int] = []
@@ -75,7 +75,7 @@ class SimulatedLimit:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a response reports about it."""
+        """The headers that report the limit."""
         return {
             "Date": formatdate(self._now, usegmt=True),
             "X-Rate-Limit-Limit": str(self._calls),
@@ -92,7 +92,7 @@ class SimulatedLimit:
         """Count a call.
 
         Raises:
-            RateLimitError: If it is one too many.
+            RateLimitError: If none is left.
         """
         if self._now >= self._resets_at:
             self.unused.append(self._remaining)
@@ -105,7 +105,7 @@ class SimulatedLimit:
 
 
 class SimulatedVoucherify(Voucherify):
-    """Waits for the rate limit and retries as the real one does, but sends nothing."""
+    """Waits for the rate limit and retries like the real client, but sends nothing."""
 
     def __init__(
         self,
@@ -116,14 +116,14 @@ class SimulatedVoucherify(Voucherify):
         reserve: float = 0.1,
         max_retry_seconds: float = 900,
     ) -> None:
-        """Connect.
+        """Connect to a service.
 
         Args:
-            service: Responds.
+            service: The simulated service.
             clock: Measures the waits.
             latency: Returns the seconds that a request or a response takes.
             reserve: Fraction of the rate limit to leave unused.
-            max_retry_seconds: For how long failures are retried.
+            max_retry_seconds: How long failures are retried.
         """
         self._rate_limit = RateLimit(clock, reserve)
         client = Client(
@@ -174,7 +174,7 @@ class SimulatedVoucherify(Voucherify):
         self._call("delete", lambda: self._service.delete(export_id), self._unlimited, "", 10)
 
     def download(self, url: str, file: t.BinaryIO, deadline: Deadline, fresh_until: float) -> int:
-        """Write what the link leads to to `file`, in one attempt."""
+        """Write the file at `url` to `file`, in one attempt."""
         content = self._exchange(lambda: self._service.file(url), deadline, fresh_until)
         if deadline.remaining_seconds <= 0:
             raise TransientError("the response took too long")
@@ -209,7 +209,7 @@ class SimulatedVoucherify(Voucherify):
         deadline: Deadline,
         fresh_until: float = float("inf"),
     ) -> _Content:
-        """Let a request and its response travel."""
+        """Wait for the rate limit, then send a request and return its response."""
         while True:
             with deadline.paused():
                 self._rate_limit.wait()

@@ -1,9 +1,9 @@
-"""Threads in simulated time: quick, repeatable, and no wait is real.
+"""Threads in simulated time: fast, repeatable, and without real waits.
 
-One thread runs at a time, until it waits for the clock, for a condition, or for the lock of
-one. Which of the threads that could go on does so is drawn at random from a seed, so one seed
-is one schedule. Time moves only when all threads wait: on to the first moment at which one of
-them wakes up. Where none ever would, the thread that made the clock gets a `HangError`.
+One thread runs at a time, until it waits for the clock, for a condition, or for a condition's
+lock. The next one is drawn at random from those that are ready, so one seed is one schedule.
+Time advances only when all threads wait, to the first moment at which one of them wakes up. If
+none ever would, the thread that made the clock gets a `HangError`.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if t.TYPE_CHECKING:
 
 STARTED_AT = 1_790_000_000.25
 
-# Real seconds in which a thread must have come to the clock, or be gone after the end.
+# Real seconds within which a new thread must use the clock, and a stopped one must end.
 _PATIENCE_SECONDS = 20
 
-# How often a thread that could go on does, for a change of threads takes real time.
+# How often a ready thread keeps running at least, since switching threads takes real time.
 _STAYING_SHARE = 0.6
 
-# Who looks up from waiting this many times, while all others wait forever, waits in vain.
+# A thread that wakes up this many times while all others wait forever waits in vain.
 _VAIN_WAKE_UPS = 300
 
 
 class HangError(AssertionError):
-    """All threads wait, and nothing would ever end that."""
+    """All threads wait, and nothing would ever wake one."""
 
 
 @dataclass(eq=False)
@@ -53,7 +53,7 @@ class _Task:
 
 
 class _Presence:
-    """Lies in a thread's local storage, and so is deleted when the thread ends."""
+    """Kept in a thread's local storage, so that it is deleted when the thread ends."""
 
     def __init__(self, scheduler: _Scheduler, task: _Task) -> None:
         self.task = task
@@ -64,7 +64,7 @@ class _Presence:
 
 
 class _Scheduler:
-    """Lets one thread run at a time, and moves the time."""
+    """Runs one thread at a time, and advances the time."""
 
     def __init__(self, seed: int) -> None:
         self.time = 0.0
@@ -81,13 +81,13 @@ class _Scheduler:
 
     @property
     def others(self) -> int:
-        """How many threads there are beside the one that made the clock."""
+        """The number of threads other than the one that made the clock."""
         with self._arrival:
             self._await_arrivals()
             return len(self._tasks) - 1
 
     def current(self) -> _Task:
-        """Return the running thread, which waits for its turn when it is new here."""
+        """Return the running thread; a new one waits for its turn first."""
         if not hasattr(self._local, "presence"):
             self._wait_for_turn(self._enter())
         return t.cast("_Presence", self._local.presence).task
@@ -99,12 +99,12 @@ class _Scheduler:
         *,
         for_others: bool = False,
     ) -> None:
-        """Let others run until this thread is ready, as it may become at `wakes_at`.
+        """Let other threads run until this one is ready.
 
         Args:
-            is_ready: Whether it may go on.
-            wakes_at: When time alone may make it ready.
-            for_others: Whether it waits for what others do, and time is but its patience.
+            is_ready: Returns whether it may continue.
+            wakes_at: The time at which it may become ready by itself.
+            for_others: Whether it waits for other threads, with `wakes_at` as a timeout.
         """
         task = self.current()
         if self._is_over:
@@ -120,7 +120,7 @@ class _Scheduler:
             raise error
 
     def leave(self, task: _Task) -> None:
-        """Forget a thread that ends, which is the running one."""
+        """Remove the running thread, which is ending."""
         with self._arrival:
             self._tasks.remove(task)
         if not self._is_over and self._tasks:
@@ -132,7 +132,7 @@ class _Scheduler:
             self._await_arrivals()
             self._is_over = True
             waiting = [task for task in self._tasks if task is not self._first]
-        # pytest would complain of each thread that is ended.
+        # pytest would warn about each thread that is ended.
         usual_hook, threading.excepthook = threading.excepthook, lambda _: None
         for task in waiting:
             task.gate.release()
@@ -151,7 +151,7 @@ class _Scheduler:
         task.gate.acquire()
         with self._arrival:
             self._local.presence = _Presence(self, task)
-            # In order of the names, so that it does not matter who comes first.
+            # Sorted by name, so that the order of arrival does not matter.
             bisect.insort(self._tasks, task, key=lambda other: other.name)
             self._known.add(thread)
             if len(self._tasks) > 1:
@@ -165,14 +165,14 @@ class _Scheduler:
             self._end_thread(task)
 
     def _await_arrivals(self) -> None:
-        """Wait until every thread that was started has come here."""
+        """Wait until every started thread has entered."""
         arrived = self._arrival.wait_for(
             lambda: self._known.issuperset(threading.enumerate()), _PATIENCE_SECONDS
         )
         assert arrived, "A thread does not use the clock"
 
     def _choose(self, current: _Task | None = None) -> _Task:
-        """Return who runs next, and move the time if no other can."""
+        """Return the thread to run next; advance the time if none is ready."""
         with self._arrival:
             self._await_arrivals()
             while True:
@@ -216,7 +216,7 @@ class _Mutex:
         self.release()
 
     def acquire(self, *, depth: int = 1) -> bool:
-        """Take the lock, as soon as it is free and the scheduler says so."""
+        """Acquire the lock as soon as it is free and the scheduler chooses this thread."""
         task = self._scheduler.current()
         if self.owner is not task:
             self._scheduler.pause(lambda: self.owner is None)
@@ -225,18 +225,18 @@ class _Mutex:
         return True
 
     def release(self) -> None:
-        """Give the lock back; one that a failed wait has lost cannot be given back."""
+        """Release the lock, unless a failed wait has already lost it."""
         self._depth = max(self._depth - 1, 0)
         if not self._depth:
             self.owner = None
 
     def give_up(self) -> int:
-        """Give the lock back whole, and return how often it was taken."""
+        """Release the lock completely, and return how many times it was held."""
         depth, self._depth, self.owner = self._depth, 0, None
         return depth
 
     def take(self, task: _Task, depth: int) -> None:
-        """Take the lock, which is free, as often as it had been taken."""
+        """Acquire the lock, which is free, `depth` times."""
         assert self.owner is None
         self.owner, self._depth = task, depth
 
@@ -251,7 +251,7 @@ class _Condition(threading.Condition):
         self._asleep: list[_Task] = []
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait to be notified, and say whether that came before the timeout."""
+        """Wait to be notified, and return whether that happened before the timeout."""
         assert timeout != math.inf, "A real condition rejects it"
         task = self._owner()
         wakes_at = math.inf if timeout is None else self._scheduler.time + max(timeout, 0)
@@ -280,12 +280,12 @@ class _Condition(threading.Condition):
         return result
 
     def notify(self, n: int = 1) -> None:
-        """Wake up those who have waited longest."""
+        """Wake the threads that have waited longest."""
         self._owner()
         del self._asleep[:n]
 
     def notify_all(self) -> None:
-        """Wake up all."""
+        """Wake all threads."""
         self.notify(len(self._asleep))
 
     def _owner(self) -> _Task:
@@ -314,18 +314,18 @@ def _one_processor() -> Iterator[None]:
 class VirtualClock(Clock):
     """A clock whose threads run in simulated time; use it as a context manager.
 
-    All threads that are started within the block belong to it, and have to use it. They end
-    with the block at the latest.
+    All threads started within the block belong to it, and must use it. They end with the block at
+    the latest.
 
     Attributes:
-        resources: What a failing test may leave open; it is closed after the threads' end.
+        resources: What a failing test may leave open; closed after the threads have ended.
     """
 
     def __init__(self, seed: int = 0) -> None:
         """Begin a schedule.
 
         Args:
-            seed: Decides who runs when several threads could.
+            seed: Determines which thread runs when several are ready.
         """
         super().__init__()
         self._scheduler = _Scheduler(seed)
@@ -333,7 +333,7 @@ class VirtualClock(Clock):
         self.resources = contextlib.ExitStack()
 
     def __enter__(self) -> VirtualClock:
-        """Begin."""
+        """Keep this thread, and those it starts, on one processor."""
         self.resources.enter_context(_one_processor())
         return self
 
@@ -349,7 +349,7 @@ class VirtualClock(Clock):
 
     @property
     def other_threads(self) -> int:
-        """How many threads have not ended, but for the one that made the clock."""
+        """The number of live threads other than the one that made the clock."""
         return self._scheduler.others
 
     def now(self) -> float:
@@ -373,7 +373,7 @@ class VirtualClock(Clock):
             raise StoppedError
 
     def spend(self, seconds: float) -> None:
-        """Let time pass that no stop cuts short, as in a call or in reading a file."""
+        """Let time pass that no stop cuts short, as during a call or while a file is read."""
         end = self.monotonic() + seconds
         self._scheduler.pause(lambda: self._scheduler.time >= end, end)
 
@@ -382,7 +382,7 @@ class VirtualClock(Clock):
         return _Condition(self._scheduler)
 
     def stop(self) -> None:
-        """End every sleep, now and later."""
+        """End every current and future sleep."""
         self._is_stopped = True
 
     def settle(self) -> None:
