@@ -28,7 +28,7 @@ MEASURED = ("tests/unit", "tests/api", "tests/cli")
 MEASURED_TESTS = (*PROCESSES, *MEASURED, "--cov")
 OTHER_TESTS = (*PROCESSES, *(f"--ignore={folder}" for folder in MEASURED))
 QUICK_TESTS = (
-    *("--numprocesses", "auto", "-p", "no:cacheprovider"),
+    *("-p", "no:cacheprovider"),
     "--ignore=tests/unit/exports",  # thousands of simulated schedules, the same on every Python
     *("tests/unit", "tests/api", "tests/cli/test_sync.py::test_every_stream_equals_the_data"),
 )

@@ -39,6 +39,21 @@ def test_titles_are_learned_once(tmp_path: Path, discovered: Json) -> None:
         assert in_any_order(first.records("customers")) == expected_records(sandbox, "customers")
 
 
+def test_titles_are_learned_from_rows_where_files_may_be_empty(
+    tmp_path: Path, discovered: Json
+) -> None:
+    """Titles are learned from the range that is being read if empty exports have no header."""
+    dataset = Dataset(seed=5, sizes=dict.fromkeys(OBJECTS, ROWS))
+    behaviour = replace(service("unknown_titles"), empty_export="nothing")
+    with Sandbox(dataset, behaviour) as sandbox:
+        tap = Tap(tmp_path, sandbox.config, speed=100)
+        run = tap.run(catalog=select(discovered, ["customers"]))
+
+        assert run.exit_code == 0
+        assert [w for w in run.warnings if "learned column titles from Voucherify" in w]
+        assert in_any_order(run.records("customers")) == expected_records(sandbox, "customers")
+
+
 def test_rejected_fields_are_left_out(tmp_path: Path, discovered: Json) -> None:
     """Rejected fields cost one warning and one more export; a rejected key is an error."""
     dataset = Dataset(seed=5, sizes=dict.fromkeys(OBJECTS, ROWS))

@@ -193,7 +193,12 @@ def _serve() -> None:
         process_id = os.fork()
         if not process_id:
             _become(job, pipe)
-            runpy.run_module("tap_voucherify", run_name="__main__", alter_sys=True)
+            try:
+                runpy.run_module("tap_voucherify", run_name="__main__", alter_sys=True)
+            except SystemExit as end:
+                # Ending the interpreter takes longer than many of these commands.
+                sys.stdout.flush()
+                os._exit(int(end.code or 0))
             return
         print(_wait(process_id, job, pipe), flush=True)  # noqa: T201 - the response to the client
 
