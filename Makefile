@@ -8,7 +8,9 @@ START := $(shell date +%s)
 export XDG_STATE_HOME := $(CURDIR)/.meltano
 
 # Install one thing while checking another.
+ifeq ($(MAKELEVEL)$(filter clean,$(MAKECMDGOALS)),0)
 MAKEFLAGS += --jobs=2
+endif
 
 .DEFAULT_GOAL := help
 
