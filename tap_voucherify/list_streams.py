@@ -1,9 +1,9 @@
-"""One declaration for each list endpoint: the tables that exports refer to.
+"""One declaration for each stream read from a list endpoint: what exports refer to.
 
 Names, types and descriptions come from the reference of these endpoints. Properties that it does
 not document are collected in `other`.
 
-To add a table, add a class here, list it in `LIST_STREAMS`, and run `python -m dev.generate`.
+To add a stream, add a class here, list it in `LIST_STREAMS`, and run `python -m dev.generate`.
 """
 
 from __future__ import annotations

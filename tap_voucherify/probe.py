@@ -1,4 +1,4 @@
-"""`ProbedStream`: probe the service with exports of an empty range."""
+"""`ProbedStream`: choose columns, and ask Voucherify about them with exports without rows."""
 
 from __future__ import annotations
 

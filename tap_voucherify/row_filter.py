@@ -1,7 +1,7 @@
-"""Which rows of an export belong to its window, and what the others prove.
+"""Which rows of an export its window keeps, and how the others reveal a wrong filter.
 
-An export's filter is not trusted. Rows outside the requested range are dropped. Two patterns show
-that rows of the window are missing, so the stream must not continue:
+An export requests a second more on each side; only the window's rows, `[start, end)`, are kept. Two
+patterns show that some of these are missing, so the stream must not continue:
 
 - No row lies inside; rows near an end do not count, since the exports of neighbouring windows have
   them too. The file belongs to another window; the export is requested again once.
@@ -32,7 +32,7 @@ class RowFilter:
 
     Attributes:
         rows: Number of rows seen.
-        outsiders: Number of rows outside the requested ranges.
+        outsiders: Number of rows outside the requested ranges, with a tolerance.
 
     Args:
         created_column: The column of the creation time, if exports can be filtered by it.

@@ -1,4 +1,4 @@
-"""The command's entry point; importing the tap takes most of the start-up time."""
+"""The command's entry point, which a signal can stop while the tap is imported, the slow part."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """One declaration for each object that Voucherify exports.
 
 Names, types and descriptions come from the reference of `POST /v1/exports`. A field is
-text if neither its description nor an example there shows its type.
+text if neither its description nor an example there shows its type. `declared` makes the JSON
+schema of these columns, and adds digests, `metadata` and `modified_at`.
 
 A `title` is set where Voucherify documents the CSV header or users have posted it publicly.
 
@@ -9,7 +10,8 @@ Points expirations, products and SKUs are read in full: the reference lists no f
 creation time, and for the last two no field to sort by either.
 
 To add a stream, add a class here, list it in `STREAMS`, and run `python -m dev.generate`. The
-attributes are documented in `declared`, `probe` and `stream`.
+attributes are documented in `declared`, `probe` and `stream`, those of a column in `columns`. A
+stream that is read from a list endpoint is declared in `list_streams`.
 """
 
 from __future__ import annotations

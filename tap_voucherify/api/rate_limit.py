@@ -8,7 +8,8 @@ A caller waits with `wait`, prepares its request, and claims it with `try_acquir
 may expire during the wait, so they are obtained after it. That may itself take requests and use up
 the limit; then the caller waits again.
 
-`error_responses` decides whether a 429 is about the rate limit or a quota; `retry` retries.
+After a 429, `retry` sends the request again when the server allows it, in up to
+`MAX_RATE_LIMIT_ATTEMPTS` attempts. A 429 about the plan's quota ends the run (`error_responses`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Blocks read by compiled code, interleaved with those of the exact reader."""
+"""Blocks of rows, in order: read by `scanner.c` where it can, otherwise by `reader`."""
 
 from __future__ import annotations
 

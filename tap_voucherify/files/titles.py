@@ -1,7 +1,7 @@
 """Learn from Voucherify which title belongs to which field.
 
-Most headers can be matched on their own: see `header.bind`. For the others, Voucherify is asked
-for exports of an empty range, without metadata. The first requests all fields: its header shows
+`header.bind` matches titles to columns. Only where a header is ambiguous is Voucherify asked, for
+exports of an empty range, without metadata. The first requests all fields: its header shows
 Voucherify's own order. Fields whose known titles are not in it are numbered from 1. For each bit
 of these numbers, one more export requests the known fields and those whose number has that bit. A
 title appears exactly in the exports that request its field, so these spell the field's number. A

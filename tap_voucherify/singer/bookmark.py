@@ -1,6 +1,7 @@
 """A stream's bookmark: how far it has been read, as its STATE reports it.
 
-`stream` moves it while it reads; `block_stream` writes STATE between blocks.
+`stream` moves it while it reads. STATE is written by `block_stream` between blocks, by the SDK
+after each batch file, and by `tap` at the end.
 """
 
 from __future__ import annotations

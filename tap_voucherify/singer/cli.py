@@ -28,7 +28,8 @@ if t.TYPE_CHECKING:
     import click
 
 _TEST_HELP = (
-    "Make an export without rows for each selected stream, to check keys, permissions and columns. "
+    "For each selected stream, make an export, without rows if possible, or list one object, to "
+    "check keys, permissions and columns. "
     "Use --test=schema to write SCHEMA messages without requesting data."
 )
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
@@ -113,7 +114,7 @@ class CommandLineTap(Tap, abc.ABC):
     @classmethod
     @override
     def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
-        """Test the connection without a full sync; see `singer_sdk.Tap`."""
+        """Run `test_connection` instead of the SDK's test; the SDK does `--test=schema`."""
         if value in {CliTestOptionValue.Disabled.value, CliTestOptionValue.Schema.value}:
             super().cb_test(ctx, param, value)
             return

@@ -1,4 +1,8 @@
-"""On SIGTERM and SIGINT, stop with STATE for exactly what was written."""
+"""On SIGTERM and SIGINT, stop with STATE for exactly what was written.
+
+Streams and workers call `check`; `tap` catches the `Interruption`, writes STATE and exits. Until
+the tap has been imported, `start` handles signals.
+"""
 
 from __future__ import annotations
 
