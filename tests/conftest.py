@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 import tap_voucherify
 from dev.sandbox import OBJECTS, Dataset, Sandbox
-from tests.support.runner import Json, Tap
+from tests.support.runner import Json, Tap, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,3 +82,9 @@ def discovered(tmp_path_factory: pytest.TempPathFactory) -> Json:
     run = Tap(tmp_path_factory.mktemp("discovery"), {}).command("--discover")
     catalog: Json = json.loads(run.stdout)
     return catalog
+
+
+@pytest.fixture
+def customers(discovered: Json) -> Json:
+    """Return a catalog that selects only customers."""
+    return select(discovered, ["customers"])

@@ -61,12 +61,6 @@ def fast(project: Sandbox, tmp_path: Path) -> Tap:
     return Tap(tmp_path, project.config, speed=100)
 
 
-@pytest.fixture
-def customers(discovered: Json) -> Json:
-    """Return a catalog that selects only customers."""
-    return select(discovered, ["customers"])
-
-
 def add(project: Sandbox, *times: datetime, **cells: str) -> None:
     """Add a customer for each of these times."""
     for created in times:

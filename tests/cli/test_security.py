@@ -15,7 +15,7 @@ import requests
 from dev.sandbox import OBJECTS, Amend, Behaviour, Dataset, Fault, Raw, Reply, Rewrite, Sandbox
 from tests.support.expectations import expected_record
 from tests.support.relay import Relay
-from tests.support.runner import Json, Run, Tap, select
+from tests.support.runner import Json, Run, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -57,12 +57,6 @@ def voucherify() -> Iterator[Sandbox]:
 def fast_tap(voucherify: Sandbox, tmp_path: Path) -> Tap:
     """Return the tap with a fast clock, configured for that sandbox."""
     return Tap(tmp_path, voucherify.config, speed=100)
-
-
-@pytest.fixture
-def customers(discovered: Json) -> Json:
-    """Return a catalog that selects only customers."""
-    return select(discovered, ["customers"])
 
 
 @pytest.fixture(scope="session")

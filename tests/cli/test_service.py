@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dev.sandbox import (
-    OBJECTS,
-    Dataset,
-    Fault,
-    Rewrite,
-    Sandbox,
-    service,
-)
+from dev.sandbox import OBJECTS, Dataset, Fault, Rewrite, Sandbox, service
 from tests.support.expectations import expected_records, in_any_order
 from tests.support.runner import Json, Tap, created_exports, select
 
